@@ -1,0 +1,3 @@
+"""The Kubernetes operator for ClaudeMemServer resources."""
+
+from __future__ import annotations
