@@ -1,0 +1,68 @@
+# Every target prepares the machine itself: on a fresh Debian, `make run` and `make test` need nothing but make.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+BIN := .venv/bin
+# Some development machines are containers and have a /.dockerenv; the product refuses development settings in those.
+export CLAUDE_MEM_DOCKER := 0
+# `make test` measures coverage over all its tiers; a tier on its own just runs.
+PYTEST := $(BIN)/python -m pytest
+MEASURED := $(BIN)/coverage run -m pytest
+
+.PHONY: help
+help: ## Print this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup setup-test
+setup:
+	@hack/setup run
+setup-test:
+	@hack/setup test
+
+.PHONY: run demo
+run: setup ## Start the server, replay a recorded coding session into it, search it, and keep serving.
+	@$(BIN)/python -m hack.demo --serve
+demo: setup ## The same, ending with an exit code.
+	@$(BIN)/python -m hack.demo
+
+.PHONY: test
+test: setup-test ## Run every tier, with coverage.
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/coverage erase
+	@$(MAKE) --no-print-directory --keep-going test-unit test-services PYTEST="$(MEASURED)"
+	@$(MAKE) --no-print-directory coverage
+
+.PHONY: lint test-unit test-services coverage
+lint: setup-test ## Check style, formatting, types and layers.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+test-unit: setup-test ## Run the tests that need neither network nor database.
+	$(PYTEST) tests/unit
+test-services: setup-test ## Run the tests against a real PostgreSQL and a real Valkey.
+	$(PYTEST) tests/services
+coverage: setup-test
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+.PHONY: bench-ingest
+bench-ingest: setup-test ## Measure ingest against bare asyncpg on a real PostgreSQL.
+	@$(BIN)/python -m hack.bench_ingest
+
+.PHONY: lock check-lock audit docs
+lock: ## Pin and hash the requirements again from pyproject.toml.
+	hack/lock
+check-lock: ## Check that the pinned requirements are what pyproject.toml asks for (needs the package index).
+	hack/lock --check
+audit: setup-test ## Look the pinned requirements up among known vulnerabilities (needs the network).
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/dev.txt
+docs: setup-test ## Generate the reference pages again.
+	$(BIN)/python hack/generate_environment_reference.py
+
+.PHONY: clean
+clean: ## Remove what the other targets made in this checkout.
+	rm -rf .venv .run .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	find runtime operator tests hack -name __pycache__ -type d -prune -exec rm -rf {} +
