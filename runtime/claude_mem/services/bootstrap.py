@@ -1,0 +1,170 @@
+"""The first team, project and key, made by whoever runs the server rather than by a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from claude_mem.model.documents import EMPTY, Document
+from claude_mem.model.errors import NotFound
+from claude_mem.model.identity import new_id
+from claude_mem.model.records import AuditEntry, Principal, Project, Team
+from claude_mem.model.scopes import READ, WRITE
+from claude_mem.model.times import now_us
+from claude_mem.services.keys import NewKey, check_scopes, make_key, store_key
+from claude_mem.services.refusals import refuse_storage_errors
+from claude_mem.storage import tenancy
+from claude_mem.storage.database import Database, Executor, run_transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Names that claude-mem 13 gives its first team and project; where it made none they are the ids as well.
+LOCAL_TEAM = "local-hook-team"
+LOCAL_PROJECT = "local-hook-project"
+CLI_ACTOR = "system:server-cli"
+LOCAL_ACTOR = "system:local-dev"
+
+_ORIGIN = Document('{"source":"local-hook-bootstrap"}')
+
+
+@dataclass(frozen=True, slots=True)
+class LocalScope:
+    team: Team
+    project: Project
+
+
+async def ensure_local_scope(database: Database) -> LocalScope:
+    """The local team and project, made where they are missing; safe when several processes ask at once."""
+
+    async def ensure(executor: Executor) -> LocalScope:
+        now = now_us()
+        team = await tenancy.find_team_by_name(executor, LOCAL_TEAM)
+        if team is None:
+            await tenancy.create_team(executor, team_id=LOCAL_TEAM, name=LOCAL_TEAM, metadata=_ORIGIN, now_us=now)
+            team = await tenancy.find_team(executor, LOCAL_TEAM)
+        if team is None:
+            raise AssertionError("a team that was just inserted is not there")
+        project = await tenancy.find_project_by_name(executor, team_id=team.id, name=LOCAL_PROJECT)
+        if project is None:
+            await tenancy.create_project(
+                executor,
+                project_id=LOCAL_PROJECT,
+                team_id=team.id,
+                name=LOCAL_PROJECT,
+                metadata=_ORIGIN,
+                now_us=now,
+            )
+            project = await tenancy.find_project(executor, project_id=LOCAL_PROJECT, team_id=team.id)
+        if project is None:
+            raise AssertionError("a project that was just inserted is not there")
+        return LocalScope(team, project)
+
+    with refuse_storage_errors():
+        return await run_transaction(database, ensure)
+
+
+def local_principal(scope: LocalScope) -> Principal:
+    """Who asks in local development without a key: anybody on this machine, for the local team."""
+    return Principal(
+        key_id=None,
+        actor_id=LOCAL_ACTOR,
+        team_id=scope.team.id,
+        project_id=None,
+        scopes=frozenset({"local-dev", READ, WRITE}),
+        local_development=True,
+    )
+
+
+async def create_first_key(
+    database: Database,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    team_id: str | None,
+    project_id: str | None,
+    expires_us: int | None = None,
+) -> NewKey:
+    """Make a key at the command line.
+
+    Parameters:
+        team_id: a team that exists; without team and project the local ones are made and taken.
+        project_id: a project that exists; alone it brings its team, without one the key is for the whole team.
+
+    Raises: NotFound for a team or project that does not exist, InvalidInput for unknown scopes.
+    """
+    chosen = check_scopes(scopes)
+    team, project = await _named_scope(database, team_id=team_id, project_id=project_id)
+    made = make_key(
+        team_id=team,
+        project_id=project,
+        actor_id=CLI_ACTOR,
+        name=name,
+        scopes=chosen,
+        expires_us=expires_us,
+        origin="cli",
+    )
+    entry = cli_entry(
+        "api_key.create", made.key.id, team_id=team, project_id=project, name=name, scopes=list(chosen)
+    )
+    await store_key(database, made, entry)
+    return made
+
+
+def cli_entry(
+    action: str, key_id: str, *, team_id: str | None, project_id: str | None, **details: object
+) -> AuditEntry:
+    """An entry of the audit log about a key, for what is done at the command line."""
+    return AuditEntry(
+        action=action,
+        resource_type="api_key",
+        resource_id=key_id,
+        team_id=team_id,
+        project_id=project_id,
+        actor_id=CLI_ACTOR,
+        api_key_id=None,
+        details=details | {"source": "server-cli"},
+    )
+
+
+async def _named_scope(
+    database: Database, *, team_id: str | None, project_id: str | None
+) -> tuple[str, str | None]:
+    if team_id is None and project_id is None:
+        scope = await ensure_local_scope(database)
+        return scope.team.id, scope.project.id
+    if project_id is not None:
+        project = await tenancy.find_project_anywhere(database, project_id)
+        if project is None or team_id not in {None, project.team_id}:
+            raise NotFound(f"there is no project {project_id!r}" + (f" in team {team_id!r}" if team_id else ""))
+        return project.team_id, project.id
+    if team_id is None or await tenancy.find_team(database, team_id) is None:
+        raise NotFound(f"there is no team {team_id!r}")
+    return team_id, None
+
+
+async def create_team(database: Database, name: str) -> Team:
+    """Add a team; names need not be unique."""
+    team_id = new_id()
+    await tenancy.create_team(database, team_id=team_id, name=name, metadata=EMPTY, now_us=now_us())
+    team = await tenancy.find_team(database, team_id)
+    if team is None:
+        raise AssertionError("a team that was just inserted is not there")
+    return team
+
+
+async def create_project(database: Database, *, team_id: str, name: str) -> Project:
+    """Add a project to a team that exists.
+
+    Raises: NotFound.
+    """
+    if await tenancy.find_team(database, team_id) is None:
+        raise NotFound(f"there is no team {team_id!r}")
+    project_id = new_id()
+    await tenancy.create_project(
+        database, project_id=project_id, team_id=team_id, name=name, metadata=EMPTY, now_us=now_us()
+    )
+    project = await tenancy.find_project(database, project_id=project_id, team_id=team_id)
+    if project is None:
+        raise AssertionError("a project that was just inserted is not there")
+    return project

@@ -1,0 +1,61 @@
+"""Private text leaves a request here, before anything of it is stored, queued or logged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from claude_mem.model.documents import EMPTY, Document
+from claude_mem.privacy import may_contain_private, redact, redact_text
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """A JSON value without what was private in it.
+
+    Parameters:
+        removed: private spans and secrets that were taken out.
+    """
+
+    document: Document
+    removed: int
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether no text, number or flag is left anywhere in the value."""
+        return _is_blank(self.document.value)
+
+
+def clean(value: Any) -> Cleaned:
+    """Take private spans and secrets out of every text of a JSON value, keys included."""
+    if value == {}:
+        return Cleaned(EMPTY, 0)
+    document = Document.of(value)
+    if not may_contain_private(document.text):
+        return Cleaned(document, 0)
+    redacted = redact(value)
+    if not redacted.total:
+        return Cleaned(document, 0)
+    return Cleaned(Document.of(redacted.value), redacted.total)
+
+
+def clean_text(text: str) -> tuple[str, int]:
+    """As `clean`, for one text: what is left, and how much was taken out."""
+    left, counts = redact_text(text)
+    return left, sum(counts.values())
+
+
+def _is_blank(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            if item.strip():
+                return False
+        elif isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif item is not None:
+            return False
+    return True

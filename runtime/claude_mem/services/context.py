@@ -1,0 +1,69 @@
+"""Who asks, and what is written down about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from claude_mem.model.errors import Forbidden
+from claude_mem.model.records import AuditEntry
+
+if TYPE_CHECKING:
+    from claude_mem.model.records import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """The caller of a service.
+
+    Parameters:
+        request_id: echoed to the client and kept in audit rows and job payloads; None on the compatibility routes.
+    """
+
+    principal: Principal
+    request_id: str | None = None
+
+    @property
+    def team_id(self) -> str:
+        """The caller's team.
+
+        Raises: Forbidden when the key is bound to none.
+        """
+        team_id = self.principal.team_id
+        if team_id is None:
+            raise Forbidden("API key is not bound to a team")
+        return team_id
+
+    def check_project(self, project_id: str) -> None:
+        """Refuse a project other than the one that the key is bound to.
+
+        Raises: Forbidden.
+        """
+        if self.principal.project_id is not None and self.principal.project_id != project_id:
+            raise Forbidden("API key is scoped to a different project")
+
+    def sees_project(self, project_id: str) -> bool:
+        return self.principal.project_id is None or self.principal.project_id == project_id
+
+    def audit(
+        self,
+        action: str,
+        resource_type: str,
+        resource_id: str | None,
+        *,
+        project_id: str | None,
+        **details: Any,
+    ) -> AuditEntry:
+        """An entry of the audit log about this request."""
+        if self.request_id is not None:
+            details["requestId"] = self.request_id
+        return AuditEntry(
+            action=action,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            team_id=self.principal.team_id,
+            project_id=project_id,
+            actor_id=self.principal.actor_id,
+            api_key_id=self.principal.key_id,
+            details=details,
+        )

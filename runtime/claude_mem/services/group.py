@@ -1,0 +1,84 @@
+"""Group commit: requests that arrive while another group is under way share the next one.
+
+A group begins only after each of its members has arrived, so nobody gets an answer that is older than the question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+
+class GroupCommit(Generic[T, R]):
+    """Collects items and hands them on in groups.
+
+    Parameters:
+        name: of the tasks, for logs.
+        commit: does the work for a group and returns one result, or the error to raise, for each item in order.
+        largest: items in a group at most.
+        parallel: groups under way at most.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        commit: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
+        *,
+        largest: int,
+        parallel: int,
+    ) -> None:
+        self._name = name
+        self._commit = commit
+        self._largest = largest
+        self._parallel = parallel
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: T) -> R:
+        """Do the work for one item together with others.
+
+        A caller that is cancelled leaves; the work for its item is still done.
+
+        Raises: what `commit` gave for the item, or raised for the group.
+        """
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._running) < self._parallel:
+            task = asyncio.create_task(self._drain(), name=self._name)
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return await future
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            count = min(len(self._waiting), self._largest)
+            group = [self._waiting.popleft() for _ in range(count)]
+            try:
+                results: Sequence[R | Exception] = await self._commit([item for item, _ in group])
+            except Exception as error:  # noqa: BLE001 - each waiting caller gets it
+                results = [error] * count
+            except BaseException:
+                for _, future in group:
+                    future.cancel()
+                raise
+            for (_, future), result in zip(group, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    async def close(self) -> None:
+        """Wait until what was submitted is done."""
+        await asyncio.gather(*self._running, return_exceptions=True)

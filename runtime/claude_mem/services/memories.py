@@ -1,0 +1,281 @@
+"""Memories: observations that people and agents write, read, correct and remove themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from claude_mem.model.errors import Forbidden, InvalidInput, Issue, NotFound
+from claude_mem.model.identity import new_id
+from claude_mem.model.records import Observation, ObservationSource
+from claude_mem.model.times import now_us
+from claude_mem.services.cleaning import clean, clean_text
+from claude_mem.services.paging import Page, page_of
+from claude_mem.services.refusals import refuse_storage_errors
+from claude_mem.services.scope import require_project, require_session
+from claude_mem.storage import audit, events, jobs, observations, rows, sessions, tenancy
+from claude_mem.storage.cursors import Cursor
+from claude_mem.storage.database import Database, Executor, run_transaction
+
+if TYPE_CHECKING:
+    from claude_mem.services.context import RequestContext
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInput:
+    """A memory as it was received."""
+
+    project_id: str
+    content: str
+    kind: str = "manual"
+    server_session_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryChange:
+    """What to change of a memory; None leaves a member as it is, metadata is replaced as a whole."""
+
+    content: str | None = None
+    kind: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    memory: Observation
+    redactions: int
+
+
+class MemoryService:
+    """Writes and reads memories within the caller's scope."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, context: RequestContext, received: MemoryInput) -> Written:
+        """Store a memory.
+
+        Raises: Forbidden, InvalidInput when nothing is left of the content after privacy, Unavailable.
+        """
+        team_id = context.team_id
+        context.check_project(received.project_id)
+        content, removed = _clean_content(received.content)
+        metadata = clean(received.metadata)
+        now = now_us()
+        memory = Observation(
+            id=new_id(),
+            project_id=received.project_id,
+            team_id=team_id,
+            server_session_id=received.server_session_id,
+            kind=received.kind,
+            content=content,
+            metadata=metadata.document,
+            created_ms=now // 1000,
+            updated_ms=now // 1000,
+        )
+
+        async def store(transaction: Executor) -> None:
+            await _check_scope(transaction, memory)
+            await observations.insert(transaction, memory)
+            entry = context.audit("memory.write", "observation", memory.id, project_id=memory.project_id)
+            await audit.append(transaction, [entry], now_us=now)
+
+        with refuse_storage_errors():
+            await run_transaction(self._database, store)
+        return Written(memory, removed + metadata.removed)
+
+    async def get(self, context: RequestContext, memory_id: str) -> Observation:
+        """Raises: NotFound in another team, Forbidden in a sibling project."""
+        memory = await observations.find(self._database, memory_id, team_id=context.team_id)
+        found = _visible(context, memory)
+        entry = context.audit(
+            "observation.read", "observation", found.id, project_id=found.project_id, mode="get"
+        )
+        await _audit_read(self._database, entry)
+        return found
+
+    async def list_page(
+        self,
+        context: RequestContext,
+        *,
+        project_id: str | None,
+        kind: str | None,
+        session_id: str | None,
+        cursor: str | None,
+        limit: int,
+    ) -> Page:
+        """Memories of the caller's scope, newest first.
+
+        Raises: Forbidden for a project outside the key's, InvalidInput for a foreign cursor.
+        """
+        team_id = context.team_id
+        if project_id is not None:
+            await require_project(self._database, context, project_id)
+        found = await observations.list_rows(
+            self._database,
+            team_id=team_id,
+            project_id=project_id or context.principal.project_id,
+            kind=kind,
+            session_id=session_id,
+            before=Cursor.decode(cursor),
+            limit=limit + 1,
+        )
+        page = page_of(found, limit, rows.observation)
+        entry = context.audit(
+            "observation.read",
+            "observation",
+            None,
+            project_id=project_id or context.principal.project_id,
+            mode="list",
+            limit=limit,
+            resultCount=len(page.items),
+        )
+        await _audit_read(self._database, entry)
+        return page
+
+    async def change(self, context: RequestContext, memory_id: str, wanted: MemoryChange) -> Written:
+        """Correct a memory.
+
+        Raises: NotFound, Forbidden, InvalidInput, Unavailable.
+        """
+        removed = 0
+        if wanted.content is not None:
+            content, removed = _clean_content(wanted.content)
+            wanted = replace(wanted, content=content)
+        metadata = clean(wanted.metadata) if wanted.metadata is not None else None
+        removed += metadata.removed if metadata else 0
+
+        async def store(transaction: Executor) -> Observation:
+            now = now_us()
+            memory = _visible(
+                context, await observations.find_to_update(transaction, memory_id, team_id=context.team_id)
+            )
+            changed = await observations.update(
+                transaction,
+                memory.id,
+                team_id=memory.team_id,
+                content=memory.content if wanted.content is None else wanted.content,
+                kind=wanted.kind or memory.kind,
+                metadata=metadata.document if metadata else memory.metadata,
+                now_us=now,
+            )
+            entry = context.audit(
+                "memory.update",
+                "observation",
+                memory.id,
+                project_id=memory.project_id,
+                changed=sorted(name for name in ("content", "kind", "metadata") if getattr(wanted, name) is not None),
+            )
+            await audit.append(transaction, [entry], now_us=now)
+            return _visible(context, changed)
+
+        with refuse_storage_errors():
+            return Written(await run_transaction(self._database, store), removed)
+
+    async def delete(self, context: RequestContext, memory_id: str) -> None:
+        """Remove a memory for good.
+
+        Raises: NotFound when there is none within the caller's scope.
+        """
+
+        async def store(transaction: Executor) -> None:
+            project_id = await observations.delete(
+                transaction, memory_id, team_id=context.team_id, project_id=context.principal.project_id
+            )
+            if project_id is None:
+                raise NotFound("Memory not found")
+            entry = context.audit("observation.deleted", "observation", memory_id, project_id=project_id, via="api")
+            await audit.append(transaction, [entry], now_us=now_us())
+
+        with refuse_storage_errors():
+            await run_transaction(self._database, store)
+
+    async def purge_project(self, context: RequestContext, project_id: str) -> dict[str, int]:
+        """Remove all that is remembered of a project; the project, its keys and the audit log stay.
+
+        Returns: how many observations, agentEvents, sessions and jobs were removed.
+
+        Raises: Forbidden for a key of another project, NotFound for a project outside the team.
+        """
+        team_id = context.team_id
+        context.check_project(project_id)
+
+        async def store(transaction: Executor) -> dict[str, int]:
+            if not await tenancy.lock_exclusive(transaction, project_id=project_id, team_id=team_id):
+                raise NotFound("Project not found")
+            scope = {"team_id": team_id, "project_id": project_id}
+            # Jobs go before sessions: a summary's job must not outlive what it refers to.
+            removed = await observations.purge(transaction, **scope)
+            removed_jobs = await jobs.purge(transaction, **scope)
+            removed_events = await events.purge(transaction, **scope)
+            counts = {
+                "observations": removed,
+                "agentEvents": removed_events,
+                "sessions": await sessions.purge(transaction, **scope),
+                "jobs": removed_jobs,
+            }
+            entry = context.audit(
+                "project.memory_purged", "project", project_id, project_id=project_id, counts=counts, via="api"
+            )
+            await audit.append(transaction, [entry], now_us=now_us())
+            return counts
+
+        with refuse_storage_errors():
+            return await run_transaction(self._database, store)
+
+    async def of_event(
+        self, context: RequestContext, event_id: str
+    ) -> list[tuple[Observation, ObservationSource]]:
+        """What was made from an event, oldest first.
+
+        Raises: NotFound in another team, Forbidden in a sibling project.
+        """
+        event = await events.find(self._database, event_id, team_id=context.team_id)
+        if event is None:
+            raise NotFound("Event not found")
+        context.check_project(event.project_id)
+        found = await observations.of_event(
+            self._database, event_id, team_id=event.team_id, project_id=event.project_id
+        )
+        entry = context.audit(
+            "observation.read",
+            "observation",
+            None,
+            project_id=event.project_id,
+            mode="event_observations",
+            eventId=event_id,
+            resultCount=len(found),
+            observationIds=[observation.id for observation, _ in found],
+        )
+        await _audit_read(self._database, entry)
+        return found
+
+
+async def _audit_read(database: Database, entry: Any) -> None:
+    await audit.append(database, [entry], now_us=now_us())
+
+
+async def _check_scope(executor: Executor, memory: Observation) -> None:
+    teams = await tenancy.lock_shared(executor, {memory.project_id})
+    if teams.get(memory.project_id) != memory.team_id:
+        raise Forbidden("project_id must belong to team_id")
+    if memory.server_session_id is not None:
+        await require_session(
+            executor, session_id=memory.server_session_id, team_id=memory.team_id, project_id=memory.project_id
+        )
+
+
+def _visible(context: RequestContext, memory: Observation | None) -> Observation:
+    if memory is None:
+        raise NotFound("Memory not found")
+    context.check_project(memory.project_id)
+    return memory
+
+
+def _clean_content(content: str) -> tuple[str, int]:
+    left, removed = clean_text(content)
+    if removed and not left.strip():
+        message = "nothing is left of the content once its private parts are taken out"
+        raise InvalidInput(message, (Issue("custom", ("content",), message),))
+    return left, removed

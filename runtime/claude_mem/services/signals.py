@@ -1,0 +1,96 @@
+"""News of jobs that reached their end, from whichever process, to those who wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from claude_mem.storage import jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from claude_mem.model.records import Job
+    from claude_mem.storage.database import Database, Executor
+
+#: Channel on which the id of a job is announced when the transaction that ended it commits.
+CHANNEL = "claude_mem_job_ended"
+
+#: Seconds after which a waiter looks for itself, in case an announcement was lost, and whether it is still wanted.
+LOOK_AGAIN_S = 1.0
+
+
+async def announce(executor: Executor, job_id: str) -> None:
+    """Tell waiters, once the transaction commits, that a job has ended."""
+    await executor.notify(CHANNEL, job_id)
+
+
+class JobWaiter:
+    """Waits for jobs to end.
+
+    Parameters:
+        database: announces ends, and knows the state of each job.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._stop: Callable[[], Awaitable[None]] | None = None
+        self._lock = asyncio.Lock()
+
+    async def wait(
+        self, job_ids: Sequence[str], *, timeout_s: float, wanted: Callable[[], bool]
+    ) -> tuple[dict[str, Job], bool]:
+        """Wait until every job has ended.
+
+        Parameters:
+            timeout_s: seconds for all of them together.
+            wanted: asked about once a second whether the caller is still there.
+
+        Returns: the jobs as last seen, by id (a deleted one is missing), and whether time ran out.
+        """
+        await self._listen()
+        news = asyncio.Event()
+        for job_id in job_ids:
+            self._waiting.setdefault(job_id, set()).add(news)
+        try:
+            return await self._watch(job_ids, news, asyncio.get_running_loop().time() + timeout_s, wanted)
+        finally:
+            for job_id in job_ids:
+                waiting = self._waiting[job_id]
+                waiting.discard(news)
+                if not waiting:
+                    del self._waiting[job_id]
+
+    async def _watch(
+        self, job_ids: Sequence[str], news: asyncio.Event, deadline: float, wanted: Callable[[], bool]
+    ) -> tuple[dict[str, Job], bool]:
+        loop = asyncio.get_running_loop()
+        while True:
+            news.clear()
+            found = await jobs.find_by_ids(self._database, job_ids)
+            if all(job.status.is_final for job in found.values()):
+                return found, False
+            left = deadline - loop.time()
+            if left <= 0 or not wanted():
+                return found, True
+            try:
+                async with asyncio.timeout(min(left, LOOK_AGAIN_S)):
+                    await news.wait()
+            except TimeoutError:
+                continue
+
+    async def _listen(self) -> None:
+        async with self._lock:
+            if self._stop is None:
+                self._stop = await self._database.listen(CHANNEL, self._heard)
+
+    def _heard(self, job_id: str) -> None:
+        for news in self._waiting.get(job_id, ()):
+            news.set()
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._stop is not None:
+            await self._stop()
+            self._stop = None

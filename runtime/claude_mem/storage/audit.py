@@ -1,0 +1,62 @@
+"""The audit log: appended to, read, never changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from claude_mem.model.documents import Document
+from claude_mem.model.identity import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from claude_mem.model.records import AuditEntry
+    from claude_mem.storage.cursors import Cursor
+    from claude_mem.storage.database import Executor, Row
+
+
+async def append(executor: Executor, entries: Sequence[AuditEntry], *, now_us: int) -> None:
+    """Store entries; each gets an id of its own where it has none."""
+    if not entries:
+        return
+    await executor.fetch_rows(
+        "audit.insert",
+        [
+            {
+                "id": entry.id or new_id(),
+                "team_id": entry.team_id,
+                "project_id": entry.project_id,
+                "actor_id": entry.actor_id,
+                "api_key_id": entry.api_key_id,
+                "action": entry.action,
+                "resource_type": entry.resource_type,
+                "resource_id": entry.resource_id,
+                "details": Document.of(entry.details).text,
+                "created_at": now_us,
+            }
+            for entry in entries
+        ],
+    )
+
+
+async def list_rows(
+    executor: Executor,
+    *,
+    team_id: str,
+    project_id: str | None,
+    action: str | None,
+    resource_id: str | None,
+    before: Cursor | None,
+    limit: int,
+) -> list[Row]:
+    """Rows of a team's log, newest first; filters that are None do not apply."""
+    return await executor.fetch(
+        "audit.list",
+        team_id=team_id,
+        project_id=project_id,
+        action=action,
+        resource_id=resource_id,
+        before_at=before.at_us if before else None,
+        before_id=before.id if before else None,
+        limit=limit,
+    )

@@ -1,0 +1,177 @@
+"""Observations: what is remembered, written by people or by generation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from claude_mem.storage import rows
+from claude_mem.storage.database import fetch_one
+
+if TYPE_CHECKING:
+    from claude_mem.model.documents import Document
+    from claude_mem.model.records import Observation, ObservationSource
+    from claude_mem.storage.cursors import Cursor
+    from claude_mem.storage.database import Executor, Row
+
+
+async def insert(executor: Executor, observation: Observation) -> None:
+    """Store an observation that somebody wrote.
+
+    Raises: ReferenceViolation, ValueRefused.
+    """
+    await executor.execute(
+        "observations.insert",
+        id=observation.id,
+        project_id=observation.project_id,
+        team_id=observation.team_id,
+        server_session_id=observation.server_session_id,
+        kind=observation.kind,
+        content=observation.content,
+        metadata=observation.metadata.text,
+        now=observation.created_ms * 1000,
+    )
+
+
+async def insert_generated(executor: Executor, observation: Observation, *, now_us: int) -> str:
+    """Store an observation made by a job, once by its generation key.
+
+    Returns: the id of the row, which is another's where the key was there already.
+    """
+    row = await fetch_one(
+        executor,
+        "observations.insert_generated",
+        id=observation.id,
+        project_id=observation.project_id,
+        team_id=observation.team_id,
+        server_session_id=observation.server_session_id,
+        kind=observation.kind,
+        content=observation.content,
+        generation_key=observation.generation_key,
+        metadata=observation.metadata.text,
+        job_id=observation.created_by_job_id,
+        now=now_us,
+    )
+    if row is None:
+        row = await fetch_one(
+            executor,
+            "observations.by_generation_key",
+            team_id=observation.team_id,
+            project_id=observation.project_id,
+            generation_key=observation.generation_key,
+        )
+    if row is None:
+        raise AssertionError("an observation that conflicts has no row under its generation key")
+    found: str = row["id"]
+    return found
+
+
+async def add_source(
+    executor: Executor, source: ObservationSource, *, agent_event_id: str | None, metadata: Document, now_us: int
+) -> None:
+    """Link an observation to what it was made from; a link that exists is left as it is."""
+    await executor.execute(
+        "observations.add_source",
+        id=source.id,
+        observation_id=source.observation_id,
+        agent_event_id=agent_event_id,
+        generation_job_id=source.generation_job_id,
+        source_type=source.source_type,
+        source_id=source.source_id,
+        metadata=metadata.text,
+        now=now_us,
+    )
+
+
+async def find(executor: Executor, observation_id: str, *, team_id: str) -> Observation | None:
+    row = await fetch_one(executor, "observations.find", id=observation_id, team_id=team_id)
+    return rows.observation(row) if row else None
+
+
+async def find_to_update(executor: Executor, observation_id: str, *, team_id: str) -> Observation | None:
+    """As `find`, holding the row until the transaction ends."""
+    row = await fetch_one(executor, "observations.find_to_update", id=observation_id, team_id=team_id)
+    return rows.observation(row) if row else None
+
+
+async def list_rows(
+    executor: Executor,
+    *,
+    team_id: str,
+    project_id: str | None,
+    kind: str | None,
+    session_id: str | None,
+    before: Cursor | None,
+    limit: int,
+) -> list[Row]:
+    """Rows of observations, newest first; filters that are None do not apply."""
+    return await executor.fetch(
+        "observations.list",
+        team_id=team_id,
+        project_id=project_id,
+        kind=kind,
+        server_session_id=session_id,
+        before_at=before.at_us if before else None,
+        before_id=before.id if before else None,
+        limit=limit,
+    )
+
+
+async def update(
+    executor: Executor, observation_id: str, *, team_id: str, content: str, kind: str, metadata: Document, now_us: int
+) -> Observation | None:
+    row = await fetch_one(
+        executor,
+        "observations.update",
+        id=observation_id,
+        team_id=team_id,
+        content=content,
+        kind=kind,
+        metadata=metadata.text,
+        now=now_us,
+    )
+    return rows.observation(row) if row else None
+
+
+async def delete(executor: Executor, observation_id: str, *, team_id: str, project_id: str | None) -> str | None:
+    """Delete one observation with its sources.
+
+    Returns: the project it was in, or None when there was nothing within the scope.
+    """
+    row = await fetch_one(
+        executor, "observations.delete", id=observation_id, team_id=team_id, project_id=project_id
+    )
+    found: str | None = row["project_id"] if row else None
+    return found
+
+
+async def of_event(
+    executor: Executor, event_id: str, *, team_id: str, project_id: str
+) -> list[tuple[Observation, ObservationSource]]:
+    """The observations made from an event, oldest first."""
+    found = await executor.fetch(
+        "observations.of_event", event_id=event_id, team_id=team_id, project_id=project_id
+    )
+    return [(rows.observation(row), rows.observation_source(row)) for row in found]
+
+
+async def search(
+    executor: Executor, *, query: str, team_id: str, project_id: str, platform: str | None, limit: int
+) -> list[tuple[Observation, float]]:
+    """The best matches with their scores.
+
+    Parameters:
+        query: in the storage's own match syntax; see claude_mem.retrieval.
+    """
+    found = await executor.fetch(
+        "observations.search",
+        query=query,
+        team_id=team_id,
+        project_id=project_id,
+        platform_source=platform,
+        limit=limit,
+    )
+    return [(rows.observation(row), float(row["score"])) for row in found]
+
+
+async def purge(executor: Executor, *, team_id: str, project_id: str) -> int:
+    return await executor.execute("observations.purge", team_id=team_id, project_id=project_id)

@@ -1,0 +1,301 @@
+"""The PostgreSQL adapter of the storage port, on asyncpg.
+
+Connections are pooled and made anew when they break. Times travel as integer microseconds through a codec of our own,
+because PostgreSQL holds years that Python's datetime cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from claude_mem.model.errors import Unavailable
+from claude_mem.storage import catalog
+from claude_mem.storage.database import ReferenceViolation, Retryable, StorageError, UniqueViolation, ValueRefused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from ssl import SSLContext
+
+    from claude_mem.storage.database import Executor, Row
+
+logger = logging.getLogger(__name__)
+
+#: Microseconds between 1970-01-01 and 2000-01-01, where PostgreSQL's timestamps begin.
+POSTGRES_EPOCH_US = 946_684_800_000_000
+
+#: Seconds before a broken listening connection is made anew; waiters look for themselves meanwhile.
+RELISTEN_S = 1.0
+
+_CONNECTION_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+def translate(error: BaseException) -> Exception:
+    """The port's error for one of asyncpg's; the original text stays out of what clients see."""
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return UniqueViolation(error.constraint_name or "unique")
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        return ReferenceViolation(error.constraint_name or "constraint")
+    if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError | asyncpg.LockNotAvailableError):
+        return Retryable(type(error).__name__)
+    if isinstance(error, asyncpg.ProgramLimitExceededError | asyncpg.DataError):
+        return ValueRefused(str(error))
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return Unavailable("PostgreSQL did not finish the statement in time", dependency="postgres")
+    if isinstance(error, _CONNECTION_LOST):
+        return Unavailable("PostgreSQL does not answer", dependency="postgres")
+    return StorageError(f"{type(error).__name__}")
+
+
+async def _prepare(connection: asyncpg.Connection[Any]) -> None:
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        format="tuple",
+        encoder=lambda us: (us - POSTGRES_EPOCH_US,),
+        decoder=lambda parts: parts[0] + POSTGRES_EPOCH_US,
+    )
+
+
+class PostgresExecutor:
+    """Runs statements on one connection, inside a transaction."""
+
+    def __init__(self, connection: asyncpg.Connection[Any], statements: dict[str, catalog.Statement]) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    async def fetch(self, statement: str, /, **parameters: Any) -> list[Row]:
+        found = self._statements[statement]
+        try:
+            return await self._connection.fetch(found.sql, *[parameters[name] for name in found.parameters])
+        except Exception as error:
+            raise translate(error) from error
+
+    async def execute(self, statement: str, /, **parameters: Any) -> int:
+        found = self._statements[statement]
+        try:
+            tag = await self._connection.execute(found.sql, *[parameters[name] for name in found.parameters])
+        except Exception as error:
+            raise translate(error) from error
+        return affected(tag)
+
+    async def fetch_rows(
+        self, statement: str, rows: Sequence[Mapping[str, Any]], /, **parameters: Any
+    ) -> list[Row]:
+        columns = {
+            name: [row[name] for row in rows]
+            for name in self._statements[statement].parameters
+            if name not in parameters
+        }
+        return await self.fetch(statement, **columns, **parameters)
+
+    async def notify(self, channel: str, payload: str) -> None:
+        await self.fetch("database.notify", channel=channel, payload=payload)
+
+
+class PostgresDatabase:
+    """A pool of connections to one PostgreSQL database.
+
+    Parameters:
+        pool: open pool whose connections were prepared by `open_pool`.
+        options: what a connection outside the pool, for listening, is made with.
+        connect_timeout_s: seconds to wait for a free connection before the request is refused.
+    """
+
+    name = "postgres"
+
+    def __init__(self, pool: asyncpg.Pool[Any], *, options: dict[str, Any], connect_timeout_s: float) -> None:
+        self._pool = pool
+        self._options = options
+        self._timeout = connect_timeout_s
+        self._statements = catalog.load("postgres")
+        self._listeners: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[PostgresExecutor]:
+        try:
+            connection = await self._pool.acquire(timeout=self._timeout)
+        except Exception as error:
+            raise translate(error) from error
+        try:
+            yield PostgresExecutor(connection, self._statements)
+        finally:
+            await self._release(connection)
+
+    async def _release(self, connection: Any) -> None:
+        try:
+            await self._pool.release(connection, timeout=self._timeout)
+        except _CONNECTION_LOST as error:
+            logger.warning("a PostgreSQL connection was lost", extra={"reason": type(error).__name__})
+
+    async def _alone(self, run: Callable[[PostgresExecutor], Awaitable[Any]]) -> Any:
+        """Run one statement, once more on a fresh connection when the pooled one had been cut.
+
+        Only statements that change nothing twice come here: reads, and writes that are idempotent by their keys.
+        """
+        for last in (False, True):
+            try:
+                async with self._connection() as executor:
+                    return await run(executor)
+            except Unavailable:
+                if last or self._pool.get_size() == 0:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def fetch(self, statement: str, /, **parameters: Any) -> list[Row]:
+        rows: list[Row] = await self._alone(lambda executor: executor.fetch(statement, **parameters))
+        return rows
+
+    async def execute(self, statement: str, /, **parameters: Any) -> int:
+        count: int = await self._alone(lambda executor: executor.execute(statement, **parameters))
+        return count
+
+    async def fetch_rows(
+        self, statement: str, rows: Sequence[Mapping[str, Any]], /, **parameters: Any
+    ) -> list[Row]:
+        found: list[Row] = await self._alone(lambda executor: executor.fetch_rows(statement, rows, **parameters))
+        return found
+
+    async def notify(self, channel: str, payload: str) -> None:
+        await self.fetch("database.notify", channel=channel, payload=payload)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Executor]:
+        async with self._connection() as executor:
+            transaction = executor._connection.transaction()  # noqa: SLF001 - the adapter's own class
+            try:
+                await transaction.start()
+            except Exception as error:
+                raise translate(error) from error
+            try:
+                yield executor
+            except BaseException:
+                with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+                    await transaction.rollback()
+                raise
+            try:
+                await transaction.commit()
+            except Exception as error:
+                raise translate(error) from error
+
+    async def ping(self, *, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.fetch("database.ping")
+        except TimeoutError as error:
+            raise Unavailable("PostgreSQL does not answer", dependency="postgres") from error
+
+    async def schema_version(self) -> int | None:
+        rows = await self.fetch("database.schema_table")
+        if not rows[0]["present"]:
+            return None
+        version: int | None = (await self.fetch("database.schema_version"))[0]["version"]
+        return version
+
+    async def listen(self, channel: str, callback: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
+        task = asyncio.create_task(self._keep_listening(channel, callback), name=f"listen:{channel}")
+        self._listeners.add(task)
+
+        async def stop() -> None:
+            self._listeners.discard(task)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        return stop
+
+    async def _keep_listening(self, channel: str, callback: Callable[[str], None]) -> None:
+        """Hold a connection of its own for notifications and take another whenever it breaks."""
+        while True:
+            try:
+                connection = await asyncpg.connect(**self._options)
+                try:
+                    lost = asyncio.Event()
+                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                    await connection.add_listener(channel, _listener(callback))
+                    await lost.wait()
+                finally:
+                    connection.terminate()
+            except (asyncpg.PostgresError, *_CONNECTION_LOST) as error:
+                logger.info("listening is interrupted", extra={"channel": channel, "reason": type(error).__name__})
+            await asyncio.sleep(RELISTEN_S)
+
+    async def close(self) -> None:
+        for task in list(self._listeners):
+            task.cancel()
+        await asyncio.gather(*self._listeners, return_exceptions=True)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+
+def _listener(callback: Callable[[str], None]) -> Callable[..., None]:
+    def heard(_connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        callback(str(payload))
+
+    return heard
+
+
+def affected(tag: str) -> int:
+    """The number of rows in a command tag such as `UPDATE 3`."""
+    count = tag.rpartition(" ")[2]
+    return int(count) if count.isdigit() else 0
+
+
+def connect_options(
+    *, url: str, ssl: SSLContext | str | None, statement_timeout_ms: int, connect_timeout_s: float
+) -> dict[str, Any]:
+    """What every connection of ours is made with.
+
+    Parameters:
+        url: `postgresql://` address; its `sslmode` counts where `ssl` is None.
+        statement_timeout_ms: milliseconds after which PostgreSQL gives a statement up; 0 is never.
+    """
+    options: dict[str, Any] = {
+        "dsn": url,
+        "timeout": connect_timeout_s,
+        "server_settings": {
+            "application_name": "claude-mem",
+            "statement_timeout": str(statement_timeout_ms),
+            "jit": "off",
+        },
+    }
+    if ssl is not None:
+        options["ssl"] = ssl
+    return options
+
+
+async def open_pool(
+    options: dict[str, Any], *, size: int, idle_timeout_s: float, connect_timeout_s: float
+) -> PostgresDatabase:
+    """Open a pool of at most `size` connections; one is made now so that a wrong address shows at once.
+
+    Raises: Unavailable when PostgreSQL does not answer.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            **options,
+            min_size=1,
+            max_size=size,
+            max_inactive_connection_lifetime=idle_timeout_s,
+            init=_prepare,
+        )
+    except Exception as error:
+        raise translate(error) from error
+    return PostgresDatabase(pool, options=options, connect_timeout_s=connect_timeout_s)

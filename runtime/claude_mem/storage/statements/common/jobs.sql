@@ -1,0 +1,123 @@
+-- name: jobs.find
+SELECT * FROM observation_generation_jobs WHERE id = :id AND team_id = :team_id;
+
+-- name: jobs.find_anywhere
+-- For workers and operators, who know a job by its id alone.
+SELECT * FROM observation_generation_jobs WHERE id = :id;
+
+-- name: jobs.list
+-- Newest first; filters that are null do not apply.
+SELECT * FROM observation_generation_jobs
+WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+  AND (CAST(:status AS text) IS NULL OR status = :status)
+  AND (CAST(:source_type AS text) IS NULL OR source_type = :source_type)
+  AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
+ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset;
+
+-- name: jobs.count
+SELECT count(*) AS count FROM observation_generation_jobs
+WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+  AND (CAST(:status AS text) IS NULL OR status = :status)
+  AND (CAST(:source_type AS text) IS NULL OR source_type = :source_type)
+  AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since);
+
+-- name: jobs.failed
+-- What an operator looks at first: the latest failure on top.
+SELECT * FROM observation_generation_jobs
+WHERE status = 'failed'
+  AND (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+ORDER BY failed_at DESC NULLS LAST, id DESC LIMIT :limit;
+
+-- name: jobs.count_by_status
+SELECT status, count(*) AS count FROM observation_generation_jobs
+WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+GROUP BY status;
+
+-- name: jobs.lanes
+-- Depth of each lane; a job that waits for its next attempt is delayed, not waiting.
+SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane,
+       CASE WHEN status = 'queued' AND next_attempt_at > :now THEN 'delayed' ELSE status END AS state,
+       count(*) AS count
+FROM observation_generation_jobs WHERE status IN ('queued', 'processing')
+GROUP BY 1, 2;
+
+-- name: jobs.events
+SELECT * FROM observation_generation_job_events WHERE generation_job_id = :id ORDER BY created_at, id;
+
+-- name: jobs.heartbeat
+-- Only the holder of the current attempt may extend its lease.
+UPDATE observation_generation_jobs SET lease_expires_at = :lease_expires_at, updated_at = :now
+WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker;
+
+-- name: jobs.hold
+-- Locks the row for the rest of the transaction if the attempt is still the current one.
+UPDATE observation_generation_jobs SET updated_at = :now
+WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker RETURNING id;
+
+-- name: jobs.complete
+UPDATE observation_generation_jobs
+SET status = 'completed', completed_at = :now, failed_at = NULL, cancelled_at = NULL, last_error = NULL, locked_at = NULL,
+    locked_by = NULL, lease_expires_at = NULL, next_attempt_at = NULL, updated_at = :now
+WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker RETURNING *;
+
+-- name: jobs.fail
+UPDATE observation_generation_jobs
+SET status = 'failed', failed_at = :now, completed_at = NULL, cancelled_at = NULL, last_error = :last_error, locked_at = NULL,
+    locked_by = NULL, lease_expires_at = NULL, next_attempt_at = NULL, updated_at = :now
+WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker RETURNING *;
+
+-- name: jobs.retry_later
+UPDATE observation_generation_jobs
+SET status = 'queued', next_attempt_at = :next_attempt_at, last_error = :last_error, completed_at = NULL, failed_at = NULL,
+    cancelled_at = NULL, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
+WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker RETURNING *;
+
+-- name: jobs.hand_back
+-- A worker that stops gives its jobs back as if they had not been taken.
+UPDATE observation_generation_jobs
+SET status = 'queued', attempts = attempts - 1, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
+WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker AND attempts > 0 RETURNING *;
+
+-- name: jobs.release_expired
+-- A holder that went silent loses its job; without a lease, a lock taken long ago counts as silence.
+UPDATE observation_generation_jobs
+SET status = CASE WHEN attempts < max_attempts THEN 'queued' ELSE 'failed' END,
+    failed_at = CASE WHEN attempts < max_attempts THEN NULL ELSE CAST(:now AS timestamptz) END,
+    last_error = :last_error, next_attempt_at = NULL, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
+WHERE status = 'processing'
+  AND ((lease_expires_at IS NOT NULL AND lease_expires_at < :now)
+       OR (lease_expires_at IS NULL AND (locked_at IS NULL OR locked_at < :stale_before)))
+RETURNING *;
+
+-- name: jobs.fail_exhausted
+-- Rows left queued with no attempt to spare would wait for ever.
+UPDATE observation_generation_jobs
+SET status = 'failed', failed_at = :now, last_error = COALESCE(last_error, :last_error), updated_at = :now
+WHERE status = 'queued' AND attempts >= max_attempts RETURNING *;
+
+-- name: jobs.retry
+-- An operator's retry, guarded by the state that it was decided on; at least one attempt is left.
+UPDATE observation_generation_jobs
+SET status = 'queued', attempts = CASE WHEN attempts < max_attempts THEN attempts ELSE max_attempts - 1 END,
+    next_attempt_at = NULL, last_error = NULL, completed_at = NULL, failed_at = NULL, cancelled_at = NULL,
+    locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, payload = :payload, updated_at = :now
+WHERE id = :id AND status IN ('failed', 'cancelled') RETURNING *;
+
+-- name: jobs.cancel
+-- Guarded: a job that completed in the meantime stays completed.
+UPDATE observation_generation_jobs
+SET status = 'cancelled', cancelled_at = :now, next_attempt_at = NULL, locked_at = NULL, locked_by = NULL,
+    lease_expires_at = NULL, updated_at = :now
+WHERE id = :id AND status IN ('queued', 'processing', 'failed') RETURNING *;
+
+-- name: jobs.next_due
+-- When the earliest queued job is due, so that an idle worker knows how long it may sleep.
+SELECT min(COALESCE(next_attempt_at, created_at)) AS at FROM observation_generation_jobs
+WHERE status = 'queued' AND attempts < max_attempts;
+
+-- name: jobs.purge
+DELETE FROM observation_generation_jobs WHERE team_id = :team_id AND project_id = :project_id;

@@ -1,0 +1,54 @@
+-- name: observations.insert
+INSERT INTO observations (id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at)
+VALUES (:id, :project_id, :team_id, :server_session_id, :kind, :content, :metadata, :now, :now);
+
+-- name: observations.find
+SELECT id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at, generation_key, created_by_job_id
+FROM observations WHERE id = :id AND team_id = :team_id;
+
+-- name: observations.list
+-- Newest first, from behind the cursor; filters that are null do not apply.
+SELECT id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at, generation_key, created_by_job_id
+FROM observations
+WHERE team_id = :team_id
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+  AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+  AND (CAST(:server_session_id AS text) IS NULL OR server_session_id = :server_session_id)
+  AND (CAST(:before_id AS text) IS NULL OR (created_at, id) < (CAST(:before_at AS timestamptz), :before_id))
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: observations.update
+UPDATE observations SET content = :content, kind = :kind, metadata = :metadata, updated_at = :now
+WHERE id = :id AND team_id = :team_id
+RETURNING id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at, generation_key, created_by_job_id;
+
+-- name: observations.delete
+DELETE FROM observations WHERE id = :id AND team_id = :team_id AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+RETURNING id, project_id;
+
+-- name: observations.of_event
+SELECT o.id, o.project_id, o.team_id, o.server_session_id, o.kind, o.content, o.metadata, o.created_at, o.updated_at,
+       o.generation_key, o.created_by_job_id, s.id AS source_row_id, s.source_type, s.source_id,
+       s.generation_job_id AS source_job_id, s.created_at AS source_created_at
+FROM observation_sources AS s JOIN observations AS o ON o.id = s.observation_id
+WHERE s.agent_event_id = :event_id AND o.team_id = :team_id AND o.project_id = :project_id
+ORDER BY o.created_at, o.id;
+
+-- name: observations.by_generation_key
+SELECT id FROM observations WHERE team_id = :team_id AND project_id = :project_id AND generation_key = :generation_key;
+
+-- name: observations.insert_generated
+-- A repeated generation with the same content finds its row by the key and adds nothing.
+INSERT INTO observations (id, project_id, team_id, server_session_id, kind, content, generation_key, metadata,
+                          created_by_job_id, created_at, updated_at)
+VALUES (:id, :project_id, :team_id, :server_session_id, :kind, :content, :generation_key, :metadata, :job_id, :now, :now)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: observations.add_source
+INSERT INTO observation_sources (id, observation_id, agent_event_id, generation_job_id, source_type, source_id, metadata, created_at)
+VALUES (:id, :observation_id, :agent_event_id, :generation_job_id, :source_type, :source_id, :metadata, :now)
+ON CONFLICT DO NOTHING;
+
+-- name: observations.purge
+DELETE FROM observations WHERE team_id = :team_id AND project_id = :project_id;

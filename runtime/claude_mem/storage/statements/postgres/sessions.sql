@@ -1,0 +1,20 @@
+-- name: sessions.in_scope
+SELECT id, project_id, team_id FROM server_sessions WHERE id = ANY(:ids::text[]);
+
+-- name: sessions.refresh
+-- A repeated start adds what it knows; it takes nothing away and leaves the state of generation alone.
+UPDATE server_sessions SET metadata = metadata || :metadata::jsonb, agent_id = COALESCE(:agent_id::text, agent_id),
+       agent_type = COALESCE(:agent_type::text, agent_type), updated_at = :now
+WHERE id = :id RETURNING *;
+
+-- name: sessions.link
+-- For each wanted content id the newest session: of any platform, or of exactly the one given (which may be none).
+SELECT wanted.position, found.id
+FROM unnest(:position::integer[], :project_id::text[], :team_id::text[], :content_session_id::text[], :any_platform::boolean[],
+            :platform_source::text[])
+  AS wanted (position, project_id, team_id, content_session_id, any_platform, platform_source)
+CROSS JOIN LATERAL (
+  SELECT s.id FROM server_sessions AS s
+  WHERE s.team_id = wanted.team_id AND s.project_id = wanted.project_id AND s.content_session_id = wanted.content_session_id
+    AND (wanted.any_platform OR s.platform_source IS NOT DISTINCT FROM wanted.platform_source)
+  ORDER BY s.started_at DESC, s.id DESC LIMIT 1) AS found;

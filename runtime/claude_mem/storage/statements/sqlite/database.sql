@@ -1,0 +1,2 @@
+-- name: database.schema_table
+SELECT count(*) > 0 AS present FROM sqlite_master WHERE type = 'table' AND name = 'server_beta_schema_migrations';

@@ -1,0 +1,33 @@
+-- name: jobs.insert
+INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
+                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, payload,
+                                         created_at, updated_at)
+SELECT value ->> 'id', value ->> 'project_id', value ->> 'team_id', value ->> 'agent_event_id', value ->> 'source_type',
+       value ->> 'source_id', value ->> 'server_session_id', value ->> 'job_type', 'queued', value ->> 'idempotency_key',
+       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'payload', value ->> 'created_at', value ->> 'created_at'
+FROM json_each(:rows) WHERE true
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: jobs.by_keys
+SELECT * FROM observation_generation_jobs WHERE idempotency_key IN (SELECT value FROM json_each(:keys));
+
+-- name: jobs.by_ids
+SELECT * FROM observation_generation_jobs WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: jobs.append_events
+INSERT INTO observation_generation_job_events (id, generation_job_id, event_type, status_after, attempt, details, created_at)
+SELECT value ->> 'id', value ->> 'generation_job_id', value ->> 'event_type', value ->> 'status_after', value ->> 'attempt',
+       value ->> 'details', value ->> 'created_at'
+FROM json_each(:rows) WHERE true
+ON CONFLICT (id) DO NOTHING;
+
+-- name: jobs.claim
+UPDATE observation_generation_jobs
+SET status = 'processing', attempts = attempts + 1, locked_at = :now, locked_by = :worker,
+    lease_expires_at = :lease_expires_at, next_attempt_at = NULL, updated_at = :now
+WHERE id IN (
+  SELECT id FROM observation_generation_jobs
+  WHERE status = 'queued' AND attempts < max_attempts AND COALESCE(next_attempt_at, created_at) <= :now
+  ORDER BY COALESCE(next_attempt_at, created_at), id LIMIT :limit)
+RETURNING *;
