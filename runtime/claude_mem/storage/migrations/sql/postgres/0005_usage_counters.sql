@@ -33,12 +33,14 @@ BEGIN
         DELETE FROM usage_counters;
         RETURN NULL;
     END IF;
-    IF tg_op = 'UPDATE' AND NOT EXISTS (
-        SELECT team_id, kind, quantity, created_at FROM removed
-        EXCEPT ALL
-        SELECT team_id, kind, quantity, created_at FROM added
-    ) THEN
-        RETURN NULL;
+    IF tg_op = 'UPDATE' THEN
+        IF NOT EXISTS (
+            SELECT team_id, kind, quantity, created_at FROM removed
+            EXCEPT ALL
+            SELECT team_id, kind, quantity, created_at FROM added
+        ) THEN
+            RETURN NULL;
+        END IF;
     END IF;
     IF tg_op <> 'INSERT' THEN
         PERFORM FROM usage_counters
