@@ -89,6 +89,7 @@ class Process:
                 user=user,
                 group=user,
                 extra_groups=[] if user else None,
+                process_group=0,  # a Ctrl-C at the terminal is for this process, which then ends its children
             )
         self.pid = self._child.pid
 

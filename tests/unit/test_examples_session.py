@@ -21,7 +21,7 @@ def test_it_is_one_session_from_its_start_to_its_end() -> None:
 
 
 def test_every_event_has_the_fields_of_its_kind() -> None:
-    fields = {
+    fields: dict[str, dict[str, type]] = {
         "SessionStart": {"source": str},
         "UserPromptSubmit": {"prompt": str},
         "PostToolUse": {"tool_name": str, "tool_input": dict, "tool_response": dict, "tool_use_id": str},
