@@ -88,7 +88,7 @@ def _strip_formats(text: str, counts: Counter[str]) -> str:
 
 
 def _is_jwt(token: str) -> bool:
-    """Whether `token` begins with a JOSE header: base64url of a JSON object with `alg` (RFC 7515, section 4)."""
+    """Whether `token` begins with a JOSE header: base64url of a JSON object with `alg` (RFC 7515)."""
     header = token.partition(".")[0]
     if len(header) > _JWT_HEADER_MAX:
         return False

@@ -22,11 +22,15 @@ _NAMES: Final = "|".join(TAG_NAMES)
 
 # A `<` ends every attempt to read attributes, so attempts never overlap: that is what keeps the scan linear.
 _ATTRIBUTES: Final = r"""(?:[^<>=]|=\s*+(?:"[^"<]*+"|'[^'<]*+')?+)*+>"""
+_NAME_END: Final = r"(?=[\s/>]|\Z)"
+# Some writers of JSON and of scripts put a backslash before the slash.
+_SLASH: Final = r"\\{0,4}/"
 _TAG: Final = re.compile(
-    rf"<(?:(?P<open>(?ai:{_NAMES}))(?=[\s/>]|\Z)(?:{_ATTRIBUTES})?+|/(?P<close>(?ai:{_NAMES}))(?=[\s/>]|\Z)(?:[^<>]*+>)?+)"
+    rf"<(?P<open>(?ai:{_NAMES})){_NAME_END}(?:{_ATTRIBUTES})?+"
+    rf"|<{_SLASH}(?P<close>(?ai:{_NAMES})){_NAME_END}(?:[^<>]*+>)?+"
 )
 
-TAG_HINT: Final = rf'<(?=/?(?ai:{_NAMES})(?:[\s/>"\\]|\Z))'
+TAG_HINT: Final = rf'<(?=\\{{0,8}}/?(?ai:{_NAMES})(?:[\s/>"\\]|\Z))'
 """Matches wherever a tag begins, in text or JSON text, where a quote or backslash may follow the name."""
 
 # Taking a span out can join its surroundings to a new tag. Nobody writes that by accident more than a few
