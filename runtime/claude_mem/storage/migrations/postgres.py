@@ -180,8 +180,8 @@ async def _apply_step_by_step(
 
         async def step(_: list[str], lock_timeout_s: float, statement: Statement = statement) -> None:
             index = _CONCURRENT_INDEX.search(statement.sql)
-            if index is not None:
-                await _drop_unfinished(connection, index["index"])
+            if index is not None and await _is_built(connection, index["index"]):
+                return
             # A concurrent build waits for transactions, not in their way; cutting it off would only undo it.
             await _set_lock_timeout(connection, lock_timeout_s if index is None else 0)
             await connection.execute(statement.sql, timeout=_WORK_S)
@@ -224,12 +224,17 @@ async def _set_lock_timeout(connection: asyncpg.Connection, seconds: float) -> N
     await connection.execute(f"SET lock_timeout = {round(seconds * 1000)}", timeout=_QUERY_S)
 
 
-async def _drop_unfinished(connection: asyncpg.Connection, index: str) -> None:
+async def _is_built(connection: asyncpg.Connection, index: str) -> bool:
+    """Whether the index is there and valid; what a cut-off build left behind is dropped.
+
+    Asked first because even IF NOT EXISTS waits for a running vacuum.
+    """
     valid = await connection.fetchval(
         "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", index, timeout=_QUERY_S
     )
     if valid is False:
         await connection.execute(f"DROP INDEX CONCURRENTLY {index}", timeout=_WORK_S)
+    return bool(valid)
 
 
 async def _record(connection: asyncpg.Connection, migration: Migration) -> None:
