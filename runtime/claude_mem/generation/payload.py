@@ -1,0 +1,99 @@
+"""Event payloads as text: for prompts, and for the offline rules where they know no better.
+
+Objects become `path: value` lines rather than JSON, which costs fewer tokens and reads the same. What privacy
+strips is stripped here again, because adopted rows were stored before anything was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from claude_mem.generation.port import clean
+from claude_mem.privacy import redact
+
+PAYLOAD_LIMIT = 16_384
+"""Characters of a payload's text that are kept."""
+TRUNCATED = "[...truncated]"
+_MAX_DEPTH = 24
+_TRANSPORT_KEYS = frozenset({"agentId", "agentType", "platformSource"})
+_EDIT_TOOLS = frozenset({"Edit", "MultiEdit", "Write", "NotebookEdit"})
+_EDIT_ECHO = frozenset({"originalFile", "structuredPatch", "userModified", "replaceAll", "gitDiff"})
+
+
+def payload_text(payload: Any, *, limit: int = PAYLOAD_LIMIT) -> str:
+    """Text of a payload, private parts removed, cut at `limit` characters with a marker.
+
+    A string is taken as it is. Of known edit tools, the copy of the file that the agent echoes back is left
+    out.
+    """
+    visible = redact(payload).value
+    if isinstance(visible, str):
+        return cut(clean(visible), limit)
+    text: list[str] = []
+    size = 0
+    for line in _lines(_condensed(visible)):
+        text.append(line)
+        size += len(line) + 1
+        if size > limit:
+            break
+    return cut(clean("\n".join(text)), limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` of at most `limit` characters, followed by the marker when something was cut off."""
+    return text if len(text) <= limit else text[:limit] + TRUNCATED
+
+
+def nothing_left(payload: Any) -> bool:
+    """Whether a payload once had text and privacy left none of it; such an event needs no provider call.
+
+    True for a blank string and for a non-empty object or list in which every value is blank. An empty object
+    says
+    nothing but was not emptied: its event type may carry the meaning.
+    """
+    visible = redact(payload).value
+    if isinstance(visible, str):
+        return not visible.strip()
+    if not isinstance(visible, Mapping | list) or not visible:
+        return False
+    return all(
+        value is None or (isinstance(value, str) and not value.strip()) for _, value in _leaves(visible)
+    )
+
+
+def _condensed(payload: Any) -> Any:
+    if not isinstance(payload, Mapping):
+        return payload
+    kept = {key: value for key, value in payload.items() if key not in _TRANSPORT_KEYS}
+    given, answered = kept.get("tool_input"), kept.get("tool_response")
+    if kept.get("tool_name") in _EDIT_TOOLS and isinstance(given, Mapping) and isinstance(answered, Mapping):
+        echoed = [value for value in given.values() if isinstance(value, str)]
+        kept["tool_response"] = {
+            key: value for key, value in answered.items() if key not in _EDIT_ECHO and value not in echoed
+        }
+    return kept
+
+
+def _lines(payload: Any) -> Iterator[str]:
+    for path, value in _leaves(payload):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        separator = "\n" if "\n" in text else " "
+        yield f"{path}:{separator}{text}" if path else text
+
+
+def _leaves(payload: Any) -> Iterator[tuple[str, Any]]:
+    """Every value that is no container, with its dotted path; iterative, for payloads may nest deeply."""
+    stack: list[tuple[str, int, Any]] = [("", 0, payload)]
+    while stack:
+        path, depth, value = stack.pop()
+        if isinstance(value, Mapping | list) and value:
+            if depth == _MAX_DEPTH:
+                yield path, "…"
+                continue
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            below = [(f"{path}.{key}" if path else str(key), depth + 1, item) for key, item in items]
+            stack.extend(reversed(below))
+        else:
+            yield path, value
