@@ -11,7 +11,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from claude_mem.storage.migrations.runner import (
@@ -28,6 +28,7 @@ from claude_mem.storage.migrations.runner import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 OLDEST_LIBRARY = (3, 37, 0)
@@ -53,8 +54,8 @@ async def migrate_sqlite(path: Path, *, deadline_s: float = DEADLINE_S) -> Migra
     many seconds to wait for other processes.
 
     SchemaTooNew and SchemaForeign are raised when something else migrated the file, MigrationFailed when a
-    statement failed, MigrationError when the SQLite library is too old, the path cannot be opened, or other
-    processes kept the file locked. In each case the file is as it was.
+    statement failed, MigrationError when the SQLite library is too old, the file cannot be opened or is no
+    database, or other processes kept it locked. In each case the schema is as it was.
     """
     return await asyncio.to_thread(_migrate, path, deadline_s)
 
@@ -63,7 +64,7 @@ def _check(path: Path) -> SchemaState:
     migrations = load_migrations("sqlite")
     if not path.exists():
         return state(migrations, {})
-    with closing(_open(path)) as connection:
+    with _database(path, busy_s=_BUSY_S) as connection:
         return state(migrations, _recorded(connection))
 
 
@@ -75,20 +76,16 @@ def _migrate(path: Path, deadline_s: float) -> MigrationReport:
         )
     migrations = load_migrations("sqlite")
     started = time.monotonic()
-    with closing(_open(path)) as connection:
+    with _database(path, busy_s=min(_BUSY_S, deadline_s)) as connection:
         recorded = _recorded(connection)
         if not pending(migrations, recorded, target=None):
             return MigrationReport(applied=(), version=max(recorded), waited_s=0.0)
-        _lock(connection, path, deadline=started + deadline_s)
+        _lock(connection, deadline=started + deadline_s)
         waited_s = time.monotonic() - started
-        try:
-            todo = pending(migrations, _recorded(connection), target=None)
-            for migration in todo:
-                _apply(connection, migration)
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        todo = pending(migrations, _recorded(connection), target=None)
+        for migration in todo:
+            _apply(connection, migration)
+        connection.execute("COMMIT")
         return MigrationReport(
             applied=tuple(migration.version for migration in todo),
             version=migrations[-1].version,
@@ -96,16 +93,19 @@ def _migrate(path: Path, deadline_s: float) -> MigrationReport:
         )
 
 
-def _open(path: Path) -> sqlite3.Connection:
+@contextmanager
+def _database(path: Path, *, busy_s: float) -> Iterator[sqlite3.Connection]:
+    """The open file. Closing it rolls back what was not committed."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Memories are private; SQLite gives the same rights to the files it puts beside this one.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-    except (OSError, sqlite3.OperationalError) as error:
+        with closing(sqlite3.connect(path, timeout=busy_s, isolation_level=None)) as connection:
+            yield connection
+    except (OSError, sqlite3.Error) as error:
         raise MigrationError(
-            f"The database file {path} cannot be opened: {error}. "
-            "Name a file in a directory that this user may write."
+            f"The database file {path} cannot be used: {error}. Check that no other program keeps it locked, "
+            "and that this user may write to it and to its directory."
         ) from error
 
 
@@ -114,19 +114,15 @@ def _recorded(connection: sqlite3.Connection) -> dict[int, str]:
     return dict(connection.execute(_RECORDED)) if known else {}
 
 
-def _lock(connection: sqlite3.Connection, path: Path, *, deadline: float) -> None:
+def _lock(connection: sqlite3.Connection, *, deadline: float) -> None:
     """Begin the transaction that holds the file. Changing to WAL does not wait by itself, hence the loop."""
     for pause in backoff(first_s=0.02, most_s=0.5):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as busy:
-            if busy.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                raise MigrationError(f"The database file {path} cannot be locked: {busy}.") from busy
-            if time.monotonic() > deadline:
-                raise MigrationError(
-                    f"Other processes keep the database file {path} locked. Stop them, then start again."
-                ) from busy
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
         else:
             return
         time.sleep(pause)
