@@ -123,13 +123,14 @@ def load_migrations(engine: Engine) -> tuple[Migration, ...]:
     """
     folder = resources.files(__package__) / "sql" / engine
     files = sorted((entry.name, entry.read_text("utf-8")) for entry in folder.iterdir())
-    migrations = tuple(_parse(name, text) for name, text in files)
+    migrations = tuple(parse_migration(name, text) for name, text in files)
     if [migration.version for migration in migrations] != list(range(1, len(migrations) + 1)):
         raise ValueError(f"the {engine} migrations are not numbered 1, 2, 3 …: {[name for name, _ in files]}")
     return migrations
 
 
-def _parse(file_name: str, text: str) -> Migration:
+def parse_migration(file_name: str, text: str) -> Migration:
+    """One file's migration. ValueError is raised when the name or the text breaks the form."""
     match = _FILE.fullmatch(file_name)
     head, *parts = _NAME.split(text)
     directives = {found["key"]: found["value"].strip() for found in _DIRECTIVE.finditer(head)}
