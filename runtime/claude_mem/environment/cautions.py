@@ -1,0 +1,117 @@
+"""The rules whose breach is only warned of: the process starts, though perhaps not as it was meant to."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from claude_mem.environment import breaches
+from claude_mem.environment.catalogue import UNREAD, VARIABLES, generation, service, tenancy
+from claude_mem.environment.catalogue.client import CLIENT
+from claude_mem.environment.providers import PROVIDERS
+from claude_mem.environment.rule import BOTH, SERVER, Rule, Severity, Where
+
+_caution = partial(Rule, severity=Severity.WARNING)
+_PROVIDERS = ", ".join(PROVIDERS)
+
+CAUTIONS: Final[tuple[Rule, ...]] = (
+    _caution(
+        id="runtime-unset",
+        variable=service.RUNTIME.name,
+        roles=BOTH,
+        where=Where.CONTAINER,
+        demand="set",
+        breach=breaches.no_runtime,
+        message="{variable} is not set, so server is assumed.",
+        remedy="Set {variable}=server.",
+    ),
+    _caution(
+        id="auth-mode-unknown",
+        variable=tenancy.AUTH_MODE.name,
+        roles=BOTH,
+        where=Where.ANY,
+        demand="api-key, local-dev or disabled, in any case",
+        breach=breaches.unknown_auth_mode,
+        message="{variable}={value} is not a mode of authentication, so api-key is used.",
+        remedy="Set {variable}=api-key or leave it out.",
+    ),
+    _caution(
+        id="auth-mode-disabled",
+        variable=tenancy.AUTH_MODE.name,
+        roles=SERVER,
+        where=Where.ANY,
+        demand="not disabled",
+        breach=breaches.disabled_auth,
+        message="{variable}=disabled is only a label: callers still need a key.",
+        remedy="Set {variable}=api-key.",
+    ),
+    _caution(
+        id="local-dev-without-bypass",
+        variable=tenancy.ALLOW_LOCAL_DEV_BYPASS.name,
+        roles=SERVER,
+        where=Where.DEPLOYABLE,
+        demand="exactly 1, where CLAUDE_MEM_AUTH_MODE=local-dev",
+        breach=breaches.local_dev_without_bypass,
+        message=(
+            "CLAUDE_MEM_AUTH_MODE=local-dev admits nobody without a key while {variable} is not exactly 1."
+        ),
+        remedy="Set {variable}=1 to let loopback callers in without a key.",
+    ),
+    _caution(
+        id="redis-unused",
+        variable=service.REDIS_URL.name,
+        roles=BOTH,
+        where=Where.ANY,
+        demand="unset, on a host where the engine is not dramatiq",
+        breach=breaches.idle_redis,
+        message="{variable} is set, but no queue uses it.",
+        remedy="Set CLAUDE_MEM_QUEUE_ENGINE=dramatiq, or remove {variable}.",
+    ),
+    _caution(
+        id="provider-unknown",
+        variable=generation.PROVIDER.name,
+        roles=SERVER,
+        where=Where.ANY,
+        demand=f"{_PROVIDERS}, where the server generates",
+        breach=breaches.idle_unknown_provider,
+        message="{variable}={value} is not a provider, so this server does not generate.",
+        remedy=f"Set {{variable}} to one of {_PROVIDERS}, or leave generation to workers.",
+    ),
+    _caution(
+        id="provider-without-key",
+        variable="the provider's key",
+        roles=SERVER,
+        where=Where.ANY,
+        demand="set under one of its names, where the server generates",
+        breach=breaches.idle_without_key,
+        message="CLAUDE_MEM_SERVER_PROVIDER={provider} has no key, so this server does not generate.",
+        remedy="Set {variable} or {others}, or leave generation to workers.",
+    ),
+    *(
+        _caution(
+            id=f"unread:{name}",
+            variable=name,
+            roles=BOTH,
+            where=Where.ANY,
+            demand="unset",
+            breach=breaches.unread(name),
+            message="{variable} is not read.",
+            remedy="{instead}",
+        )
+        for name in UNREAD
+    ),
+    *(
+        _caution(
+            id=f"value:{variable.name}",
+            variable=variable.name,
+            roles=BOTH,
+            where=Where.ANY,
+            demand=variable.expects,
+            breach=breaches.meaningless(variable),
+            message=f"{{variable}}={{value}} is not {variable.expects}, so it counts as unset.",
+            remedy=f"Correct it, or remove it to mean the default ({variable.default_text or 'none'}).",
+        )
+        for variable in VARIABLES
+        if not variable.judged and variable.group != CLIENT
+    ),
+)

@@ -1,0 +1,117 @@
+"""All settings of one process, built from its environment once the rules have passed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from claude_mem.environment import EnvironmentInvalid, Mode, Role, Verdict, check, detect
+from claude_mem.environment.catalogue import generation, service, tenancy
+from claude_mem.environment.providers import OFFLINE, PROVIDERS
+from claude_mem.environment.urls import normal_ssl_mode, ssl_mode_of
+from claude_mem.environment.values import is_off, text
+from claude_mem.environment.verdict import AuthMode
+from claude_mem.settings.fields import fill
+from claude_mem.settings.groups import (
+    DEFAULT_SSL_MODE,
+    SQLITE_FILE,
+    AuthSettings,
+    DatabaseSettings,
+    GenerationSettings,
+    HttpSettings,
+    JobSettings,
+    LimitSettings,
+    LogSettings,
+    PathSettings,
+    QueueSettings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Everything a process knows of its environment; nothing else reads it.
+
+    `verdict` is what the rules said: its warnings are to be logged. No secret shows in the repr.
+    """
+
+    verdict: Verdict
+    http: HttpSettings
+    database: DatabaseSettings
+    queue: QueueSettings
+    auth: AuthSettings
+    limits: LimitSettings
+    generation: GenerationSettings
+    jobs: JobSettings
+    paths: PathSettings
+    log: LogSettings
+
+    @classmethod
+    def from_environ(
+        cls, environ: Mapping[str, str], *, role: Role, container: bool | None = None
+    ) -> ServerSettings:
+        """The settings that `environ` gives a process of `role`.
+
+        `container` says whether it runs in one; None looks for the signs. Raises EnvironmentInvalid, holding
+        the verdict, where a rule is broken.
+        """
+        inside = detect(environ).is_container if container is None else container
+        verdict = check(environ, role=role, container=inside)
+        if not verdict.ok:
+            raise EnvironmentInvalid(verdict)
+        paths = fill(PathSettings, environ)
+        return cls(
+            verdict=verdict,
+            http=fill(HttpSettings, environ),
+            database=fill(
+                DatabaseSettings,
+                environ,
+                ssl=_ssl_mode(environ),
+                sqlite_path=paths.data_dir / SQLITE_FILE,
+            ),
+            queue=fill(QueueSettings, environ, engine=verdict.queue_engine),
+            auth=fill(AuthSettings, environ, mode=verdict.auth_mode, bypass=_bypass(environ, verdict)),
+            limits=fill(LimitSettings, environ),
+            generation=fill(
+                GenerationSettings,
+                environ,
+                disabled=verdict.generation_disabled,
+                provider=verdict.provider,
+                model=_model(environ, verdict),
+            ),
+            jobs=fill(JobSettings, environ, heartbeat_seconds=_heartbeat_seconds(environ)),
+            paths=paths,
+            log=fill(LogSettings, environ),
+        )
+
+
+def _ssl_mode(environ: Mapping[str, str]) -> str:
+    url = text(environ, service.DATABASE_URL.name)
+    return (
+        normal_ssl_mode(text(environ, service.POSTGRES_SSL.name) or "")
+        or (ssl_mode_of(url) if url else None)
+        or normal_ssl_mode(text(environ, service.PGSSLMODE.name) or "")
+        or DEFAULT_SSL_MODE
+    )
+
+
+def _bypass(environ: Mapping[str, str], verdict: Verdict) -> bool:
+    """Whether loopback needs no key: in local development unless it is said not to, else by exactly `1`."""
+    if verdict.container or verdict.auth_mode is not AuthMode.LOCAL_DEV:
+        return False
+    allowed = text(environ, tenancy.ALLOW_LOCAL_DEV_BYPASS.name)
+    return not is_off(allowed) if verdict.mode is Mode.LOCAL_DEVELOPMENT else allowed == "1"
+
+
+def _model(environ: Mapping[str, str], verdict: Verdict) -> str | None:
+    """The model that is asked; None without a provider. A model that is set means nothing to `offline`."""
+    if verdict.provider is None or verdict.provider == OFFLINE:
+        return verdict.provider
+    return generation.MODEL.read(environ) or PROVIDERS[verdict.provider].default_model
+
+
+def _heartbeat_seconds(environ: Mapping[str, str]) -> float:
+    """A third of the lease, so that two renewals may be missed before it ends."""
+    return generation.HEARTBEAT_SECONDS.read(environ) or generation.LEASE_SECONDS.read(environ) / 3
