@@ -1,7 +1,7 @@
 """Measures ingest over HTTP against bare asyncpg, on one real PostgreSQL and the same tables, in one run.
 
-Each round takes four measurements in turn, and medians over the rounds are compared, so that a machine that is
-slow for a while is slow for both sides. The server is the real process in its deployable mode, generation off.
+Each round takes four measurements in turn, and medians over the rounds are compared: a machine that is slow
+for a while is slow for both sides. The server is the real process in its deployable mode, generation off.
 A warm-up comes first, and the statistics that PostgreSQL's autovacuum would have gathered within a minute.
 """
 
@@ -37,7 +37,7 @@ HTTP_CONNECTIONS = 64
 GROUP_CONNECTIONS = 4
 SINGLE_TARGET = 1.5
 BATCH_TARGET = 0.6
-LOAD_SECONDS = 600
+LOAD_SECONDS = 300
 
 console = Console()
 
