@@ -119,16 +119,18 @@ def secret(
     )
 
 
-def directory(name: str, *, group: str, meaning: str) -> Variable[Path | None]:
+def optional_path(
+    name: str, *, group: str, meaning: str, expects: str = "a directory", default_text: str = ""
+) -> Variable[Path | None]:
     """A path of this machine, `~` expanded."""
     return Variable(
         name=name,
         group=group,
         meaning=meaning,
-        expects="a directory",
+        expects=expects,
         parse=read_path,
         default=always(None),
-        default_text="",
+        default_text=default_text,
     )
 
 

@@ -90,6 +90,11 @@ def ssl_mode_of(url: str) -> str | None:
     return None if mode is None else normal_ssl_mode(mode)
 
 
+def ssl_root_cert_of(url: str) -> str | None:
+    """The file of authorities that a PostgreSQL URL names, or None."""
+    return _Parts(url).parameter("sslrootcert") or None
+
+
 def normal_ssl_mode(mode: str) -> str | None:
     """`mode` in libpq's words, or None where it is no TLS mode."""
     known = SSL_MODE_ALIASES.get(mode.strip().lower(), mode.strip().lower())

@@ -40,8 +40,9 @@ class HttpSettings:
 class DatabaseSettings:
     """PostgreSQL where `url` is set, else SQLite at `sqlite_path`; timeouts in milliseconds.
 
-    `ssl` is one of libpq's modes. It has been worked out of CLAUDE_MEM_POSTGRES_SSL, the URL's sslmode and
-    PGSSLMODE, in this order, and is to be used in place of the URL's.
+    `ssl` is one of libpq's modes, worked out of CLAUDE_MEM_POSTGRES_SSL, the URL's sslmode and PGSSLMODE, in
+    this order; it is to be used in place of the URL's. `ssl_root_cert` is the file of authorities to verify
+    against; None stands for the system's.
     """
 
     url: SecretStr | None = setting(service.DATABASE_URL)
@@ -50,6 +51,7 @@ class DatabaseSettings:
     connect_timeout_ms: int = setting(service.POOL_CONNECTION_TIMEOUT_MS)
     statement_timeout_ms: int = setting(service.POOL_STATEMENT_TIMEOUT_MS)
     ssl: str = resolved(DEFAULT_SSL_MODE, service.POSTGRES_SSL, service.PGSSLMODE, service.DATABASE_URL)
+    ssl_root_cert: Path | None = resolved(None, service.PGSSLROOTCERT, service.DATABASE_URL)
     sqlite_path: Path = resolved(Path(SQLITE_FILE), service.DATA_DIR)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from claude_mem.environment import EnvironmentInvalid, Mode, Role, Verdict, check, detect
 from claude_mem.environment.catalogue import generation, service, tenancy
 from claude_mem.environment.providers import OFFLINE, PROVIDERS
-from claude_mem.environment.urls import normal_ssl_mode, ssl_mode_of
+from claude_mem.environment.urls import normal_ssl_mode, ssl_mode_of, ssl_root_cert_of
 from claude_mem.environment.values import is_off, text
 from claude_mem.environment.verdict import AuthMode
 from claude_mem.settings.fields import fill
@@ -69,6 +70,7 @@ class ServerSettings:
                 DatabaseSettings,
                 environ,
                 ssl=_ssl_mode(environ),
+                ssl_root_cert=_ssl_root_cert(environ),
                 sqlite_path=paths.data_dir / SQLITE_FILE,
             ),
             queue=fill(QueueSettings, environ, engine=verdict.queue_engine),
@@ -95,6 +97,12 @@ def _ssl_mode(environ: Mapping[str, str]) -> str:
         or normal_ssl_mode(text(environ, service.PGSSLMODE.name) or "")
         or DEFAULT_SSL_MODE
     )
+
+
+def _ssl_root_cert(environ: Mapping[str, str]) -> Path | None:
+    url = text(environ, service.DATABASE_URL.name)
+    named = ssl_root_cert_of(url) if url else None
+    return Path(named) if named else service.PGSSLROOTCERT.read(environ)
 
 
 def _bypass(environ: Mapping[str, str], verdict: Verdict) -> bool:

@@ -395,6 +395,9 @@ def test_any_value_gets_a_verdict_of_whole_lines(name: str, value: str, place: P
         ("CLAUDE_MEM_PUBLIC_URL", "memory.example.com"),
         ("CLAUDE_MEM_CORS_ORIGINS", "https://a.example.com/path"),
         ("CLAUDE_MEM_QUEUE_REDIS_PREFIX", "{x}"),
+        ("CLAUDE_MEM_MODE", "../code"),
+        ("CLAUDE_MEM_DATA_DIR", "~nobody-of-this-name/x"),
+        ("CLAUDE_MEM_RATE_LIMIT_PER_MIN", "1e300"),
     ],
 )
 def test_a_meaningless_value_is_only_warned_of(name: str, value: str) -> None:

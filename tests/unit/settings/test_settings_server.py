@@ -145,6 +145,21 @@ def test_tls_to_postgres(own: str, query: str, pg: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "pg", "expected"),
+    [
+        ("", "", None),
+        ("", "/etc/ssl/team.pem", Path("/etc/ssl/team.pem")),
+        ("?sslrootcert=/etc/ssl/url.pem", "/etc/ssl/team.pem", Path("/etc/ssl/url.pem")),
+    ],
+)
+def test_the_authorities_that_postgres_is_verified_against(
+    query: str, pg: str, expected: Path | None
+) -> None:
+    settings = server({"CLAUDE_MEM_SERVER_DATABASE_URL": DATABASE + query, "PGSSLROOTCERT": pg})
+    assert settings.database.ssl_root_cert == expected
+
+
+@pytest.mark.parametrize(
     ("raw", "limit"),
     [("", None), ("0", None), ("NaN", None), ("-3", None), ("5", 5), ("1e3", 1000), (" 7.0 ", 7)],
 )

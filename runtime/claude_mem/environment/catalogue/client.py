@@ -6,11 +6,13 @@ from claude_mem.environment import kinds
 
 CLIENT = "Client"
 
-SERVER_URL = kinds.address(
+SERVER_URL = kinds.optional_text(
     "CLAUDE_MEM_SERVER_URL",
     group=CLIENT,
     alternatives=("CLAUDE_MEM_SERVER_BETA_URL",),
-    default="http://127.0.0.1:37877",
+    expects="an http or https URL",
+    default_text="the user's own: 127.0.0.1 and the default port",
+    judged=True,
     meaning="The server that hooks and commands talk to.",
 )
 SERVER_API_KEY = kinds.secret(

@@ -151,8 +151,8 @@ POSTGRES_SSL = kinds.optional_text(
     default_text="the URL's sslmode, else PGSSLMODE, else prefer",
     judged=True,
     meaning=(
-        "TLS to PostgreSQL. require encrypts; verify-ca and verify-full also check the certificate, against "
-        "the file in PGSSLROOTCERT or in the URL's sslrootcert."
+        "TLS to PostgreSQL. prefer encrypts where the server can, require insists; verify-ca and verify-full "
+        "also check the certificate."
     ),
 )
 PGSSLMODE = kinds.optional_text(
@@ -161,6 +161,13 @@ PGSSLMODE = kinds.optional_text(
     expects=_SSL_CHOICES,
     judged=True,
     meaning="PostgreSQL's own variable for the same, read last.",
+)
+PGSSLROOTCERT = kinds.optional_path(
+    "PGSSLROOTCERT",
+    group=DATABASE,
+    expects="a file of certificates",
+    default_text="the URL's sslrootcert wins; else the system's authorities",
+    meaning="Whom verify-ca and verify-full trust. PostgreSQL's own variable.",
 )
 
 QUEUE_ENGINE = kinds.optional_text(
@@ -197,7 +204,7 @@ DATA_DIR: Variable[Path] = Variable(
     default_text="~/.claude-mem",
     meaning="State files, settings.json, own modes, and in local development the SQLite database.",
 )
-MODES_DIR = kinds.directory(
+MODES_DIR = kinds.optional_path(
     "CLAUDE_MEM_MODES_DIR",
     group=PATHS,
     meaning="Searched for modes first, before the data directory and those that come with the product.",
