@@ -136,6 +136,7 @@ class FakeLlm:
         respond: decides the answer when nothing is scripted.
         requests: the latest requests, oldest first.
         count: number of requests so far.
+        peers: addresses from which requests came, one for each connection.
         url: where it listens, without a trailing slash.
     """
 
@@ -144,6 +145,7 @@ class FakeLlm:
         self.respond: Responder = respond or (lambda _received: Answer())
         self.requests: deque[Received] = deque(maxlen=KEPT_REQUESTS)
         self.count = 0
+        self.peers: set[object] = set()
         self.url = ""
         self._host, self._port = host, port
         self._closing = asyncio.Event()
@@ -177,6 +179,7 @@ class FakeLlm:
         headers = {name.lower(): value for name, value in request.headers.items()}
         received = Received(wire=wire, path=request.path_qs, headers=headers, body=await request.json())
         self.requests.append(received)
+        self.peers.add(request.transport and request.transport.get_extra_info("peername"))
         self.count += 1
         answer = self.script.popleft() if self.script else self.respond(received)
         if answer.delay_s:

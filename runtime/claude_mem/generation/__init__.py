@@ -39,6 +39,7 @@ from claude_mem.generation.providers import (
     build_provider,
     canonical_name,
 )
+from claude_mem.generation.rules import is_trivial
 
 __all__ = [
     "DEFAULT_MODE",
@@ -72,6 +73,7 @@ __all__ = [
     "canonical_name",
     "estimate_tokens",
     "event_tokens",
+    "is_trivial",
     "language_name",
     "nothing_left",
     "parse_reply",

@@ -13,6 +13,7 @@ it is scanned, element by element, with knowledge of the form:
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ _SUMMARY_FIELDS = ("request", "investigated", "learned", "completed", "next_step
 _LISTS = {"facts": "fact", "concepts": "concept", "files_read": "file", "files_modified": "file"}
 _MAX_BLOCKS = 200
 _MAX_FIELDS = 64
-_MAX_TAG = 1_000
+_MAX_TAG = 300
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _NAMED = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'"}
 
@@ -83,6 +84,10 @@ def _unfence(text: str) -> str:
 
 def _json(text: str) -> Any:
     """The JSON value of a reply; one that broke off is kept as far as it goes. None when it is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
     try:
         return pydantic_core.from_json(text, allow_partial="trailing-strings")
     except ValueError:
@@ -211,13 +216,22 @@ def _field_end(text: str, begin: int, *, field: str, block: str, fields: Sequenc
     """Where a field's text ends, and where scanning goes on."""
     closing = f"</{field}>"
     end = text.find(closing, begin)
-    if end != -1:
-        leaves = text.find(f"</{block}>", begin, end)
-        if leaves == -1 or text.find(f"<{block}>", leaves, end) == -1:
-            return end, end + len(closing)
+    if end != -1 and not _next_block_begins(text, begin, end, block=block):
+        return end, end + len(closing)
     stops = [text.find(stop, begin) for stop in (f"</{block}>", *(f"<{other}>" for other in fields))]
     unclosed = min((stop for stop in stops if stop != -1), default=len(text))
     return unclosed, unclosed
+
+
+def _next_block_begins(text: str, begin: int, end: int, *, block: str) -> bool:
+    """Whether one block ends and another begins, with nothing between them, within a stretch of text."""
+    position = text.find(f"</{block}>", begin, end)
+    while position != -1:
+        position += len(block) + 3
+        if text[position : min(end, position + _MAX_TAG)].lstrip().startswith(f"<{block}>"):
+            return True
+        position = text.find(f"</{block}>", position, end)
+    return False
 
 
 def _plain(fields: dict[str, str]) -> dict[str, Any]:

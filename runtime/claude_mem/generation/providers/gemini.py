@@ -91,7 +91,7 @@ class GeminiProvider(ModelProvider):
             failure = FailedCallError(error.code, body=_body(error), headers=headers)
         except httpx2.TimeoutException:
             failure = FailedCallError(None, timed_out=True)
-        except (httpx2.HTTPError, UnicodeDecodeError):  # the latter: an error body that is no text at all
+        except (httpx2.HTTPError, UnicodeDecodeError, RecursionError):  # the SDK reads error bodies as JSON
             failure = FailedCallError(None)
         else:
             raw = response.sdk_http_response

@@ -25,8 +25,8 @@ _INSTALL = re.compile(
     r"(?:install|add|get|remove|uninstall)\s+[^&|;\n]+"
 )
 _LOOKING = re.compile(
-    r"\s*(?:cd|ls|pwd|echo|which|whoami|date|clear|true|sleep|mkdir|touch|tree|stat|file|env|history|wc"
-    r"|head|tail|cat|less|git\s+(?:status|log|diff|show|branch|add|fetch|push|pull|checkout|switch|stash\s+list))\b"
+    r"\s*(?:cd|ls|pwd|which|whoami|date|clear|true|sleep|mkdir|touch|tree|stat|env|history|wc"
+    r"|git\s+(?:status|branch|add|fetch|push|pull|checkout|switch|stash\s+list))\b"
 )
 _FAILURE = re.compile(
     r"(?i:\b\w*(?:error|exception)(?:\[\w+\])?[:(]|\bfatal:|\bpanicked\b|command not found"

@@ -62,6 +62,19 @@ def distil(events: Sequence[EventInput], mode: Mode) -> list[DraftObservation]:
     return [_fitted(draft, mode) for draft in drafts if draft is not None]
 
 
+def is_trivial(event: EventInput) -> bool:
+    """Whether an event is of a known shape and teaches nothing, so that no model need be asked about it.
+
+    Never true for a tool, an event type or a payload that the rules do not know, nor for an edit.
+    """
+    call = tool_call(event)
+    if call is None:
+        return _spoken(event) is None
+    if call.kind in ("edit", "write"):
+        return False
+    return _observed(call, event, TestHistory()) is None
+
+
 def _observed(call: ToolCall, event: EventInput, history: TestHistory) -> DraftObservation | None:
     if call.kind == "trivial":
         return None

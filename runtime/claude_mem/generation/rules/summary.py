@@ -38,7 +38,7 @@ def summarise(request: GenerationRequest) -> DraftSummary | None:
     touched = _files(observations, "files_modified")
     summary = DraftSummary(
         request=_request(request),
-        investigated=_list(_files(observations, "files_read")),
+        investigated=_list(_files(observations, "files_read", "files_modified")),
         learned=_list(told) or closing or _list(known),
         completed=_list(done),
         next_steps=_next_steps(request.events, observations),
@@ -77,8 +77,8 @@ def _titles(observations: Sequence[ObservationInput], kind: str) -> list[str]:
     return list(dict.fromkeys(title for title in titles if title))
 
 
-def _files(observations: Sequence[ObservationInput], key: str) -> list[str]:
-    lists = (item.metadata.get(key) for item in observations)
+def _files(observations: Sequence[ObservationInput], *keys: str) -> list[str]:
+    lists = (item.metadata.get(key) for item in observations for key in keys)
     return list(dict.fromkeys(str(name) for names in lists if isinstance(names, list) for name in names))
 
 
