@@ -14,8 +14,10 @@ import orjson
 class Document:
     """A JSON value with its serialised text.
 
-    Parameters:
+    Parameters
+    ----------
         text: compact JSON.
+
     """
 
     __slots__ = ("_value", "text")
@@ -39,13 +41,13 @@ class Document:
         return self._value
 
     @property
-    def object(self) -> dict[str, Any]:
+    def members(self) -> dict[str, Any]:
         """The value when it is a JSON object, else an empty one."""
         value = self.value
         return value if isinstance(value, dict) else {}
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Document) and self.value == other.value
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Document) and bool(self.value == other.value)
 
     def __hash__(self) -> int:
         return hash(self.text)

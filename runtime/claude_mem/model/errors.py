@@ -1,16 +1,16 @@
 """Errors that the domain raises; what status a client sees is the HTTP layer's business.
 
-    ClaudeMemError
-    ├── InvalidInput            a request or argument that cannot be accepted; carries the issues found
-    │   ├── PayloadTooLarge     more than the stated limit
-    │   └── UnsupportedMediaType
-    ├── Unauthenticated         no credential was presented
-    ├── Forbidden               the credential does not allow this
-    ├── NotFound                nothing of that id within the caller's scope
-    ├── Conflict                the resource's state does not allow this
-    ├── QuotaExceeded           a monthly cap is used up
-    ├── RateLimited             too many requests in the window
-    └── Unavailable             a dependency does not answer; nothing was lost, try again
+ClaudeMemError
+├── InvalidInput            a request or argument that cannot be accepted; carries the issues found
+│   ├── PayloadTooLarge     more than the stated limit
+│   └── UnsupportedMediaType
+├── Unauthenticated         no credential was presented
+├── Forbidden               the credential does not allow this
+├── NotFound                nothing of that id within the caller's scope
+├── Conflict                the resource's state does not allow this
+├── QuotaExceeded           a monthly cap is used up
+├── RateLimited             too many requests in the window
+└── Unavailable             a dependency does not answer; nothing was lost, try again
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class ClaudeMemError(Exception):
     Attributes:
         label: the `error` word of the wire form.
         message: the sentence shown to the caller.
+
     """
 
     label = "Error"
@@ -38,11 +39,13 @@ class ClaudeMemError(Exception):
 class Issue:
     """One reason why a request was not accepted, in the form that zod gives it.
 
-    Parameters:
+    Parameters
+    ----------
         code: machine-readable kind, such as `invalid_type`.
         path: keys and indexes from the root to the value at fault.
         message: the reason, for people.
         details: further members of the wire form, such as `expected`.
+
     """
 
     code: str
@@ -54,9 +57,11 @@ class Issue:
 class InvalidInput(ClaudeMemError):
     """Raised when a request cannot be accepted as it is.
 
-    Parameters:
+    Parameters
+    ----------
         message: one sentence, used where there are no issues to list.
         issues: each reason with its place in the request.
+
     """
 
     label = "ValidationError"
@@ -105,9 +110,11 @@ class Conflict(ClaudeMemError):
 class QuotaExceeded(ClaudeMemError):
     """Raised when a monthly cap is used up.
 
-    Parameters:
+    Parameters
+    ----------
         used: units counted this month.
         cap: units allowed a month.
+
     """
 
     label = "quota_exceeded"
@@ -121,8 +128,10 @@ class QuotaExceeded(ClaudeMemError):
 class RateLimited(ClaudeMemError):
     """Raised when a window's requests are used up.
 
-    Parameters:
+    Parameters
+    ----------
         retry_after_s: whole seconds until the window ends, at least 1.
+
     """
 
     label = "rate_limited"
@@ -135,8 +144,10 @@ class RateLimited(ClaudeMemError):
 class Unavailable(ClaudeMemError):
     """Raised when a dependency does not answer in time.
 
-    Parameters:
+    Parameters
+    ----------
         dependency: `postgres`, `sqlite` or `valkey`.
+
     """
 
     label = "ServiceUnavailable"

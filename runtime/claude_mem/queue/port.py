@@ -26,9 +26,11 @@ LANE_NAMES: dict[Lane, str] = {
 class QueueState:
     """What a transport says of itself.
 
-    Parameters:
+    Parameters
+    ----------
         status: `disabled`, `active` or `errored`.
         details: engine, address and prefix; never a credential.
+
     """
 
     status: Literal["disabled", "active", "errored"]

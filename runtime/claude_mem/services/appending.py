@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 class PreparedEvent:
     """An event that only the database still has to agree to.
 
-    Parameters:
+    Parameters
+    ----------
         key: idempotency key.
         content_session_id: links to the newest session of that id when the event names no session itself.
         private: nothing was left of the payload after privacy.
         redactions: private spans and secrets that were taken out.
+
     """
 
     context: RequestContext
@@ -50,9 +52,11 @@ class PreparedEvent:
 class Appended:
     """An event as it is stored now.
 
-    Parameters:
+    Parameters
+    ----------
         duplicate: it was stored by an earlier request.
         job_created: its job is new, and has to be published.
+
     """
 
     event: Event
@@ -89,7 +93,10 @@ async def _refusals(
         event = item.event
         if teams.get(event.project_id) != event.team_id:
             refused[n] = Forbidden("project_id must belong to team_id")
-        elif event.server_session_id and scopes.get(event.server_session_id) != (event.team_id, event.project_id):
+        elif event.server_session_id and scopes.get(event.server_session_id) != (
+            event.team_id,
+            event.project_id,
+        ):
             refused[n] = Forbidden("server_session_id must belong to project_id and team_id")
     return refused
 
@@ -115,7 +122,9 @@ async def _link(executor: Executor, accepted: dict[int, PreparedEvent]) -> dict[
 
 
 async def _store_events(executor: Executor, accepted: dict[int, PreparedEvent]) -> dict[int, Appended]:
-    inserted = await events.insert(executor, [events.KeyedEvent(item.event, item.key) for item in accepted.values()])
+    inserted = await events.insert(
+        executor, [events.KeyedEvent(item.event, item.key) for item in accepted.values()]
+    )
     repeated = {item.key for item in accepted.values() if item.event.id not in inserted}
     existing = await events.find_by_keys(executor, repeated) if repeated else {}
     stored: dict[int, Appended] = {}
@@ -134,7 +143,7 @@ async def _store_events(executor: Executor, accepted: dict[int, PreparedEvent]) 
 
 async def _merge(executor: Executor, existing: Event, repeated: Event) -> Event:
     fills_platform = existing.platform_source is None and repeated.platform_source is not None
-    if not fills_platform and not repeated.metadata.object:
+    if not fills_platform and not repeated.metadata.members:
         return existing
     merged = await events.merge(
         executor, existing.id, metadata=repeated.metadata, platform=repeated.platform_source

@@ -30,8 +30,10 @@ TOUCH_EVERY_US = 30_000_000
 class Authenticator:
     """Finds out who a key belongs to.
 
-    Parameters:
+    Parameters
+    ----------
         database: where the keys are.
+
     """
 
     def __init__(self, database: Database) -> None:
@@ -55,7 +57,7 @@ class Authenticator:
             self._touched[key.id] = self._unwritten[key.id] = now
         return principal_of(key)
 
-    async def _find_many(self, hashes: Sequence[str]) -> Sequence[ApiKey | None | Exception]:
+    async def _find_many(self, hashes: Sequence[str]) -> Sequence[ApiKey | Exception | None]:
         found = await keys.find_by_hashes(self._database, hashes)
         return [found.get(digest) for digest in hashes]
 

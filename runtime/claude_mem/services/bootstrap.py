@@ -41,7 +41,9 @@ async def ensure_local_scope(database: Database) -> LocalScope:
         now = now_us()
         team = await tenancy.find_team_by_name(executor, LOCAL_TEAM)
         if team is None:
-            await tenancy.create_team(executor, team_id=LOCAL_TEAM, name=LOCAL_TEAM, metadata=_ORIGIN, now_us=now)
+            await tenancy.create_team(
+                executor, team_id=LOCAL_TEAM, name=LOCAL_TEAM, metadata=_ORIGIN, now_us=now
+            )
             team = await tenancy.find_team(executor, LOCAL_TEAM)
         if team is None:
             raise AssertionError("a team that was just inserted is not there")
@@ -87,11 +89,13 @@ async def create_first_key(
 ) -> NewKey:
     """Make a key at the command line.
 
-    Parameters:
+    Parameters
+    ----------
         team_id: a team that exists; without team and project the local ones are made and taken.
         project_id: a project that exists; alone it brings its team, without one the key is for the whole team.
 
     Raises: NotFound for a team or project that does not exist, InvalidInput for unknown scopes.
+
     """
     chosen = check_scopes(scopes)
     team, project = await _named_scope(database, team_id=team_id, project_id=project_id)
@@ -136,7 +140,9 @@ async def _named_scope(
     if project_id is not None:
         project = await tenancy.find_project_anywhere(database, project_id)
         if project is None or team_id not in {None, project.team_id}:
-            raise NotFound(f"there is no project {project_id!r}" + (f" in team {team_id!r}" if team_id else ""))
+            raise NotFound(
+                f"there is no project {project_id!r}" + (f" in team {team_id!r}" if team_id else "")
+            )
         return project.team_id, project.id
     if team_id is None or await tenancy.find_team(database, team_id) is None:
         raise NotFound(f"there is no team {team_id!r}")

@@ -13,8 +13,10 @@ from claude_mem.privacy import may_contain_private, redact, redact_text
 class Cleaned:
     """A JSON value without what was private in it.
 
-    Parameters:
+    Parameters
+    ----------
         removed: private spans and secrets that were taken out.
+
     """
 
     document: Document

@@ -22,11 +22,13 @@ logger = logging.getLogger(__name__)
 class GroupCommit(Generic[T, R]):
     """Collects items and hands them on in groups.
 
-    Parameters:
+    Parameters
+    ----------
         name: of the tasks, for logs.
         commit: does the work for a group and returns one result, or the error to raise, for each item in order.
         largest: items in a group at most.
         parallel: groups under way at most.
+
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class GroupCommit(Generic[T, R]):
             group = [self._waiting.popleft() for _ in range(count)]
             try:
                 results: Sequence[R | Exception] = await self._commit([item for item, _ in group])
-            except Exception as error:  # noqa: BLE001 - each waiting caller gets it
+            except Exception as error:
                 results = [error] * count
             except BaseException:
                 for _, future in group:

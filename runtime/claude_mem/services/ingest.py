@@ -37,11 +37,13 @@ GROUPS_PARALLEL = 2
 class EventInput:
     """An event as it was received.
 
-    Parameters:
+    Parameters
+    ----------
         platform: normalised, or None.
         any_platform: the request did not speak of a platform, so a session of any may be linked.
         occurred_ms: milliseconds since the epoch.
         source_event_id: the client's own id, which then decides what is a duplicate.
+
     """
 
     project_id: str
@@ -61,10 +63,12 @@ class EventInput:
 class Ingested:
     """What became of an event.
 
-    Parameters:
+    Parameters
+    ----------
         job: the generation job of the event, or None when none was asked for.
         duplicate: the event had been stored before.
         redactions: private spans and secrets taken out of it.
+
     """
 
     event: Event
@@ -77,9 +81,11 @@ class Ingested:
 class IngestService:
     """Stores events.
 
-    Parameters:
+    Parameters
+    ----------
         database: where events and jobs are kept.
         queue: what tells workers about new jobs.
+
     """
 
     def __init__(self, database: Database, queue: Queue) -> None:
@@ -90,14 +96,22 @@ class IngestService:
         )
 
     async def ingest(
-        self, context: RequestContext, received: EventInput, *, generate: bool, source: str, audited: bool = True
+        self,
+        context: RequestContext,
+        received: EventInput,
+        *,
+        generate: bool,
+        source: str,
+        audited: bool = True,
     ) -> Ingested:
         """Store one event and, where asked for, its job.
 
-        Parameters:
+        Parameters
+        ----------
             source: what the job's history names as its origin.
 
         Raises: Forbidden, InvalidInput, Unavailable.
+
         """
         context.check_project(received.project_id)
         prepared = prepare(context, received, generate=generate, source=source, audited=audited)
@@ -130,21 +144,27 @@ class IngestService:
 
         with refuse_storage_errors():
             appended = await run_transaction(self._database, store)
-        transport = await publish(self._queue, [item.job for item in appended if item.job and item.job_created])
+        transport = await publish(
+            self._queue, [item.job for item in appended if item.job and item.job_created]
+        )
         return [_ingested(item, transport) for item in appended]
 
     async def _commit_group(
         self, prepared: Sequence[PreparedEvent]
     ) -> Sequence[tuple[Appended, Transport] | Exception]:
         try:
-            outcomes = await run_transaction(self._database, lambda transaction: append(transaction, prepared))
+            outcomes = await run_transaction(
+                self._database, lambda transaction: append(transaction, prepared)
+            )
         except StorageError as error:
             if len(prepared) == 1:
                 return [refusal(error)]
             # One event that the database refuses must not take the others with it.
             return [(await self._commit_group([item]))[0] for item in prepared]
         created = [
-            outcome.job for outcome in outcomes if isinstance(outcome, Appended) and outcome.job and outcome.job_created
+            outcome.job
+            for outcome in outcomes
+            if isinstance(outcome, Appended) and outcome.job and outcome.job_created
         ]
         transport = await publish(self._queue, created)
         return [(item, transport) if isinstance(item, Appended) else item for item in outcomes]

@@ -27,16 +27,21 @@ Operation = Literal["retry", "cancel"]
 class Operator:
     """Who steers a job.
 
-    Parameters:
+    Parameters
+    ----------
         source: `operator` over HTTP, `cli_operator` at the command line.
         context: the caller over HTTP; None at the command line, which is nobody's key.
+
     """
 
     source: Literal["operator", "cli_operator"]
     context: RequestContext | None = None
 
     def audit(self, operation: Operation, job: Job, **details: object) -> AuditEntry:
-        action = {"retry": "generation_job.retried_by_operator", "cancel": "generation_job.cancelled_by_operator"}
+        action = {
+            "retry": "generation_job.retried_by_operator",
+            "cancel": "generation_job.cancelled_by_operator",
+        }
         if self.context is not None:
             return self.context.audit(
                 action[operation], "observation_generation_job", job.id, project_id=job.project_id, **details
@@ -57,9 +62,11 @@ class Operator:
 class Steered:
     """A job after somebody asked for something.
 
-    Parameters:
+    Parameters
+    ----------
         unchanged: it already was as wanted.
         retried: how often it was tried again by hand in all.
+
     """
 
     job: Job
@@ -90,8 +97,10 @@ class JobService:
     ) -> tuple[list[Job], int]:
         """Jobs, newest first, and how many there are in all.
 
-        Parameters:
+        Parameters
+        ----------
             mode: what the audit log calls the look.
+
         """
         with refuse_storage_errors():
             page = await jobs.list_page(self._database, wanted, limit=limit, offset=offset)
@@ -171,12 +180,12 @@ async def _current(executor: Executor, job_id: str) -> Job:
 
 
 def _retried(job: Job) -> int:
-    count = job.payload.object.get("retried_count", 0)
+    count = job.payload.members.get("retried_count", 0)
     return count if isinstance(count, int) else 0
 
 
 def _retry_payload(job: Job, operator: Operator, retried: int) -> Document:
-    payload = job.payload.object | {"generation_job_id": job.id, "retried_count": retried}
+    payload = job.payload.members | {"generation_job_id": job.id, "retried_count": retried}
     if operator.context is None:
         payload["last_retried_by"] = operator.source
     else:

@@ -31,8 +31,10 @@ PREFIX_LENGTH = 10
 class NewKey:
     """A key that was just made.
 
-    Parameters:
+    Parameters
+    ----------
         raw: shown once and kept nowhere.
+
     """
 
     key: ApiKey
@@ -87,7 +89,7 @@ class KeyService:
             expires_us=None if expires_in_days is None else now_us() + expires_in_days * _DAY_US,
             origin="http",
         )
-        await store_key(self._database, made, context.audit(**_made(made.key), source="http"))
+        await store_key(self._database, made, _created(context, made.key))
         return made
 
     async def list_page(
@@ -126,10 +128,12 @@ class KeyService:
     async def rotate(self, context: RequestContext, key_id: str, *, overlap_s: int) -> NewKey:
         """Make a key of the same name, scopes and lifetime in place of another.
 
-        Parameters:
+        Parameters
+        ----------
             overlap_s: seconds for which the old key still works; 0 ends it at once.
 
         Raises: NotFound, Forbidden for a key that may do more than the caller's, Conflict when it had ended.
+
         """
         key = await self._touchable(context, key_id)
         actor = context.principal.key_id or context.principal.actor_id or "local-dev"
@@ -139,7 +143,9 @@ class KeyService:
             overlap_s=overlap_s,
             actor_id=actor,
             origin="http",
-            entry=context.audit("api_key.rotate", "api_key", key.id, project_id=key.project_id, overlapSeconds=overlap_s),
+            entry=context.audit(
+                "api_key.rotate", "api_key", key.id, project_id=key.project_id, overlapSeconds=overlap_s
+            ),
         )
 
     async def _touchable(self, context: RequestContext, key_id: str) -> ApiKey:
@@ -230,12 +236,13 @@ async def rotate_key(
     return made
 
 
-def _made(key: ApiKey) -> dict[str, object]:
-    return {
-        "action": "api_key.create",
-        "resource_type": "api_key",
-        "resource_id": key.id,
-        "project_id": key.project_id,
-        "name": key.name,
-        "scopes": list(key.scopes),
-    }
+def _created(context: RequestContext, key: ApiKey) -> AuditEntry:
+    return context.audit(
+        "api_key.create",
+        "api_key",
+        key.id,
+        project_id=key.project_id,
+        name=key.name,
+        scopes=list(key.scopes),
+        source="http",
+    )

@@ -29,11 +29,13 @@ _WINDOW_US = WINDOW_S * 1_000_000
 class Limits:
     """What is limited; None is without limit.
 
-    Parameters:
+    Parameters
+    ----------
         rate_per_minute: requests of one key in a minute.
         monthly_requests: requests of a team in a UTC month.
         monthly_tokens: tokens of a team in a UTC month; holds back writes only.
         metering: keep a usage row for each request even without a cap.
+
     """
 
     rate_per_minute: int | None = None
@@ -46,8 +48,10 @@ class Limits:
 class RateWindow:
     """Where a key stands in the current minute.
 
-    Parameters:
+    Parameters
+    ----------
         reset_s: Unix time in seconds at which the window ends.
+
     """
 
     limit: int
@@ -136,7 +140,9 @@ class Admission:
 
     @staticmethod
     async def _used(executor: Executor, team_id: str, kind: str, at_us: int) -> int:
-        return await usage.month_total(executor, team_id=team_id, kind=kind, month_start_us=month_start_us(at_us))
+        return await usage.month_total(
+            executor, team_id=team_id, kind=kind, month_start_us=month_start_us(at_us)
+        )
 
     async def write_metered(self) -> None:
         """Store metered requests; called every few seconds, and when the server stops."""
@@ -167,8 +173,10 @@ class FailedAuthentications:
 
     Only failures are ever refused: a valid key passes whatever its address has done before.
 
-    Parameters:
+    Parameters
+    ----------
         per_minute: failures answered as such; None is without limit.
+
     """
 
     #: Addresses kept at most; the one that failed longest ago is forgotten.
@@ -194,4 +202,6 @@ class FailedAuthentications:
             self._counts.popitem(last=False)
         if count > self._limit:
             wait = max(1, ((window + 1) * _WINDOW_US - now) // 1_000_000)
-            raise RateLimited(f"Too many failed authentications ({self._limit} / {WINDOW_S}s)", retry_after_s=wait)
+            raise RateLimited(
+                f"Too many failed authentications ({self._limit} / {WINDOW_S}s)", retry_after_s=wait
+            )

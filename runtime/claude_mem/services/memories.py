@@ -104,7 +104,7 @@ class MemoryService:
         session_id: str | None,
         cursor: str | None,
         limit: int,
-    ) -> Page:
+    ) -> Page[Observation]:
         """Memories of the caller's scope, newest first.
 
         Raises: Forbidden for a project outside the key's, InvalidInput for a foreign cursor.
@@ -165,7 +165,9 @@ class MemoryService:
                 "observation",
                 memory.id,
                 project_id=memory.project_id,
-                changed=sorted(name for name in ("content", "kind", "metadata") if getattr(wanted, name) is not None),
+                changed=sorted(
+                    name for name in ("content", "kind", "metadata") if getattr(wanted, name) is not None
+                ),
             )
             await audit.append(transaction, [entry], now_us=now)
             return _visible(context, changed)
@@ -185,7 +187,9 @@ class MemoryService:
             )
             if project_id is None:
                 raise NotFound("Memory not found")
-            entry = context.audit("observation.deleted", "observation", memory_id, project_id=project_id, via="api")
+            entry = context.audit(
+                "observation.deleted", "observation", memory_id, project_id=project_id, via="api"
+            )
             await audit.append(transaction, [entry], now_us=now_us())
 
         with refuse_storage_errors():
@@ -216,7 +220,12 @@ class MemoryService:
                 "jobs": removed_jobs,
             }
             entry = context.audit(
-                "project.memory_purged", "project", project_id, project_id=project_id, counts=counts, via="api"
+                "project.memory_purged",
+                "project",
+                project_id,
+                project_id=project_id,
+                counts=counts,
+                via="api",
             )
             await audit.append(transaction, [entry], now_us=now_us())
             return counts
@@ -262,7 +271,10 @@ async def _check_scope(executor: Executor, memory: Observation) -> None:
         raise Forbidden("project_id must belong to team_id")
     if memory.server_session_id is not None:
         await require_session(
-            executor, session_id=memory.server_session_id, team_id=memory.team_id, project_id=memory.project_id
+            executor,
+            session_id=memory.server_session_id,
+            team_id=memory.team_id,
+            project_id=memory.project_id,
         )
 
 

@@ -25,8 +25,10 @@ PRIVATE_MARK = "nothing_left_after_privacy"
 def job_for_event(event: Event, *, context: RequestContext, private: bool, now_us: int) -> NewJob:
     """The job that turns an event into observations.
 
-    Parameters:
+    Parameters
+    ----------
         private: nothing of the event was left after privacy, so that no provider is to be asked.
+
     """
     payload = _payload("event", event, event.id, source_adapter=event.source_adapter, context=context)
     payload["agent_event_id"] = event.id
@@ -98,8 +100,10 @@ def _new_job(
 def queued_event(job: NewJob, source: str) -> NewJobEvent:
     """The first line of a job's history.
 
-    Parameters:
+    Parameters
+    ----------
         source: what made the job, such as `http_post_v1_events`.
+
     """
     return NewJobEvent(
         job_id=job.id,

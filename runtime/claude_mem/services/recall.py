@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from claude_mem.model.times import now_us
 from claude_mem.retrieval import query as syntax
 from claude_mem.services.cleaning import clean_text
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.scope import require_project
 from claude_mem.storage import audit, observations, rows
-from claude_mem.model.times import now_us
 
 if TYPE_CHECKING:
     from claude_mem.model.records import Observation
@@ -36,11 +36,13 @@ class RecallService:
     ) -> list[tuple[Observation, float]]:
         """The best matches with their scores, best first.
 
-        Parameters:
+        Parameters
+        ----------
             platform: normalised; only what came from that platform.
             mode: what the audit log calls the look: `search` or `context`.
 
         Raises: Forbidden, InvalidInput, Unavailable.
+
         """
         with refuse_storage_errors():
             await require_project(self._database, context, project_id)

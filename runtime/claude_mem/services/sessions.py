@@ -38,9 +38,11 @@ class SessionInput:
 class Started:
     """A session that is open.
 
-    Parameters:
+    Parameters
+    ----------
         found: it was there under its external id and was left as it is.
         redactions: private spans and secrets taken out of the metadata.
+
     """
 
     session: Session
@@ -62,7 +64,9 @@ class SessionService:
         self._database = database
         self._queue = queue
 
-    async def start(self, context: RequestContext, received: SessionInput, *, audited: bool = True) -> Started:
+    async def start(
+        self, context: RequestContext, received: SessionInput, *, audited: bool = True
+    ) -> Started:
         """Find or make a session.
 
         Raises: Forbidden, InvalidInput, Unavailable.
@@ -80,7 +84,9 @@ class SessionService:
                 return Started(found, found=True, redactions=cleaned.removed)
             session = await _insert_or_refresh(transaction, received, cleaned, team_id)
             if audited:
-                entry = context.audit("session.write", "server_session", session.id, project_id=session.project_id)
+                entry = context.audit(
+                    "session.write", "server_session", session.id, project_id=session.project_id
+                )
                 await audit.append(transaction, [entry], now_us=now_us())
             return Started(session, found=False, redactions=cleaned.removed)
 
@@ -96,7 +102,13 @@ class SessionService:
         return session
 
     async def end(
-        self, context: RequestContext, session_id: str, *, source: str, source_adapter: str, audited: bool = True
+        self,
+        context: RequestContext,
+        session_id: str,
+        *,
+        source: str,
+        source_adapter: str,
+        audited: bool = True,
     ) -> Ended:
         """End a session and ask for its summary; again is the same answer and nothing more.
 
@@ -113,11 +125,15 @@ class SessionService:
             created = bool(await jobs.insert(transaction, [new]))
             if created:
                 await jobs.append_events(transaction, [queued_event(new, source)])
-            job = as_stored(new) if created else (await jobs.find_by_keys(transaction, [new.key])).get(new.key)
+            job = (
+                as_stored(new) if created else (await jobs.find_by_keys(transaction, [new.key])).get(new.key)
+            )
             if job is None:
                 raise Retryable("the summary's job was deleted meanwhile")
             if audited:
-                entry = context.audit("session.end", "server_session", session.id, project_id=session.project_id)
+                entry = context.audit(
+                    "session.end", "server_session", session.id, project_id=session.project_id
+                )
                 await audit.append(transaction, [entry], now_us=now)
             return session, job, created
 
@@ -155,7 +171,11 @@ async def _insert_or_refresh(
     inserted = await sessions.insert(executor, session, key=key, now_us=now)
     if inserted is not None:
         return inserted
-    existing = await sessions.find_by_key(executor, key, team_id=team_id, project_id=received.project_id) if key else None
+    existing = (
+        await sessions.find_by_key(executor, key, team_id=team_id, project_id=received.project_id)
+        if key
+        else None
+    )
     if existing is None:
         # Another start of the same external id came first; run again, it is found then.
         raise Retryable("a session of the same id was started at the same time")

@@ -28,8 +28,10 @@ async def announce(executor: Executor, job_id: str) -> None:
 class JobWaiter:
     """Waits for jobs to end.
 
-    Parameters:
+    Parameters
+    ----------
         database: announces ends, and knows the state of each job.
+
     """
 
     def __init__(self, database: Database) -> None:
@@ -37,17 +39,20 @@ class JobWaiter:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._stop: Callable[[], Awaitable[None]] | None = None
         self._lock = asyncio.Lock()
+        self._stopping = False
 
     async def wait(
         self, job_ids: Sequence[str], *, timeout_s: float, wanted: Callable[[], bool]
     ) -> tuple[dict[str, Job], bool]:
         """Wait until every job has ended.
 
-        Parameters:
+        Parameters
+        ----------
             timeout_s: seconds for all of them together.
             wanted: asked about once a second whether the caller is still there.
 
         Returns: the jobs as last seen, by id (a deleted one is missing), and whether time ran out.
+
         """
         await self._listen()
         news = asyncio.Event()
@@ -72,7 +77,7 @@ class JobWaiter:
             if all(job.status.is_final for job in found.values()):
                 return found, False
             left = deadline - loop.time()
-            if left <= 0 or not wanted():
+            if left <= 0 or self._stopping or not wanted():
                 return found, True
             try:
                 async with asyncio.timeout(min(left, LOOK_AGAIN_S)):
@@ -89,8 +94,16 @@ class JobWaiter:
         for news in self._waiting.get(job_id, ()):
             news.set()
 
+    def stop(self) -> None:
+        """Let everybody go who waits, as if time had run out: the server is about to end."""
+        self._stopping = True
+        for waiting in self._waiting.values():
+            for news in waiting:
+                news.set()
+
     async def close(self) -> None:
         """Stop listening."""
+        self.stop()
         if self._stop is not None:
             await self._stop()
             self._stop = None

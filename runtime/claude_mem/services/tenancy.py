@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from claude_mem.model.documents import Document
 from claude_mem.model.errors import Forbidden, NotFound
 from claude_mem.model.identity import new_id
 from claude_mem.model.scopes import is_admin
@@ -17,6 +16,7 @@ from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, run_transaction
 
 if TYPE_CHECKING:
+    from claude_mem.model.documents import Document
     from typing import Any
 
     from claude_mem.model.records import Project, Team

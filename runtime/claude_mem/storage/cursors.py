@@ -15,9 +15,11 @@ _LIMIT_US = 2**63 - 1
 class Cursor:
     """The last row that was shown.
 
-    Parameters:
+    Parameters
+    ----------
         at_us: its time, in microseconds since the epoch.
         id: its id.
+
     """
 
     at_us: int
@@ -37,7 +39,9 @@ class Cursor:
             return None
         try:
             padded = text + "=" * (-len(text) % 4)
-            at, colon, row_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition(":")
+            at, colon, row_id = (
+                base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition(":")
+            )
             cursor = cls(at_us=int(at), id=row_id)
         except (binascii.Error, ValueError) as error:
             raise _refusal() from error

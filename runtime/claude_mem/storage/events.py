@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 class KeyedEvent:
     """An event with the key under which it is stored once.
 
-    Parameters:
+    Parameters
+    ----------
         key: idempotency key, unique across the database.
+
     """
 
     event: Event
@@ -66,7 +68,9 @@ async def find_by_keys(executor: Executor, keys: Iterable[str]) -> dict[str, Eve
     return {row["idempotency_key"]: rows.event(row) for row in found}
 
 
-async def merge(executor: Executor, event_id: str, *, metadata: Document, platform: str | None) -> Event | None:
+async def merge(
+    executor: Executor, event_id: str, *, metadata: Document, platform: str | None
+) -> Event | None:
     """Add what a duplicate knows beyond the stored event."""
     row = await fetch_one(
         executor, "events.merge", id=event_id, metadata=metadata.text, platform_source=platform

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 class NewJob:
     """A job to be stored as queued.
 
-    Parameters:
+    Parameters
+    ----------
         key: idempotency key of the row.
         payload: the JSON object that claude-mem 13's workers validate.
+
     """
 
     id: str
@@ -49,8 +51,10 @@ class NewJob:
 class NewJobEvent:
     """A line of a job's history.
 
-    Parameters:
+    Parameters
+    ----------
         event_type: one of queued, enqueued, processing, retry_scheduled, completed, failed, cancelled.
+
     """
 
     job_id: str
@@ -148,8 +152,10 @@ async def find_anywhere(executor: Executor, job_id: str) -> Job | None:
 class JobFilter:
     """What a listing is narrowed to; None does not narrow.
 
-    Parameters:
+    Parameters
+    ----------
         since_us: only jobs created at or after this time, in microseconds.
+
     """
 
     team_id: str | None = None
@@ -178,20 +184,31 @@ async def count(executor: Executor, wanted: JobFilter) -> int:
     return int(row["count"]) if row else 0
 
 
-async def list_failed(executor: Executor, *, team_id: str | None, project_id: str | None, limit: int) -> list[Job]:
+async def list_failed(
+    executor: Executor, *, team_id: str | None, project_id: str | None, limit: int
+) -> list[Job]:
     found = await executor.fetch("jobs.failed", team_id=team_id, project_id=project_id, limit=limit)
     return [rows.job(row) for row in found]
 
 
-async def count_by_status(executor: Executor, *, team_id: str | None, project_id: str | None) -> dict[str, int]:
+async def count_by_status(
+    executor: Executor, *, team_id: str | None, project_id: str | None
+) -> dict[str, int]:
     found = await executor.fetch("jobs.count_by_status", team_id=team_id, project_id=project_id)
     return {row["status"]: int(row["count"]) for row in found}
 
 
 async def lane_counts(executor: Executor, *, now_us: int) -> dict[tuple[str, str], int]:
-    """Jobs by (lane, state); the states are queued, delayed and processing."""
+    """Jobs by (lane, state); the states are queued, delayed, processing, completed and failed.
+
+    Of the last two at most a thousand are counted.
+    """
     found = await executor.fetch("jobs.lanes", now=now_us)
-    return {(row["lane"], row["state"]): int(row["count"]) for row in found}
+    counts = {(row["lane"], row["state"]): int(row["count"]) for row in found}
+    for status in ("completed", "failed"):
+        ended = await executor.fetch("jobs.lanes_ended", status=status)
+        counts |= {(row["lane"], status): int(row["count"]) for row in ended}
+    return counts
 
 
 async def history(executor: Executor, job_id: str) -> list[JobEvent]:
@@ -206,9 +223,17 @@ async def claim(executor: Executor, *, worker: str, limit: int, lease_us: int, n
     return [rows.job(row) for row in found]
 
 
-async def _change(executor: Executor, statement: str, claimed: Claim, *, now_us: int, **more: Any) -> Job | None:
+async def _change(
+    executor: Executor, statement: str, claimed: Claim, *, now_us: int, **more: Any
+) -> Job | None:
     row = await fetch_one(
-        executor, statement, id=claimed.job_id, attempt=claimed.attempt, worker=claimed.worker, now=now_us, **more
+        executor,
+        statement,
+        id=claimed.job_id,
+        attempt=claimed.attempt,
+        worker=claimed.worker,
+        now=now_us,
+        **more,
     )
     return rows.job(row) if row else None
 
@@ -263,8 +288,10 @@ async def hand_back(executor: Executor, claimed: Claim, *, now_us: int) -> Job |
 async def release_expired(executor: Executor, *, error: Document, stale_us: int, now_us: int) -> list[Job]:
     """Take jobs from holders that went silent: queued again, or failed when no attempt is left.
 
-    Parameters:
+    Parameters
+    ----------
         stale_us: age in microseconds at which a lock without a lease counts as abandoned.
+
     """
     found = await executor.fetch(
         "jobs.release_expired", last_error=error.text, stale_before=now_us - stale_us, now=now_us

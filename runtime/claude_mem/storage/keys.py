@@ -60,8 +60,10 @@ async def list_rows(
 ) -> list[Row]:
     """Rows of keys, newest first.
 
-    Parameters:
+    Parameters
+    ----------
         active: leave out keys that are revoked or expired at `now_us`.
+
     """
     return await executor.fetch(
         "keys.list",
@@ -76,7 +78,9 @@ async def list_rows(
     )
 
 
-async def revoke(executor: Executor, key_id: str, *, now_us: int, replaced_by: str | None = None) -> ApiKey | None:
+async def revoke(
+    executor: Executor, key_id: str, *, now_us: int, replaced_by: str | None = None
+) -> ApiKey | None:
     """End a key now; None when it was ended before or never was."""
     row = await fetch_one(executor, "keys.revoke", id=key_id, now=now_us, replaced_by=replaced_by)
     return rows.api_key(row) if row else None

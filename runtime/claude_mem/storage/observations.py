@@ -66,7 +66,12 @@ async def insert_generated(executor: Executor, observation: Observation, *, now_
 
 
 async def add_source(
-    executor: Executor, source: ObservationSource, *, agent_event_id: str | None, metadata: Document, now_us: int
+    executor: Executor,
+    source: ObservationSource,
+    *,
+    agent_event_id: str | None,
+    metadata: Document,
+    now_us: int,
 ) -> None:
     """Link an observation to what it was made from; a link that exists is left as it is."""
     await executor.execute(
@@ -117,7 +122,14 @@ async def list_rows(
 
 
 async def update(
-    executor: Executor, observation_id: str, *, team_id: str, content: str, kind: str, metadata: Document, now_us: int
+    executor: Executor,
+    observation_id: str,
+    *,
+    team_id: str,
+    content: str,
+    kind: str,
+    metadata: Document,
+    now_us: int,
 ) -> Observation | None:
     row = await fetch_one(
         executor,
@@ -132,7 +144,9 @@ async def update(
     return rows.observation(row) if row else None
 
 
-async def delete(executor: Executor, observation_id: str, *, team_id: str, project_id: str | None) -> str | None:
+async def delete(
+    executor: Executor, observation_id: str, *, team_id: str, project_id: str | None
+) -> str | None:
     """Delete one observation with its sources.
 
     Returns: the project it was in, or None when there was nothing within the scope.
@@ -159,8 +173,10 @@ async def search(
 ) -> list[tuple[Observation, float]]:
     """The best matches with their scores.
 
-    Parameters:
+    Parameters
+    ----------
         query: in the storage's own match syntax; see claude_mem.retrieval.
+
     """
     found = await executor.fetch(
         "observations.search",

@@ -16,11 +16,19 @@ import asyncpg
 
 from claude_mem.model.errors import Unavailable
 from claude_mem.storage import catalog
-from claude_mem.storage.database import ReferenceViolation, Retryable, StorageError, UniqueViolation, ValueRefused
+from claude_mem.storage.database import (
+    ReferenceViolation,
+    Retryable,
+    StorageError,
+    UniqueViolation,
+    ValueRefused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from ssl import SSLContext
+
+    from asyncpg.pool import PoolConnectionProxy
 
     from claude_mem.storage.database import Executor, Row
 
@@ -50,7 +58,9 @@ def translate(error: BaseException) -> Exception:
         return UniqueViolation(error.constraint_name or "unique")
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         return ReferenceViolation(error.constraint_name or "constraint")
-    if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError | asyncpg.LockNotAvailableError):
+    if isinstance(
+        error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError | asyncpg.LockNotAvailableError
+    ):
         return Retryable(type(error).__name__)
     if isinstance(error, asyncpg.ProgramLimitExceededError | asyncpg.DataError):
         return ValueRefused(str(error))
@@ -74,7 +84,9 @@ async def _prepare(connection: asyncpg.Connection[Any]) -> None:
 class PostgresExecutor:
     """Runs statements on one connection, inside a transaction."""
 
-    def __init__(self, connection: asyncpg.Connection[Any], statements: dict[str, catalog.Statement]) -> None:
+    def __init__(
+        self, connection: PoolConnectionProxy[Any], statements: dict[str, catalog.Statement]
+    ) -> None:
         self._connection = connection
         self._statements = statements
 
@@ -110,10 +122,12 @@ class PostgresExecutor:
 class PostgresDatabase:
     """A pool of connections to one PostgreSQL database.
 
-    Parameters:
+    Parameters
+    ----------
         pool: open pool whose connections were prepared by `open_pool`.
         options: what a connection outside the pool, for listening, is made with.
         connect_timeout_s: seconds to wait for a free connection before the request is refused.
+
     """
 
     name = "postgres"
@@ -167,7 +181,9 @@ class PostgresDatabase:
     async def fetch_rows(
         self, statement: str, rows: Sequence[Mapping[str, Any]], /, **parameters: Any
     ) -> list[Row]:
-        found: list[Row] = await self._alone(lambda executor: executor.fetch_rows(statement, rows, **parameters))
+        found: list[Row] = await self._alone(
+            lambda executor: executor.fetch_rows(statement, rows, **parameters)
+        )
         return found
 
     async def notify(self, channel: str, payload: str) -> None:
@@ -176,7 +192,7 @@ class PostgresDatabase:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Executor]:
         async with self._connection() as executor:
-            transaction = executor._connection.transaction()  # noqa: SLF001 - the adapter's own class
+            transaction = executor._connection.transaction()
             try:
                 await transaction.start()
             except Exception as error:
@@ -231,7 +247,9 @@ class PostgresDatabase:
                 finally:
                     connection.terminate()
             except (asyncpg.PostgresError, *_CONNECTION_LOST) as error:
-                logger.info("listening is interrupted", extra={"channel": channel, "reason": type(error).__name__})
+                logger.info(
+                    "listening is interrupted", extra={"channel": channel, "reason": type(error).__name__}
+                )
             await asyncio.sleep(RELISTEN_S)
 
     async def close(self) -> None:
@@ -263,9 +281,11 @@ def connect_options(
 ) -> dict[str, Any]:
     """What every connection of ours is made with.
 
-    Parameters:
+    Parameters
+    ----------
         url: `postgresql://` address; its `sslmode` counts where `ssl` is None.
         statement_timeout_ms: milliseconds after which PostgreSQL gives a statement up; 0 is never.
+
     """
     options: dict[str, Any] = {
         "dsn": url,

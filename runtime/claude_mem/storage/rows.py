@@ -201,6 +201,6 @@ def audit_entry(row: Row) -> AuditEntry:
         action=row["action"],
         resource_type=row["resource_type"],
         resource_id=row["resource_id"],
-        details=_document(row, "details").object,
+        details=_document(row, "details").members,
         created_ms=_ms(row, "created_at"),
     )

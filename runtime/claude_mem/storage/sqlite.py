@@ -17,7 +17,13 @@ import orjson
 
 from claude_mem.model.errors import Unavailable
 from claude_mem.storage import catalog
-from claude_mem.storage.database import ReferenceViolation, Retryable, StorageError, UniqueViolation, ValueRefused
+from claude_mem.storage.database import (
+    ReferenceViolation,
+    Retryable,
+    StorageError,
+    UniqueViolation,
+    ValueRefused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -40,7 +46,9 @@ def translate(error: BaseException) -> Exception:
         return Retryable(str(error))
     if isinstance(error, sqlite3.OperationalError) and "too big" in str(error):
         return ValueRefused(str(error))
-    if isinstance(error, sqlite3.OperationalError) and ("unable to open" in str(error) or "disk" in str(error)):
+    if isinstance(error, sqlite3.OperationalError) and (
+        "unable to open" in str(error) or "disk" in str(error)
+    ):
         return Unavailable("the SQLite file cannot be used", dependency="sqlite")
     return StorageError(f"{type(error).__name__}: {error}")
 
@@ -48,7 +56,9 @@ def translate(error: BaseException) -> Exception:
 class SqliteExecutor:
     """Runs statements on one connection."""
 
-    def __init__(self, connection: aiosqlite.Connection, statements: dict[str, catalog.Statement], hub: _Hub) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, statements: dict[str, catalog.Statement], hub: _Hub
+    ) -> None:
         self._connection = connection
         self._statements = statements
         self._hub = hub
@@ -119,7 +129,9 @@ class SqliteDatabase:
 
     async def fetch(self, statement: str, /, **parameters: Any) -> list[Row]:
         if self._statements[statement].sql.startswith(("SELECT", "WITH")):
-            return await SqliteExecutor(self._reader, self._statements, self._hub).fetch(statement, **parameters)
+            return await SqliteExecutor(self._reader, self._statements, self._hub).fetch(
+                statement, **parameters
+            )
         async with self.transaction() as transaction:
             return await transaction.fetch(statement, **parameters)
 
@@ -190,7 +202,12 @@ class SqliteDatabase:
 async def _connect(path: Path) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
     connection.row_factory = aiosqlite.Row
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+    ):
         async with connection.execute(f"PRAGMA {pragma}"):
             pass
     return connection

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from claude_mem.storage.database import Executor, Row
 
 
-async def create_team(executor: Executor, *, team_id: str, name: str, metadata: Document, now_us: int) -> None:
+async def create_team(
+    executor: Executor, *, team_id: str, name: str, metadata: Document, now_us: int
+) -> None:
     """Insert a team; one of the same id is left as it is."""
     await executor.execute("teams.insert", id=team_id, name=name, metadata=metadata.text, now=now_us)
 
@@ -33,7 +35,10 @@ async def find_team_by_name(executor: Executor, name: str) -> Team | None:
 async def list_teams(executor: Executor, *, after: Cursor | None, limit: int) -> list[Row]:
     """Rows of teams, oldest first."""
     return await executor.fetch(
-        "teams.list", after_at=after.at_us if after else None, after_id=after.id if after else None, limit=limit
+        "teams.list",
+        after_at=after.at_us if after else None,
+        after_id=after.id if after else None,
+        limit=limit,
     )
 
 

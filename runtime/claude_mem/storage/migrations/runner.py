@@ -33,7 +33,7 @@ class MigrationError(Exception):
     """Raised when the schema cannot be brought to the version this code needs."""
 
 
-class SchemaTooNew(MigrationError):  # noqa: N818 - the state is the name
+class SchemaTooNew(MigrationError):
     """Raised when the database was migrated by a newer release than this one."""
 
     def __init__(self, *, found: int, latest: int) -> None:
@@ -46,7 +46,7 @@ class SchemaTooNew(MigrationError):  # noqa: N818 - the state is the name
         self.latest = latest
 
 
-class SchemaForeign(MigrationError):  # noqa: N818 - the state is the name
+class SchemaForeign(MigrationError):
     """Raised when a version number is taken by a migration that is not ours."""
 
     def __init__(self, *, version: int, description: str) -> None:
@@ -59,7 +59,7 @@ class SchemaForeign(MigrationError):  # noqa: N818 - the state is the name
         self.description = description
 
 
-class MigrationFailed(MigrationError):  # noqa: N818 - the event is the name
+class MigrationFailed(MigrationError):
     """Raised when a statement of a migration failed; what it had not committed was rolled back."""
 
     def __init__(self, version: int, statement: str, cause: str) -> None:
@@ -183,5 +183,5 @@ def backoff(*, first_s: float, most_s: float) -> Iterator[float]:
     """Endless pauses in seconds, growing by half each time up to ``most_s``, each jittered by a quarter."""
     pause = first_s
     while True:
-        yield pause * random.uniform(0.75, 1.25)  # noqa: S311 - spreads processes, guards nothing
+        yield pause * random.uniform(0.75, 1.25)
         pause = min(most_s, pause * 1.5)

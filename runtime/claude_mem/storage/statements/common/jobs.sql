@@ -45,6 +45,12 @@ SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END
 FROM observation_generation_jobs WHERE status IN ('queued', 'processing')
 GROUP BY 1, 2;
 
+-- name: jobs.lanes_ended
+-- The latest thousand of a final status, as claude-mem 13 kept them; counting all would read the whole table.
+SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane, count(*) AS count
+FROM (SELECT source_type FROM observation_generation_jobs WHERE status = :status LIMIT 1000) AS ended
+GROUP BY 1;
+
 -- name: jobs.events
 SELECT * FROM observation_generation_job_events WHERE generation_job_id = :id ORDER BY created_at, id;
 

@@ -1,0 +1,46 @@
+"""The application: every route over the services, behind one middleware."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from claude_mem.http.keys import RUNTIME, SERVICES
+from claude_mem.http.middleware import surround
+from claude_mem.http.routes import (
+    administration,
+    compat,
+    events,
+    health,
+    jobs,
+    keys,
+    memories,
+    sessions,
+    tenancy,
+)
+
+if TYPE_CHECKING:
+    from claude_mem.http.keys import Runtime
+    from claude_mem.services.assembly import Services
+
+ROUTES = [
+    *health.ROUTES,
+    *administration.ROUTES,
+    *events.ROUTES,
+    *sessions.ROUTES,
+    *memories.ROUTES,
+    *jobs.ROUTES,
+    *keys.ROUTES,
+    *tenancy.ROUTES,
+    *compat.ROUTES,
+]
+
+
+def create_app(services: Services, runtime: Runtime) -> web.Application:
+    """Make the application; opening and closing what it stands on is the caller's."""
+    app = web.Application(middlewares=[surround], client_max_size=runtime.settings.http.body_limit_bytes)
+    app[SERVICES] = services
+    app[RUNTIME] = runtime
+    app.add_routes(ROUTES)
+    return app

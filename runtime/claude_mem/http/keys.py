@@ -1,0 +1,58 @@
+"""What the application object carries, under typed names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from claude_mem.model.records import Principal
+    from claude_mem.services.assembly import Services
+    from claude_mem.settings import ServerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationState:
+    """What the server says about generation in its own process.
+
+    Parameters
+    ----------
+        status: `disabled`, `active` or `errored`.
+
+    """
+
+    status: Literal["disabled", "active", "errored"]
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What surrounds the services in this process.
+
+    Parameters
+    ----------
+        local: who asks in local development without a key; None where a key is always asked for.
+        schema_version: the schema that was found or made at start.
+        started_s: when the process began to serve, on the monotonic clock.
+        shut_down: called by the loopback administration routes.
+
+    """
+
+    settings: ServerSettings
+    generation: GenerationState
+    local: Principal | None
+    schema_version: int | None
+    started_s: float
+    shut_down: Callable[[], None]
+
+
+SERVICES: web.AppKey[Services] = web.AppKey("services")
+RUNTIME = web.AppKey("runtime", Runtime)
+
+#: Runtime label that existing clients compare.
+RUNTIME_LABEL = "server-beta"

@@ -1,0 +1,111 @@
+"""What every request passes through: request ids, cross-origin rules, security headers, and errors become answers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientPayloadError
+from aiohttp.web_exceptions import HTTPException
+
+from claude_mem.http.answers import error_answer, refused
+from claude_mem.http.keys import RUNTIME
+from claude_mem.model.errors import ClaudeMemError, InvalidInput
+from claude_mem.services.refusals import refusal
+from claude_mem.storage.database import StorageError
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+logger = logging.getLogger(__name__)
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-DNS-Prefetch-Control": "off",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Origin-Agent-Cluster": "?1",
+}
+
+_LOOPBACK_ORIGINS = ("http://localhost:", "http://127.0.0.1:")
+_CORS_METHODS = "GET,HEAD,POST,PUT,PATCH,DELETE"
+_CORS_HEADERS = "Content-Type,Authorization,X-Requested-With,X-Api-Key,X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,63}")
+
+
+@web.middleware
+async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a request, whatever happens while it is handled."""
+    response = await _answer(request, handler)
+    response.headers.update(SECURITY_HEADERS)
+    request_id = request.get("request_id")
+    if request_id is not None:
+        response.headers["X-Request-Id"] = request_id
+    window = request.get("rate")
+    if window is not None:
+        response.headers["X-RateLimit-Limit"] = str(window.limit)
+        response.headers["X-RateLimit-Remaining"] = str(max(0, window.remaining))
+        response.headers["X-RateLimit-Reset"] = str(window.reset_s)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    path = request.path
+    if path.startswith("/v1/") and path != "/v1/info":
+        request["request_id"] = _request_id(request.headers.get("X-Request-Id", ""))
+    origin = request.headers.get("Origin")
+    if origin is not None and not _is_allowed(request, origin):
+        return error_answer(request, 403, {"error": "Forbidden", "message": "CORS not allowed"})
+    response = web.Response(status=204) if request.method == "OPTIONS" else await _handled(request, handler)
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = _CORS_METHODS
+        response.headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Vary"] = "Origin"
+    return response
+
+
+async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ClaudeMemError as error:
+        return refused(request, error)
+    except StorageError as error:
+        logger.warning("the database refused a request", extra={"reason": str(error), "path": request.path})
+        return refused(request, refusal(error))
+    except web.HTTPRequestEntityTooLarge:
+        limit = request.client_max_size
+        body = {"error": "PayloadTooLarge", "message": f"the body is larger than {limit} bytes"}
+        return error_answer(request, 413, body)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        body = {"error": "NotFound", "message": f"Cannot {request.method} {request.path}"}
+        return error_answer(request, 404, body)
+    except HTTPException as error:
+        return error_answer(request, error.status, {"error": "Error", "message": error.reason})
+    except (ClientPayloadError, web.RequestPayloadError):
+        return refused(request, InvalidInput("the body ended early or cannot be decoded"))
+    except Exception:
+        logger.exception("a request failed", extra={"path": request.path, "method": request.method})
+        body = {"error": "InternalError", "message": "the server met an unexpected error; it is in its log"}
+        return error_answer(request, 500, body)
+
+
+def _request_id(given: str) -> str:
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def _is_allowed(request: web.Request, origin: str) -> bool:
+    """Pages on this machine, pages of this server, and origins that the settings name."""
+    if origin.startswith(_LOOPBACK_ORIGINS) or origin in request.app[RUNTIME].settings.http.cors_origins:
+        return True
+    try:
+        return urlsplit(origin).netloc == request.headers.get("Host")
+    except ValueError:
+        return False

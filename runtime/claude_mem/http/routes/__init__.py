@@ -1,0 +1,3 @@
+"""The routes, by what they are about."""
+
+from __future__ import annotations

@@ -1,0 +1,133 @@
+"""Jobs: listed, shown, tried again, cancelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from claude_mem.http import params, wire
+from claude_mem.http.access import authorize
+from claude_mem.http.answers import answer
+from claude_mem.http.keys import SERVICES
+from claude_mem.model.errors import Forbidden, NotFound
+from claude_mem.model.scopes import READ, WRITE, is_admin
+from claude_mem.services.jobs import Operator
+from claude_mem.storage import tenancy
+from claude_mem.storage.jobs import JobFilter
+
+if TYPE_CHECKING:
+    from claude_mem.services.context import RequestContext
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """GET /v1/jobs."""
+    context = await authorize(request, READ)
+    payload = params.wants_payload(request)
+    if payload and not is_admin(context.principal.scopes):
+        raise Forbidden("`include=payload` requires admin scope")
+    wanted = JobFilter(
+        team_id=context.team_id,
+        project_id=context.principal.project_id,
+        status=params.status(request),
+        source_type=params.source_type(request),
+        since_us=params.since_us(request),
+    )
+    document = await _page(request, context, wanted, mode="jobs_list", payload=payload)
+    return answer(document | {"requestId": context.request_id})
+
+
+async def list_of_team(request: web.Request) -> web.Response:
+    """GET /v1/teams/:teamId/jobs."""
+    context = await authorize(request, READ)
+    if request.match_info["teamId"] != context.team_id:
+        raise NotFound("Team not found")
+    wanted = JobFilter(
+        team_id=context.team_id, project_id=context.principal.project_id, status=params.status(request)
+    )
+    return answer(await _page(request, context, wanted, mode="team_jobs"))
+
+
+async def list_of_project(request: web.Request) -> web.Response:
+    """GET /v1/projects/:projectId/jobs."""
+    context = await authorize(request, READ)
+    project_id = params.path_id(request, "projectId", "Project")
+    team_id = context.team_id
+    project = await tenancy.find_project(
+        request.app[SERVICES].database, project_id=project_id, team_id=team_id
+    )
+    if project is None or not context.sees_project(project_id):
+        raise NotFound("Project not found")
+    wanted = JobFilter(team_id=team_id, project_id=project_id, status=params.status(request))
+    return answer(await _page(request, context, wanted, mode="project_jobs"))
+
+
+async def _page(
+    request: web.Request, context: RequestContext, wanted: JobFilter, *, mode: str, payload: bool = False
+) -> dict[str, Any]:
+    limit = params.integer(request, "limit", default=50, least=1, most=200)
+    offset = params.integer(request, "offset", default=0, least=0)
+    page, total = await request.app[SERVICES].jobs.list_page(
+        context, wanted, mode=mode, limit=limit, offset=offset
+    )
+    jobs = [wire.job_listed(job, payload=payload) for job in page]
+    return {"jobs": jobs, "total": total, "limit": limit, "offset": offset}
+
+
+async def get(request: web.Request) -> web.Response:
+    """GET /v1/jobs/:id."""
+    context = await authorize(request, READ)
+    job_id = params.path_id(request, "id", "Generation job")
+    return answer({"generationJob": wire.job_full(await request.app[SERVICES].jobs.get(context, job_id))})
+
+
+async def history(request: web.Request) -> web.Response:
+    """GET /v1/jobs/:id/events."""
+    context = await authorize(request, READ)
+    service = request.app[SERVICES].jobs
+    job = await service.get(context, params.path_id(request, "id", "Generation job"))
+    return answer(
+        {"jobId": job.id, "events": [wire.job_event(line) for line in await service.history(job.id)]}
+    )
+
+
+async def retry(request: web.Request) -> web.Response:
+    """POST /v1/jobs/:id/retry."""
+    context = await authorize(request, WRITE)
+    service = request.app[SERVICES].jobs
+    job = await service.get(context, params.path_id(request, "id", "Generation job"))
+    steered = await service.retry(job, Operator("operator", context))
+    return answer(
+        {
+            "generationJob": wire.job_full(steered.job),
+            "retriedCount": steered.retried,
+            "alreadyQueued": steered.unchanged,
+            "requestId": context.request_id,
+        }
+    )
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """POST /v1/jobs/:id/cancel."""
+    context = await authorize(request, WRITE)
+    service = request.app[SERVICES].jobs
+    job = await service.get(context, params.path_id(request, "id", "Generation job"))
+    steered = await service.cancel(job, Operator("operator", context))
+    return answer(
+        {
+            "generationJob": wire.job_full(steered.job),
+            "alreadyCancelled": steered.unchanged,
+            "requestId": context.request_id,
+        }
+    )
+
+
+ROUTES = [
+    web.get("/v1/jobs", list_all),
+    web.get("/v1/teams/{teamId}/jobs", list_of_team),
+    web.get("/v1/projects/{projectId}/jobs", list_of_project),
+    web.get("/v1/jobs/{id}", get),
+    web.get("/v1/jobs/{id}/events", history),
+    web.post("/v1/jobs/{id}/retry", retry),
+    web.post("/v1/jobs/{id}/cancel", cancel),
+]

@@ -1,0 +1,155 @@
+"""Memories, search and context."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from claude_mem.http import params, wire
+from claude_mem.http.access import authorize
+from claude_mem.http.answers import answer, error_answer
+from claude_mem.http.keys import SERVICES
+from claude_mem.http.schemas import CONTEXT, MEMORY, MEMORY_CHANGE, SEARCH, SearchBody
+from claude_mem.http.validation import read_json, validate
+from claude_mem.model.errors import NotFound
+from claude_mem.model.platforms import normalise_platform
+from claude_mem.model.scopes import READ, WRITE
+from claude_mem.services.memories import MemoryChange, MemoryInput
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+    from claude_mem.http.schemas import MemoryBody
+    from claude_mem.model.records import Observation
+    from claude_mem.services.memories import Written
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST /v1/memories."""
+    context = await authorize(request, WRITE)
+    body = validate(MEMORY, await read_json(request))
+    written = await request.app[SERVICES].memories.add(
+        context,
+        MemoryInput(
+            project_id=body.project_id,
+            content=body.content,
+            kind=body.kind,
+            server_session_id=body.server_session_id,
+            metadata=_metadata(body),
+        ),
+    )
+    return answer(_written(written), status=201)
+
+
+def _metadata(body: MemoryBody) -> dict[str, Any]:
+    """MCP clients of claude-mem 13 send a title and a type beside the text; they are kept with it."""
+    named = {"title": body.title, "type": body.type}
+    return {name: value for name, value in named.items() if value} | body.metadata
+
+
+async def get(request: web.Request) -> web.Response:
+    """GET /v1/memories/:id."""
+    context = await authorize(request, READ)
+    memory_id = params.path_id(request, "id", "Memory")
+    return answer({"memory": wire.observation(await request.app[SERVICES].memories.get(context, memory_id))})
+
+
+async def list_page(request: web.Request) -> web.Response:
+    """GET /v1/memories."""
+    context = await authorize(request, READ)
+    page = await request.app[SERVICES].memories.list_page(
+        context,
+        project_id=params.text(request, "projectId"),
+        kind=params.text(request, "kind"),
+        session_id=params.text(request, "serverSessionId"),
+        cursor=params.text(request, "cursor"),
+        limit=params.integer(request, "limit", default=50, least=1, most=200),
+    )
+    return answer(
+        {"memories": [wire.observation(memory) for memory in page.items], "nextCursor": page.next_cursor}
+    )
+
+
+async def change(request: web.Request) -> web.Response:
+    """PATCH /v1/memories/:id."""
+    context = await authorize(request, WRITE)
+    memory_id = params.path_id(request, "id", "Memory")
+    body = validate(MEMORY_CHANGE, await read_json(request))
+    wanted = MemoryChange(content=body.content, kind=body.kind, metadata=body.metadata)
+    return answer(_written(await request.app[SERVICES].memories.change(context, memory_id, wanted)))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /v1/memories/:id."""
+    context = await authorize(request, WRITE)
+    try:
+        memory_id = params.path_id(request, "id", "Memory")
+        await request.app[SERVICES].memories.delete(context, memory_id)
+    except NotFound:
+        return error_answer(request, 404, {"error": "not_found"})
+    return answer({"deleted": True, "id": memory_id})
+
+
+async def purge(request: web.Request) -> web.Response:
+    """DELETE /v1/projects/:projectId/memory."""
+    context = await authorize(request, WRITE)
+    try:
+        project_id = params.path_id(request, "projectId", "Project")
+        counts = await request.app[SERVICES].memories.purge_project(context, project_id)
+    except NotFound:
+        return error_answer(request, 404, {"error": "not_found"})
+    return answer({"purged": True, "projectId": project_id, "counts": counts})
+
+
+async def search(request: web.Request) -> web.Response:
+    """POST /v1/search."""
+    found = await _find(request, SEARCH, mode="search")
+    return answer(
+        {"observations": [wire.observation(observation) | {"score": score} for observation, score in found]}
+    )
+
+
+async def recall(request: web.Request) -> web.Response:
+    """POST /v1/context."""
+    found = [observation for observation, _ in await _find(request, CONTEXT, mode="context")]
+    return answer(
+        {
+            "observations": [wire.observation(observation) for observation in found],
+            "context": "\n\n".join(observation.content for observation in found if observation.content),
+        }
+    )
+
+
+async def _find(
+    request: web.Request, shape: TypeAdapter[Any], *, mode: str
+) -> list[tuple[Observation, float]]:
+    context = await authorize(request, READ)
+    body: SearchBody = validate(shape, await read_json(request))
+    return await request.app[SERVICES].recall.search(
+        context,
+        project_id=body.project_id,
+        query=body.query,
+        platform=normalise_platform(body.platform_source),
+        limit=body.limit,
+        mode=mode,
+    )
+
+
+def _written(written: Written) -> dict[str, Any]:
+    document: dict[str, Any] = {"memory": wire.observation(written.memory)}
+    if written.redactions:
+        document["redactions"] = written.redactions
+    return document
+
+
+ROUTES = [
+    web.post("/v1/memories", create),
+    web.get("/v1/memories", list_page),
+    web.get("/v1/memories/{id}", get),
+    web.patch("/v1/memories/{id}", change),
+    web.delete("/v1/memories/{id}", delete),
+    web.delete("/v1/projects/{projectId}/memory", purge),
+    web.post("/v1/search", search),
+    web.post("/v1/context", recall),
+]

@@ -1,0 +1,182 @@
+"""The bodies that routes accept. Unknown members are left out; optional is not nullable unless it says so."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from claude_mem.model.times import MAX_EPOCH_MS
+
+#: Characters of an id or name at most: four bytes each still fit an index entry of PostgreSQL.
+MAX_ID = 512
+
+#: Characters of a free label, such as an event's type.
+MAX_LABEL = 1024
+
+
+def _integral(value: Any) -> Any:
+    """JSON has one kind of number: 1.0 is an integer, true is not."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Text = Annotated[str, Strict(), Field(min_length=1)]
+Id = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_ID)]
+Label = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_LABEL)]
+Integer = Annotated[int, Strict(), BeforeValidator(_integral)]
+Object = Annotated[dict[str, Any], Strict()]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
+
+
+class EventBody(Body):
+    """An agent event."""
+
+    project_id: Id
+    source_type: Literal["hook", "worker", "provider", "server", "api"]
+    event_type: Label
+    occurred_at_epoch: Annotated[Integer, Field(ge=0, le=MAX_EPOCH_MS)]
+    server_session_id: Id | None = None
+    content_session_id: Id | None = None
+    memory_session_id: Text | None = None
+    platform_source: Id | None = None
+    payload: Any = Field(default_factory=dict)
+    source_event_id: Label | None = None
+    metadata: Object | None = None
+
+
+class SessionBody(Body):
+    """The start of a session."""
+
+    project_id: Id
+    external_session_id: Id = Field(default=None)  # type: ignore[assignment] # optional, but null is refused
+    content_session_id: Id | None = None
+    agent_id: Id | None = None
+    agent_type: Id | None = None
+    platform_source: Id | None = None
+    metadata: Object = Field(default_factory=dict)
+
+
+class MemoryBody(Body):
+    """A memory that somebody writes; `narrative` is another name for its content."""
+
+    project_id: Id
+    content: Text = Field(validation_alias=AliasChoices("content", "narrative"))
+    kind: Label = "manual"
+    server_session_id: Id | None = None
+    metadata: Object = Field(default_factory=dict)
+    type: Annotated[str, Strict()] | None = None
+    title: Annotated[str, Strict()] | None = None
+
+
+class MemoryChangeBody(Body):
+    """What to change of a memory."""
+
+    content: Text = Field(default=None, validation_alias=AliasChoices("content", "narrative"))  # type: ignore[assignment] # optional, but null is refused
+    kind: Label = Field(default=None)  # type: ignore[assignment] # as above
+    metadata: Object = Field(default=None)  # type: ignore[arg-type] # as above
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> MemoryChangeBody:
+        if self.content is None and self.kind is None and self.metadata is None:
+            raise PydanticCustomError("custom", "name at least one of content, kind and metadata")
+        return self
+
+
+class SearchBody(Body):
+    """A question."""
+
+    project_id: Id
+    query: Text
+    limit: Annotated[Integer, Field(ge=1, le=100)] = 20
+    platform_source: Id | None = None
+
+
+class ContextBody(SearchBody):
+    """A question whose answer is pasted into a prompt."""
+
+    limit: Annotated[Integer, Field(ge=1, le=50)] = 10
+
+
+class KeyBody(Body):
+    """A key to be made; without scopes it may only read."""
+
+    label: Annotated[str, Strict(), Field(max_length=120)] = Field(default=None)  # type: ignore[assignment] # optional, but null is refused
+    name: Annotated[str, Strict(), Field(max_length=120)] | None = None
+    expires_in_days: Annotated[Integer, Field(ge=1, le=365)] = Field(default=None)  # type: ignore[assignment] # as above
+    scopes: Annotated[list[Label], Field(min_length=1, max_length=20)] | None = None
+    project_id: Id | None = None
+
+
+class RotationBody(Body):
+    """How a key is replaced."""
+
+    overlap_seconds: Annotated[Integer, Field(ge=0, le=30 * 86_400)] = 0
+
+
+class NameBody(Body):
+    """A new name."""
+
+    name: Annotated[str, Strict(), Field(min_length=1, max_length=200)]
+
+
+class ProjectBody(NameBody):
+    """A project to be made."""
+
+    metadata: Object = Field(default_factory=dict)
+
+
+class CompatObservationBody(Body):
+    """A tool use as older hooks send it; everything but the session and the tool is optional."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    content_session_id: Id = Field(alias="contentSessionId")
+    tool_name: Label
+    agent_id: Annotated[str, Strict()] | None = Field(default=None, alias="agentId")
+    agent_type: Annotated[str, Strict()] | None = Field(default=None, alias="agentType")
+    platform_source: Annotated[str, Strict()] | None = Field(default=None, alias="platformSource")
+    cwd: Annotated[str, Strict()] | None = None
+    tool_use_id: Annotated[str, Strict()] | None = Field(
+        default=None, validation_alias=AliasChoices("tool_use_id", "toolUseId")
+    )
+    tool_input: Any = None
+    tool_response: Any = None
+
+
+class CompatSummaryBody(Body):
+    """The end of a session as older hooks send it."""
+
+    content_session_id: Id
+    agent_id: Annotated[str, Strict()] | None = None
+    platform_source: Annotated[str, Strict()] | None = None
+
+
+EVENT: TypeAdapter[EventBody] = TypeAdapter(EventBody)
+EVENTS: TypeAdapter[list[EventBody]] = TypeAdapter(
+    Annotated[list[EventBody], Field(min_length=1, max_length=500)]
+)
+SESSION: TypeAdapter[SessionBody] = TypeAdapter(SessionBody)
+MEMORY: TypeAdapter[MemoryBody] = TypeAdapter(MemoryBody)
+MEMORY_CHANGE: TypeAdapter[MemoryChangeBody] = TypeAdapter(MemoryChangeBody)
+SEARCH: TypeAdapter[SearchBody] = TypeAdapter(SearchBody)
+CONTEXT: TypeAdapter[ContextBody] = TypeAdapter(ContextBody)
+KEY: TypeAdapter[KeyBody] = TypeAdapter(KeyBody)
+ROTATION: TypeAdapter[RotationBody] = TypeAdapter(RotationBody)
+NAME: TypeAdapter[NameBody] = TypeAdapter(NameBody)
+PROJECT: TypeAdapter[ProjectBody] = TypeAdapter(ProjectBody)
+COMPAT_OBSERVATION: TypeAdapter[CompatObservationBody] = TypeAdapter(CompatObservationBody)
+COMPAT_SUMMARY: TypeAdapter[CompatSummaryBody] = TypeAdapter(CompatSummaryBody)

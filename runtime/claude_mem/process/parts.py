@@ -1,0 +1,103 @@
+"""What servers and workers are put together from, by the settings."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from typing import TYPE_CHECKING
+
+from claude_mem.environment.verdict import QueueEngine
+from claude_mem.generation.mode import ModeLibrary
+from claude_mem.generation.providers import build_provider
+from claude_mem.queue.local import DisabledQueue, InProcessQueue
+from claude_mem.services.generating import Generator, GeneratorOptions
+from claude_mem.worker.engine import Engine, EngineOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import SecretStr
+
+    from claude_mem.generation.port import Provider
+    from claude_mem.queue.port import Queue
+    from claude_mem.settings import GenerationSettings, ServerSettings
+    from claude_mem.storage.database import Database
+
+#: Seconds that jobs under way get when the process is asked to end.
+GRACE_S = 20.0
+
+
+def make_queue(settings: ServerSettings, wake: Callable[[], None]) -> Queue:
+    """The transport that the settings name; nothing is connected yet.
+
+    Parameters
+    ----------
+        wake: tells the workers of this process, if it has any.
+
+    """
+    if settings.queue.engine is QueueEngine.DRAMATIQ and settings.queue.redis_url is not None:
+        from claude_mem.queue.valkey import ValkeyQueue
+
+        return ValkeyQueue(settings.queue.redis_url.get_secret_value(), prefix=settings.queue.prefix)
+    return InProcessQueue(wake) if settings.queue.engine is QueueEngine.IN_PROCESS else DisabledQueue()
+
+
+def make_provider(settings: GenerationSettings) -> Provider:
+    """The provider that the settings name.
+
+    Raises: ValueError when there is none, or its key is missing.
+    """
+    if settings.provider is None:
+        raise ValueError("no provider is configured")
+    keys = {
+        "claude": (settings.anthropic_key, settings.anthropic_base_url),
+        "gemini": (settings.gemini_key, settings.gemini_base_url),
+        "openrouter": (settings.openrouter_key, settings.openrouter_base_url),
+    }
+    key, base_url = keys.get(settings.provider, (None, None))
+    return build_provider(
+        name=settings.provider,
+        model=settings.model,
+        api_key=_revealed(key),
+        base_url=base_url,
+        timeout_s=settings.timeout_seconds,
+        max_connections=settings.concurrency,
+    )
+
+
+def make_engine(settings: ServerSettings, database: Database, provider: Provider) -> Engine:
+    """A worker's engine over an open database.
+
+    Raises: ModeError when the configured mode cannot be loaded.
+    """
+    user_modes = settings.paths.modes_dir or settings.paths.data_dir / "modes"
+    generator = Generator(
+        database,
+        provider,
+        GeneratorOptions(
+            mode=ModeLibrary([user_modes]).load(settings.generation.mode),
+            language=settings.generation.language or None,
+            retry_base_s=settings.jobs.retry_base_seconds,
+        ),
+    )
+    return Engine(
+        database,
+        generator,
+        EngineOptions(
+            worker=worker_name(),
+            concurrency=settings.generation.concurrency,
+            lease_s=settings.jobs.lease_seconds,
+            heartbeat_s=settings.jobs.heartbeat_seconds,
+            grace_s=GRACE_S,
+        ),
+    )
+
+
+def worker_name() -> str:
+    """A name for `locked_by` that no other process has, on whichever machine it runs."""
+    return f"server-beta-worker-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -1,0 +1,110 @@
+"""What a running server leaves in the data directory, so that other commands find it; names are claude-mem 13's."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+PID_FILE = ".server-beta.pid"
+PORT_FILE = ".server-beta.port"
+RUNTIME_FILE = ".server-beta.runtime.json"
+RUNTIME_LABEL = "server-beta"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """A server as it announced itself.
+
+    Parameters
+    ----------
+        startedAt: ISO 8601 time.
+        startToken: when the process started, in the kernel's ticks; tells it from a later one of the same pid.
+
+    """
+
+    pid: int
+    port: int
+    startedAt: str
+    startToken: str | None
+
+
+def start_token(pid: int) -> str | None:
+    """The kernel's start time of a process, or None where that cannot be known."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]
+
+
+def is_alive(state: ServerState) -> bool:
+    """Whether the process that wrote the state is still that process."""
+    try:
+        os.kill(state.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    if _is_zombie(state.pid):
+        return False
+    return state.startToken is None or state.startToken == start_token(state.pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def read(data_dir: Path) -> ServerState | None:
+    """The state of a server that is alive; a file left by a dead one counts as none."""
+    try:
+        found = json.loads((data_dir / PID_FILE).read_text("utf-8"))
+        state = ServerState(
+            pid=int(found["pid"]),
+            port=int(found["port"]),
+            startedAt=str(found.get("startedAt", "")),
+            startToken=found.get("startToken"),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return state if is_alive(state) else None
+
+
+def write(data_dir: Path, state: ServerState, *, host: str, boundaries: dict[str, Any]) -> None:
+    """Announce this server."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    _put(data_dir / PID_FILE, json.dumps(asdict(state)))
+    _put(data_dir / PORT_FILE, str(state.port))
+    runtime = {
+        "runtime": RUNTIME_LABEL,
+        "pid": state.pid,
+        "port": state.port,
+        "host": host,
+        "startedAt": state.startedAt,
+        "bootstrap": {"mode": "server"},
+        "boundaries": boundaries,
+    }
+    _put(data_dir / RUNTIME_FILE, json.dumps(runtime))
+
+
+def remove(data_dir: Path, pid: int) -> None:
+    """Take back what `write` announced, if it is still that server's."""
+    try:
+        owner = json.loads((data_dir / PID_FILE).read_text("utf-8")).get("pid")
+    except (OSError, ValueError, AttributeError):
+        return
+    if owner == pid:
+        for name in (PID_FILE, PORT_FILE, RUNTIME_FILE):
+            (data_dir / name).unlink(missing_ok=True)
+
+
+def _put(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)

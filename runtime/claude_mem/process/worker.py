@@ -1,0 +1,40 @@
+"""The worker process: takes jobs from the database until told to stop. It opens no listener."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from claude_mem.process.parts import make_engine, make_provider
+from claude_mem.process.state import RUNTIME_LABEL
+from claude_mem.storage import opening
+
+if TYPE_CHECKING:
+    from claude_mem.settings import ServerSettings
+
+
+async def work(settings: ServerSettings) -> None:
+    """Generate until SIGTERM or SIGINT; jobs under way are finished or handed back.
+
+    Raises: Unavailable, MigrationError, ModeError, ValueError without a usable provider.
+    """
+    provider = make_provider(settings.generation)
+    await opening.migrate(settings.database)
+    database = await opening.open_database(settings.database)
+    try:
+        engine = make_engine(settings, database, provider)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, engine.stop)
+        sys.stdout.write(
+            json.dumps({"status": "worker-running", "runtime": RUNTIME_LABEL, "pid": os.getpid()}) + "\n"
+        )
+        sys.stdout.flush()
+        await engine.run()
+    finally:
+        await provider.close()
+        await database.close()

@@ -1,0 +1,80 @@
+"""All services of one process, over one database and one queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from claude_mem.services.authentication import Authenticator
+from claude_mem.services.ingest import IngestService
+from claude_mem.services.jobs import JobService
+from claude_mem.services.keys import KeyService
+from claude_mem.services.limits import Admission, FailedAuthentications, Limits
+from claude_mem.services.memories import MemoryService
+from claude_mem.services.recall import RecallService
+from claude_mem.services.sessions import SessionService
+from claude_mem.services.signals import JobWaiter
+from claude_mem.services.tenancy import TenancyService
+
+if TYPE_CHECKING:
+    from claude_mem.queue.port import Queue
+    from claude_mem.settings import ServerSettings
+    from claude_mem.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a surface, HTTP or another, may ask for."""
+
+    database: Database
+    queue: Queue
+    authenticator: Authenticator
+    admission: Admission
+    failed_authentications: FailedAuthentications
+    ingest: IngestService
+    sessions: SessionService
+    memories: MemoryService
+    recall: RecallService
+    jobs: JobService
+    keys: KeyService
+    tenancy: TenancyService
+    waiter: JobWaiter
+
+    @classmethod
+    def over(cls, database: Database, queue: Queue, settings: ServerSettings) -> Self:
+        """Make every service; nothing is opened here."""
+        limits = Limits(
+            rate_per_minute=settings.limits.requests_per_minute,
+            monthly_requests=settings.limits.monthly_requests,
+            monthly_tokens=settings.limits.monthly_tokens,
+            metering=settings.limits.metering,
+        )
+        return cls(
+            database=database,
+            queue=queue,
+            authenticator=Authenticator(database),
+            admission=Admission(database, limits),
+            failed_authentications=FailedAuthentications(settings.auth.failures_per_minute),
+            ingest=IngestService(database, queue),
+            sessions=SessionService(database, queue),
+            memories=MemoryService(database),
+            recall=RecallService(database),
+            jobs=JobService(database, queue),
+            keys=KeyService(database),
+            tenancy=TenancyService(database),
+            waiter=JobWaiter(database),
+        )
+
+    async def write_behind(self) -> None:
+        """Store what may lag behind: last use of keys, metered requests; and drop what is over."""
+        await self.authenticator.write_last_used()
+        await self.admission.write_metered()
+        await self.admission.forget_old_windows()
+
+    async def close(self) -> None:
+        """Finish what was accepted, and close the queue and the database."""
+        await self.ingest.close()
+        await self.waiter.close()
+        await self.write_behind()
+        await self.queue.close()
+        await self.database.close()

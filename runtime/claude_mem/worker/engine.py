@@ -1,0 +1,227 @@
+"""The engine of a worker: takes due jobs from the database, a bounded number at a time, and works them off.
+
+It runs inside the HTTP server in local development, and alone in a worker process. Nothing is kept in memory that the
+database does not know: when the process dies, leases run out and another engine goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from claude_mem.model.documents import Document
+from claude_mem.model.errors import ClaudeMemError
+from claude_mem.model.times import now_us
+from claude_mem.services import persisting
+from claude_mem.services.signals import announce
+from claude_mem.storage import audit, jobs
+from claude_mem.storage.database import Database, Executor, StorageError, run_transaction
+
+if TYPE_CHECKING:
+    from claude_mem.model.records import Job
+    from claude_mem.services.generating import Generator
+
+logger = logging.getLogger(__name__)
+
+#: Seconds after which an idle engine looks for jobs that nobody told it of.
+POLL_S = 1.0
+
+#: Seconds between looks for leases that ran out.
+SWEEP_S = 5.0
+
+#: A lock without a lease, taken by claude-mem 13, counts as abandoned after its own lock duration.
+STALE_LOCK_US = 300_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine works.
+
+    Parameters
+    ----------
+        worker: its name in `locked_by`, unlike any other's.
+        concurrency: jobs under way at most.
+        lease_s: seconds for which a claimed job is its own.
+        heartbeat_s: seconds between extensions of the leases.
+        grace_s: seconds that jobs under way get to finish when the engine stops.
+
+    """
+
+    worker: str
+    concurrency: int
+    lease_s: float
+    heartbeat_s: float
+    grace_s: float
+
+    @property
+    def lease_us(self) -> int:
+        return int(self.lease_s * 1_000_000)
+
+
+class Engine:
+    """Works jobs off until it is stopped."""
+
+    def __init__(self, database: Database, generator: Generator, options: EngineOptions) -> None:
+        self._database = database
+        self._generator = generator
+        self._options = options
+        self._news = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._under_way: dict[jobs.Claim, asyncio.Task[None]] = {}
+
+    @property
+    def worker(self) -> str:
+        return self._options.worker
+
+    @property
+    def provider_name(self) -> str:
+        return self._generator.provider.name
+
+    def wake(self) -> None:
+        """Say that there may be something to do."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """Take no more jobs; `run` ends once those under way are finished or handed back."""
+        self._stopping.set()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Work until `stop` is called."""
+        async with asyncio.TaskGroup() as tasks:
+            keeping = [tasks.create_task(self._keep_leases()), tasks.create_task(self._sweep())]
+            try:
+                await self._take_jobs()
+                await self._drain()
+            finally:
+                for task in (*keeping, *self._under_way.values()):
+                    task.cancel()
+
+    async def _take_jobs(self) -> None:
+        while not self._stopping.is_set():
+            self._news.clear()
+            free = self._options.concurrency - len(self._under_way)
+            try:
+                claimed = await self._claim(free) if free else []
+            except (ClaudeMemError, StorageError) as error:
+                logger.warning("no jobs can be taken", extra={"reason": type(error).__name__})
+                claimed = []
+            for job in claimed:
+                self._begin(job)
+            if not claimed or len(self._under_way) >= self._options.concurrency:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._news.wait()
+
+    async def _claim(self, limit: int) -> list[Job]:
+        async def take(transaction: Executor) -> list[Job]:
+            now = now_us()
+            taken = await jobs.claim(
+                transaction, worker=self.worker, limit=limit, lease_us=self._options.lease_us, now_us=now
+            )
+            if taken:
+                await jobs.append_events(transaction, [_processing(job, self.worker, now) for job in taken])
+                await audit.append(
+                    transaction, [persisting.processing_entry(job) for job in taken], now_us=now
+                )
+            return taken
+
+        return await run_transaction(self._database, take)
+
+    def _begin(self, job: Job) -> None:
+        claimed = jobs.Claim(job.id, job.attempts, self.worker)
+        task = asyncio.create_task(self._work(job, claimed), name=f"job:{job.id}")
+        self._under_way[claimed] = task
+        task.add_done_callback(lambda _: self._finished(claimed))
+
+    def _finished(self, claimed: jobs.Claim) -> None:
+        self._under_way.pop(claimed, None)
+        self._news.set()
+
+    async def _work(self, job: Job, claimed: jobs.Claim) -> None:
+        try:
+            await self._generator.process(job, claimed)
+        except (ClaudeMemError, StorageError) as error:
+            # The lease runs out and the job is taken again.
+            logger.warning(
+                "a job is left to its lease", extra={"jobId": job.id, "reason": type(error).__name__}
+            )
+        except Exception as error:
+            logger.exception("a job met an unexpected error", extra={"jobId": job.id})
+            await self._generator.give_up(job, claimed, error)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.heartbeat_s)
+            for claimed, task in list(self._under_way.items()):
+                try:
+                    kept = await jobs.heartbeat(
+                        self._database, claimed, lease_us=self._options.lease_us, now_us=now_us()
+                    )
+                except (ClaudeMemError, StorageError) as error:
+                    logger.warning("a lease was not extended", extra={"reason": type(error).__name__})
+                    continue
+                if not kept:
+                    # Cancelled by an operator, or taken by another: what is under way can no longer be stored.
+                    task.cancel()
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                released = await run_transaction(self._database, _release_expired)
+                if released:
+                    self._news.set()
+            except (ClaudeMemError, StorageError) as error:
+                logger.warning("expired leases were not looked for", extra={"reason": type(error).__name__})
+            await asyncio.sleep(SWEEP_S)
+
+    async def _drain(self) -> None:
+        if self._under_way:
+            await asyncio.wait(list(self._under_way.values()), timeout=self._options.grace_s)
+        left = dict(self._under_way)
+        for task in left.values():
+            task.cancel()
+        await asyncio.gather(*left.values(), return_exceptions=True)
+        for claimed in left:
+            with suppress(ClaudeMemError, StorageError):
+                await jobs.hand_back(self._database, claimed, now_us=now_us())
+
+
+def _processing(job: Job, worker: str, now: int) -> jobs.NewJobEvent:
+    return jobs.NewJobEvent(
+        job_id=job.id,
+        event_type="processing",
+        status_after="processing",
+        attempt=job.attempts,
+        details={"workerId": worker},
+        at_us=now,
+    )
+
+
+async def _release_expired(executor: Executor) -> list[Job]:
+    now = now_us()
+    silent = Document.of(
+        {"reason": "the worker that held this job went silent", "classification": "transient"}
+    )
+    spent = Document.of({"reason": "no attempt is left", "classification": "unknown"})
+    released = await jobs.release_expired(executor, error=silent, stale_us=STALE_LOCK_US, now_us=now)
+    released += await jobs.fail_exhausted(executor, error=spent, now_us=now)
+    lines = [
+        jobs.NewJobEvent(
+            job_id=job.id,
+            event_type="failed" if job.status.is_final else "retry_scheduled",
+            status_after=str(job.status),
+            attempt=job.attempts,
+            details={"reason": "lease_expired"},
+            at_us=now,
+        )
+        for job in released
+    ]
+    await jobs.append_events(executor, lines)
+    for job in released:
+        if job.status.is_final:
+            await announce(executor, job.id)
+    return released
