@@ -69,9 +69,7 @@ def install(
         _carry_out(plan, dry_run=dry_run, as_json=as_json)
     stored = plan[0].after or {}
     if not dry_run and settings.SERVER_PROJECT_ID not in stored:
-        note(
-            "No project is set: hooks use the server's only one. To name it: claude-mem install --project-id P"
-        )
+        note("No project is set: hooks use the server's only one. Name it: claude-mem install --project-id P")
     if not dry_run and scope == "project" and settings.SERVER_API_KEY in stored:
         note("The project's MCP entry takes the key from the environment: export CLAUDE_MEM_SERVER_API_KEY")
 

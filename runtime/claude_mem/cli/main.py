@@ -1,12 +1,14 @@
 """The ``claude-mem`` command: which application handles the arguments.
 
-``claude-mem hook`` runs at every step of a coding agent, so it is dispatched before anything else is
-imported. The server's commands come from ``server_app``, which needs the ``server`` extra; without it,
-``claude-mem server`` says what to install. This module's top level imports nothing that takes time.
+``claude-mem hook`` runs at every step of a coding agent, so it is dispatched before anything else is imported. The
+server's commands come from ``server_app``, which needs the ``server`` extra; it is imported only when one of them is
+wanted, and where it cannot be, ``claude-mem server`` says what to install. This module's top level imports nothing
+that takes time.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     import typer
 
 _HELP = ("--help", "-h")
+#: Set by the shell when it asks for completions.
+_COMPLETION_VARIABLE = "_CLAUDE_MEM_COMPLETE"
 
 
 def main() -> int:
@@ -24,54 +28,35 @@ def main() -> int:
         from claude_mem.client import hook  # noqa: PLC0415 - see the module's docstring
 
         return hook.run(arguments[1:])
-    application(with_server=not arguments or arguments[0] not in _CLIENT_COMMANDS)()
+    application(with_server=arguments[:1] == ["server"] or _COMPLETION_VARIABLE in os.environ)()
     return 0
 
 
-#: Commands that need nothing of the server, so that its packages are not imported for them.
-_CLIENT_COMMANDS = frozenset(
-    {
-        "config",
-        "context",
-        "import",
-        "install",
-        "observations",
-        "remember",
-        "search",
-        "spool",
-        "status",
-        "uninstall",
-        "--version",
-    }
-)
-
-
 def application(*, with_server: bool = True) -> typer.Typer:
-    """The typer application; ``with_server`` adds the server's commands, or what says they are missing."""
+    """The typer application; without ``with_server`` the server's commands are only named in the help."""
     from claude_mem.cli import client_commands  # noqa: PLC0415
 
     app = client_commands.application()
+    missing: str | None = "claude_mem.cli.server_app"
     if with_server:
-        _add_server(app)
+        try:
+            app.add_typer(import_module("claude_mem.cli.server_app").app, name="server")
+        except ModuleNotFoundError as error:
+            missing = error.name
+        else:
+            return app
+
+    def server() -> None:
+        from claude_mem.cli.output import fail  # noqa: PLC0415
+
+        fail(
+            f"the server is not part of this installation (Python cannot import {missing})",
+            hint="pip install 'claude-mem[server]'",
+        )
+
+    app.command(
+        "server",
+        help="Run and manage the server and its workers (needs the 'server' extra).",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(server)
     return app
-
-
-def _add_server(app: typer.Typer) -> None:
-    try:
-        app.add_typer(import_module("claude_mem.cli.server_app").app, name="server")
-    except ModuleNotFoundError as error:
-        missing = error.name
-
-        def server() -> None:
-            from claude_mem.cli.output import fail  # noqa: PLC0415
-
-            fail(
-                f"the server is not part of this installation (Python cannot import {missing})",
-                hint="pip install 'claude-mem[server]'",
-            )
-
-        app.command(
-            "server",
-            help="Run and manage the server (needs the 'server' extra).",
-            context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        )(server)

@@ -154,7 +154,7 @@ class Delivery:
         if reply.accepted_with("event" if operation["op"] == "event" else "session"):
             self.delivered += 1
             return True
-        if status < 400 or status in _ALL_WAIT_STATUSES or (status == 404 and reply.body is None):
+        if reply.from_elsewhere or status in _ALL_WAIT_STATUSES:
             self.stopped = reply.reason
             return False
         if status in _PROJECT_WAITS_STATUSES:
@@ -220,23 +220,25 @@ class Delivery:
 
     def _project(self, operation: Operation) -> str:
         named = operation.get("project")
-        return named if isinstance(named, str) and named else self._only_project()
-
-    def _only_project(self) -> str:
-        """The project of the settings; without one, the only project of the server.
-
-        Raises:
-            UnreachableError: the server has none, or several.
-        """
-        if not self._project_id:
-            reply = self._sender.request("GET", "/v1/projects")
-            projects = (reply.body or {}).get("projects")
-            if not reply.accepted or not isinstance(projects, list) or len(projects) != 1:
-                raise UnreachableError(
-                    "CLAUDE_MEM_SERVER_PROJECT_ID is not set, and the server has not exactly one project"
-                )
-            self._project_id = str(projects[0]["id"])
+        if isinstance(named, str) and named:
+            return named
+        self._project_id = self._project_id or only_project(self._sender)
         return self._project_id
+
+
+def only_project(sender: Sender) -> str:
+    """The id of the only project that the key can see.
+
+    Raises:
+        UnreachableError: there is none, or there are several.
+    """
+    reply = sender.request("GET", "/v1/projects")
+    projects = (reply.body or {}).get("projects")
+    if not reply.accepted or not isinstance(projects, list) or len(projects) != 1:
+        raise UnreachableError(
+            "CLAUDE_MEM_SERVER_PROJECT_ID is not set, and the server has not exactly one project"
+        )
+    return str(projects[0]["id"])
 
 
 def _fits(batch: list[_Waiting], waiting: _Waiting) -> bool:

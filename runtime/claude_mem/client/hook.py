@@ -9,6 +9,7 @@ agent.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -51,14 +52,15 @@ class _Arguments(NamedTuple):
 
 def run(arguments: Sequence[str]) -> int:
     """Handle one hook invocation on stdin and stdout, and return the exit status, which is 0."""
-    started = time.monotonic()
+    deadline = time.monotonic() + BUDGET_SECONDS
     _end_in_time()
-    log = HookLog(settings.data_dir())
-    try:
-        _handle(_parse(arguments), log, deadline=started + BUDGET_SECONDS)
-    except Exception as error:
-        # Whatever it is, the agent must not notice.
-        log.write(f"hook failed: {type(error).__name__}: {error}")
+    # Whatever goes wrong, the agent must not notice; without a data directory there is not even a log.
+    with contextlib.suppress(Exception):
+        log = HookLog(settings.data_dir())
+        try:
+            _handle(_parse(arguments), log, deadline=deadline)
+        except Exception as error:
+            log.write(f"hook failed: {type(error).__name__}: {error}")
     return 0
 
 
@@ -100,7 +102,7 @@ def _handle(arguments: _Arguments, log: HookLog, *, deadline: float) -> None:
         connection.server_url, connection.api_key, deadline=deadline, request_seconds=REQUEST_SECONDS
     )
     try:
-        if event == "sessionstart" and project_id:
+        if event == "sessionstart":
             _print_context(hook_context.find(sender, hook, project_id), sys.stdout)
         delivery = Delivery(sender, project_id=connection.project_id, log=log.write)
         if not kept:
@@ -143,10 +145,15 @@ def _keep(spool: Spool, operations: Sequence[dict[str, Any]], log: HookLog) -> b
 
 def _print_context(text: str, out: TextIO) -> None:
     """Print Claude Code's documented output for giving a session its context."""
-    if text:
-        output = {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": text}}
+    if not text:
+        return
+    output = {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": text}}
+    try:
         out.write(json.dumps(output) + "\n")
         out.flush()
+    except OSError:
+        # Nobody reads any more; without this, Python would fail at exit when it flushes again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 class _Connection(NamedTuple):

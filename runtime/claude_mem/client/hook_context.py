@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from claude_mem.client.delivery import only_project
 from claude_mem.client.hook_events import directory_name
 from claude_mem.client.sender import Sender, UnreachableError
 
@@ -26,10 +27,11 @@ HEADING = "Memory of earlier sessions in this project (claude-mem):"
 
 
 def find(sender: Sender, hook: dict[str, Any], project_id: str) -> str:
-    """The text to give to a session, or an empty one."""
+    """The text for a session, or an empty one; without a ``project_id``, of the server's only project."""
     query = " ".join(dict.fromkeys([directory_name(hook), *_branch(hook)]))
-    body = {"projectId": project_id, "query": query, "limit": MEMORIES, "maxTokens": TOKEN_BUDGET}
     try:
+        project_id = project_id or only_project(sender)
+        body = {"projectId": project_id, "query": query, "limit": MEMORIES, "maxTokens": TOKEN_BUDGET}
         reply = sender.request("POST", "/v1/context", body) if query else None
         text = (reply.body or {}).get("context") if reply is not None and reply.accepted else None
         if not isinstance(text, str) or not text.strip():

@@ -1,4 +1,4 @@
-"""What the server's replies look like to a program: one frozen model for each object of the wire.
+"""What the server's replies about memory look like to a program: one frozen model for each object.
 
 Attributes are snake_case, the wire's names are camelCase. A key this client does not know is ignored and one
 the server left out takes its default, so a client and a server of different versions understand each other.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -128,12 +128,16 @@ class Job(WireModel):
 
 
 class EventReceipt(WireModel):
-    """The answer to a recorded event. ``duplicate`` is true when the server already had it."""
+    """The answer to a recorded event.
+
+    ``duplicate`` is true when the server already had it; ``redactions`` counts what was private and not kept.
+    """
 
     event: Event
     generation_job: Job | None = None
     wait_timed_out: bool = False
     duplicate: bool = False
+    redactions: int = 0
 
 
 class BatchReceipt(WireModel):
@@ -158,7 +162,7 @@ class EventObservations(WireModel):
 
 
 class SearchResult(WireModel):
-    """Observations, best first; ``next_cursor`` continues the list where the server pages."""
+    """Observations, best first; ``next_cursor`` continues the list where there is more."""
 
     observations: list[Observation]
     next_cursor: str | None = None
@@ -174,8 +178,7 @@ class ContextResult(WireModel):
 class MemoryPage(WireModel):
     """One page of memories, newest first."""
 
-    memories: list[Observation] = Field(validation_alias=AliasChoices("memories", "observations"))
-    total: int | None = None
+    memories: list[Observation]
     next_cursor: str | None = None
 
 
@@ -228,124 +231,3 @@ class JobCancel(WireModel):
     generation_job: Job
     already_cancelled: bool = False
     request_id: str | None = None
-
-
-class Usage(WireModel):
-    """The team's metered use since ``since`` (ISO 8601, first of the month in UTC), by kind."""
-
-    since: str
-    usage: dict[str, int]
-
-
-class Connection(WireModel):
-    """How to connect an agent by MCP."""
-
-    mcp_url: str
-    connect_command: str
-    hint: str | None = None
-
-
-class ApiKey(WireModel):
-    """A key's description. The key itself is shown once, in ``CreatedKey``."""
-
-    id: str
-    name: str | None = None
-    prefix: str | None = None
-    team_id: str | None = None
-    project_id: str | None = None
-    scopes: list[str] = Field(default_factory=list)
-    status: str | None = None
-    last_used_at: Any = Field(default=None, validation_alias=AliasChoices("lastUsedAt", "lastUsedAtEpoch"))
-    expires_at: Any = Field(default=None, validation_alias=AliasChoices("expiresAt", "expiresAtEpoch"))
-    revoked_at: Any = Field(default=None, validation_alias=AliasChoices("revokedAt", "revokedAtEpoch"))
-    created_at: Any = Field(default=None, validation_alias=AliasChoices("createdAt", "createdAtEpoch"))
-
-
-class CreatedKey(WireModel):
-    """A new key. ``api_key`` is the only copy of the raw key, and is left out of the model's repr."""
-
-    id: str
-    api_key: str = Field(repr=False, validation_alias=AliasChoices("apiKey", "key"))
-    name: str | None = None
-    scopes: list[str] = Field(default_factory=list)
-    expires_at: str | None = None
-    mcp_url: str | None = None
-    connect_command: str | None = Field(default=None, repr=False)
-
-
-class Project(WireModel):
-    """One project of the team."""
-
-    id: str
-    name: str = ""
-    team_id: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    created_at_epoch: int | None = None
-    updated_at_epoch: int | None = None
-
-
-class Team(WireModel):
-    """The team that a key belongs to."""
-
-    id: str
-    name: str = ""
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    created_at_epoch: int | None = None
-    updated_at_epoch: int | None = None
-
-
-class AuditEntry(WireModel):
-    """One line of the audit log."""
-
-    id: str
-    action: str
-    resource_type: str | None = None
-    resource_id: str | None = None
-    team_id: str | None = None
-    project_id: str | None = None
-    actor_id: str | None = None
-    api_key_id: str | None = None
-    details: dict[str, Any] = Field(default_factory=dict)
-    created_at_epoch: int | None = None
-
-
-class AuditPage(WireModel):
-    """One page of the audit log, newest first."""
-
-    entries: list[AuditEntry] = Field(validation_alias=AliasChoices("entries", "audit", "auditLog", "events"))
-    total: int | None = None
-    next_cursor: str | None = None
-
-
-class ServerInfo(WireModel):
-    """What the server says about itself, without a key."""
-
-    name: str
-    runtime: str
-    auth_mode: str | None = None
-    postgres: dict[str, Any] = Field(default_factory=dict)
-    boundaries: dict[str, Any] = Field(default_factory=dict)
-    queue_lanes: list[dict[str, Any]] = Field(default_factory=list)
-
-
-class Health(WireModel):
-    """The server's health report."""
-
-    status: str
-    runtime: str | None = None
-    version: str | None = None
-    uptime: float | None = None
-    initialized: bool | None = None
-    queue: dict[str, Any] | None = None
-
-
-class Readiness(WireModel):
-    """Whether the server takes work; ``message`` says why when it does not."""
-
-    status: str
-    message: str | None = None
-
-    @property
-    def ready(self) -> bool:
-        """True when the server takes work."""
-        return self.status == "ready"

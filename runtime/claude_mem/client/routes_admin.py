@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from claude_mem.client import models
-from claude_mem.client.call import Call, present, segment
+from claude_mem.client import models, models_admin
+from claude_mem.client.call import Call, flags, present, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def list_jobs(
@@ -45,54 +45,74 @@ def cancel_job(job_id: str) -> Call[models.JobCancel]:
     return Call(method="POST", path=path, body={}, reply=models.JobCancel, repeatable=True)
 
 
-def usage() -> Call[models.Usage]:
+def usage() -> Call[models_admin.Usage]:
     """The team's metered use of this month."""
-    return Call(method="GET", path="/v1/usage", reply=models.Usage, repeatable=True)
+    return Call(method="GET", path="/v1/usage", reply=models_admin.Usage, repeatable=True)
 
 
-def connect() -> Call[models.Connection]:
+def connect() -> Call[models_admin.Connection]:
     """How to connect an agent by MCP."""
-    return Call(method="GET", path="/v1/connect", reply=models.Connection, repeatable=True)
+    return Call(method="GET", path="/v1/connect", reply=models_admin.Connection, repeatable=True)
 
 
-def list_keys() -> Call[list[models.ApiKey]]:
-    """The team's keys, without the keys themselves."""
-    return Call(method="GET", path="/v1/keys", reply=list[models.ApiKey], unwrap="keys", repeatable=True)
+def list_keys(
+    *, active: bool = False, limit: int = 50, cursor: str | None = None
+) -> Call[models_admin.KeyPage]:
+    """The team's keys, without the keys themselves; with ``active``, those that still work."""
+    params = {**flags(active=active), "limit": limit, **present(cursor=cursor)}
+    return Call(method="GET", path="/v1/keys", params=params, reply=models_admin.KeyPage, repeatable=True)
 
 
-def create_key(*, label: str | None = None, expires_in_days: int | None = None) -> Call[models.CreatedKey]:
-    """Make a read-only key for 1 to 365 days, or for ever. The raw key is in this answer and nowhere else."""
-    body = present(label=label, expiresInDays=expires_in_days)
-    return Call(method="POST", path="/v1/keys", body=body, reply=models.CreatedKey)
+def create_key(
+    *,
+    name: str | None = None,
+    scopes: Sequence[str] | None = None,
+    expires_in_days: int | None = None,
+    project_id: str | None = None,
+) -> Call[models_admin.CreatedKey]:
+    """Make a key, read-only unless ``scopes`` are named, for 1 to 365 days or for ever.
+
+    The raw key is in this answer and nowhere else.
+    """
+    body = present(
+        label=name,
+        scopes=None if scopes is None else list(scopes),
+        expiresInDays=expires_in_days,
+        projectId=project_id,
+    )
+    return Call(method="POST", path="/v1/keys", body=body, reply=models_admin.CreatedKey)
 
 
-def rotate_key(key_id: str) -> Call[models.CreatedKey]:
-    """Replace a key by a new one with the same rights."""
-    return Call(method="POST", path=f"/v1/keys/{segment(key_id)}/rotate", body={}, reply=models.CreatedKey)
+def rotate_key(key_id: str, *, overlap_seconds: int = 0) -> Call[models_admin.CreatedKey]:
+    """Replace a key by a new one with the same rights; the old one works ``overlap_seconds`` longer."""
+    path = f"/v1/keys/{segment(key_id)}/rotate"
+    body = {"overlapSeconds": overlap_seconds}
+    return Call(method="POST", path=path, body=body, reply=models_admin.CreatedKey)
 
 
-def revoke_key(key_id: str) -> Call[dict[str, Any]]:
+def revoke_key(key_id: str) -> Call[models_admin.RevokedKey]:
     """Make a key useless from the next request on."""
-    return Call(method="DELETE", path=f"/v1/keys/{segment(key_id)}", reply=dict[str, Any], repeatable=True)
+    return Call(method="DELETE", path=f"/v1/keys/{segment(key_id)}", reply=models_admin.RevokedKey)
 
 
-def list_projects() -> Call[list[models.Project]]:
+def list_projects(*, limit: int = 50, cursor: str | None = None) -> Call[models_admin.ProjectPage]:
     """The projects that this key can see."""
+    params = {"limit": limit, **present(cursor=cursor)}
     return Call(
-        method="GET", path="/v1/projects", reply=list[models.Project], unwrap="projects", repeatable=True
+        method="GET", path="/v1/projects", params=params, reply=models_admin.ProjectPage, repeatable=True
     )
 
 
-def create_project(name: str, *, metadata: Mapping[str, Any] | None = None) -> Call[models.Project]:
+def create_project(name: str, *, metadata: Mapping[str, Any] | None = None) -> Call[models_admin.Project]:
     """Make a project in the key's team."""
     body = {"name": name, **present(metadata=None if metadata is None else dict(metadata))}
-    return Call(method="POST", path="/v1/projects", body=body, reply=models.Project, unwrap="project")
+    return Call(method="POST", path="/v1/projects", body=body, reply=models_admin.Project, unwrap="project")
 
 
-def get_team(team_id: str) -> Call[models.Team]:
+def get_team(team_id: str) -> Call[models_admin.Team]:
     """The team, by id."""
     path = f"/v1/teams/{segment(team_id)}"
-    return Call(method="GET", path=path, reply=models.Team, unwrap="team", repeatable=True)
+    return Call(method="GET", path=path, reply=models_admin.Team, unwrap="team", repeatable=True)
 
 
 def audit(
@@ -100,8 +120,10 @@ def audit(
     limit: int = 50,
     cursor: str | None = None,
     action: str | None = None,
+    resource_id: str | None = None,
     project_id: str | None = None,
-) -> Call[models.AuditPage]:
+) -> Call[models_admin.AuditPage]:
     """Who did what, newest first; of every project the key can see, unless one is named."""
-    params = {"limit": limit, **present(cursor=cursor, action=action, projectId=project_id)}
-    return Call(method="GET", path="/v1/audit", params=params, reply=models.AuditPage, repeatable=True)
+    wanted = present(cursor=cursor, action=action, resourceId=resource_id, projectId=project_id)
+    params = {"limit": limit, **wanted}
+    return Call(method="GET", path="/v1/audit", params=params, reply=models_admin.AuditPage, repeatable=True)

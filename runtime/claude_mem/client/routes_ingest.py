@@ -6,29 +6,33 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from claude_mem.client import models
+from claude_mem.client import models, models_admin
 from claude_mem.client.call import OWN_PROJECT, WAIT_TIMEOUT_SECONDS, Call, flags, present, segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def info() -> Call[models.ServerInfo]:
+def info() -> Call[models_admin.ServerInfo]:
     """What the server says about itself. Needs no key."""
-    return Call(method="GET", path="/v1/info", reply=models.ServerInfo, repeatable=True)
+    return Call(method="GET", path="/v1/info", reply=models_admin.ServerInfo, repeatable=True)
 
 
-def health() -> Call[models.Health]:
+def health() -> Call[models_admin.Health]:
     """The server's health report. Needs no key."""
     return Call(
-        method="GET", path="/api/health", reply=models.Health, repeatable=True, accepts=frozenset({503})
+        method="GET", path="/api/health", reply=models_admin.Health, repeatable=True, accepts=frozenset({503})
     )
 
 
-def ready() -> Call[models.Readiness]:
+def ready() -> Call[models_admin.Readiness]:
     """Whether the server takes work; a server that does not is an answer, not an error. Needs no key."""
     return Call(
-        method="GET", path="/api/readiness", reply=models.Readiness, repeatable=True, accepts=frozenset({503})
+        method="GET",
+        path="/api/readiness",
+        reply=models_admin.Readiness,
+        repeatable=True,
+        accepts=frozenset({503}),
     )
 
 

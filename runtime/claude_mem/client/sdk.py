@@ -128,6 +128,9 @@ class _BaseClient(_Routes):
         except SettingsError as error:
             raise errors.ConfigurationError(str(error)) from error
         self.project_id = project_id or None
+        host = httpx.URL(self.server_url).host
+        # A proxy of the environment cannot reach this machine's own server.
+        self._trust_env = not (host == "localhost" or host.startswith("127.") or host == "::1")
         self._timeout = timeout
         self._retry_policy = retry_policy or retry.RetryPolicy()
         self._headers = {"Accept": "application/json", "User-Agent": f"claude-mem/{__version__}"}
@@ -252,7 +255,7 @@ class Client(_BaseClient):
 
     @functools.cached_property
     def _http(self) -> httpx.Client:
-        return httpx.Client()
+        return httpx.Client(trust_env=self._trust_env)
 
     def send(self, call: Call[ReplyT]) -> ReplyT:
         """Send one call and return its reply.
@@ -293,7 +296,7 @@ class AsyncClient(_BaseClient):
 
     @functools.cached_property
     def _http(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient()
+        return httpx.AsyncClient(trust_env=self._trust_env)
 
     async def send(self, call: Call[ReplyT]) -> ReplyT:
         """Send one call and return its reply; errors as ``Client.send``."""

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from claude_mem import __version__
 
-#: Seconds to wait for a connection; a server that is there answers much sooner.
-CONNECT_TIMEOUT_SECONDS = 0.5
+#: Seconds to wait for a connection; a server that is there answers sooner.
+CONNECT_TIMEOUT_SECONDS = 1.0
 #: Bytes of an answer that are read; this API's answers to a hook are far smaller.
 LONGEST_REPLY = 16 * 1024 * 1024
 
@@ -38,6 +38,16 @@ class Reply(NamedTuple):
     def accepted_with(self, key: str) -> bool:
         """Whether the server took the request and its answer has the key that this API's answer has."""
         return self.accepted and key in (self.body or {})
+
+    @property
+    def from_elsewhere(self) -> bool:
+        """Whether this API cannot have answered so: a redirect, no JSON, or a path that the server does not have.
+
+        The last comes from a server URL with a path too many.
+        """
+        message = (self.body or {}).get("message")
+        no_such_path = isinstance(message, str) and message.startswith("Cannot POST ")
+        return self.status < 400 or (self.status == 404 and (self.body is None or no_such_path))
 
     @property
     def reason(self) -> str:

@@ -127,7 +127,7 @@ def _missing(path: tuple[str | int, ...], shape: TypeAdapter[Any]) -> Issue:
 
 
 def _field(shape: TypeAdapter[Any], path: Sequence[str | int]) -> Any:
-    model = shape._type
+    model = shape._type  # noqa: SLF001 - the adapter keeps no public reference to what it adapts
     if get_args(model):
         model = get_args(model)[0]
     if not (isinstance(model, type) and issubclass(model, BaseModel)):

@@ -37,7 +37,7 @@ def make_queue(settings: ServerSettings, wake: Callable[[], None]) -> Queue:
 
     """
     if settings.queue.engine is QueueEngine.DRAMATIQ and settings.queue.redis_url is not None:
-        from claude_mem.queue.valkey import ValkeyQueue
+        from claude_mem.queue.valkey import ValkeyQueue  # noqa: PLC0415 - only where Valkey is used
 
         return ValkeyQueue(settings.queue.redis_url.get_secret_value(), prefix=settings.queue.prefix)
     return InProcessQueue(wake) if settings.queue.engine is QueueEngine.IN_PROCESS else DisabledQueue()

@@ -27,8 +27,8 @@ class ServerState:
 
     pid: int
     port: int
-    startedAt: str
-    startToken: str | None
+    startedAt: str  # noqa: N815 - the file's own spelling
+    startToken: str | None  # noqa: N815 - the file's own spelling
 
 
 def start_token(pid: int) -> str | None:

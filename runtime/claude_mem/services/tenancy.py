@@ -16,9 +16,9 @@ from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, run_transaction
 
 if TYPE_CHECKING:
-    from claude_mem.model.documents import Document
     from typing import Any
 
+    from claude_mem.model.documents import Document
     from claude_mem.model.records import Project, Team
     from claude_mem.services.context import RequestContext
 

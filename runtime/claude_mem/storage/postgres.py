@@ -192,7 +192,7 @@ class PostgresDatabase:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Executor]:
         async with self._connection() as executor:
-            transaction = executor._connection.transaction()
+            transaction = executor._connection.transaction()  # noqa: SLF001 - the adapter's own class
             try:
                 await transaction.start()
             except Exception as error:

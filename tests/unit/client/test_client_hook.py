@@ -174,6 +174,14 @@ def test_stop_reads_the_transcript(server: RecordingServer, tmp_path: Path, give
     assert server.events[0]["sourceEventId"] == "a3"
 
 
+def test_the_hooks_words_win_over_another_answer(server: RecordingServer, tmp_path: Path) -> None:
+    path = write_transcript(tmp_path / "t.jsonl", [asked("One?"), said("a1", "Looking.")])
+    document = {"session_id": SESSION, "hook_event_name": "Stop", "transcript_path": str(path)}
+    hook({**document, "last_assistant_message": "Done."})
+    assert server.events[0]["payload"]["last_assistant_message"] == "Done."
+    assert server.source_ids() != ["a1"]
+
+
 def test_a_transcript_that_is_behind_gives_no_id(server: RecordingServer, tmp_path: Path) -> None:
     path = write_transcript(tmp_path / "t.jsonl", [asked("One?"), said("a1", "Done."), asked("Two?")])
     document = {"session_id": SESSION, "hook_event_name": "Stop", "transcript_path": str(path)}
@@ -265,6 +273,9 @@ def test_without_a_project_the_servers_only_one_is_used(
     server: RecordingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CLAUDE_MEM_SERVER_PROJECT_ID")
+    server.context = "Known."
+    hook({"session_id": SESSION, "cwd": "/w", "hook_event_name": "SessionStart"}, expect_output=True)
+    assert server.requests[-1].body["projectId"] == "only"
     hook(tool_use(1))
     assert server.events[0]["projectId"] == "only"
     server.rule = lambda request: Answer(200, {"projects": []}) if request.path == "/v1/projects" else None
@@ -325,6 +336,28 @@ def test_an_agent_that_never_closes_stdin_is_not_waited_for() -> None:
     with subprocess.Popen([PROGRAM, "hook"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.wait(10) == 0
     assert time.monotonic() - started < 6
+
+
+def test_an_agent_that_stopped_listening_is_no_failure(server: RecordingServer) -> None:
+    server.context = "Known."
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    document = json.dumps({"session_id": SESSION, "cwd": "/w", "hook_event_name": "SessionStart"}).encode()
+    with os.fdopen(write_end, "wb") as out:
+        done = subprocess.run(
+            [PROGRAM, "hook"], input=document, stdout=out, stderr=subprocess.PIPE, timeout=20, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_data_directory_that_cannot_be_is_no_failure(
+    server: RecordingServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("CLAUDE_MEM_DATA_DIR", str(tmp_path / "file" / "below"))
+    hook(tool_use(1))
+    monkeypatch.setenv("CLAUDE_MEM_DATA_DIR", "~nobody-of-this-name/x")
+    hook(tool_use(2))
 
 
 def test_settings_that_cannot_be_read_keep_everything(

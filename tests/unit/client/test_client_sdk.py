@@ -148,22 +148,32 @@ ROUTES: list[tuple[str, Callable[[Any], Any], Any, Callable[[Any], Any]]] = [
     (
         "GET /v1/keys",
         lambda c: c.list_keys(),
-        {"keys": [{"id": "k1", "name": "n", "lastUsedAt": "x"}]},
-        lambda r: r[0].last_used_at,
+        {"keys": [{"id": "k1", "name": "n", "lastUsedAtEpoch": 7}], "nextCursor": None},
+        lambda r: r.keys[0].last_used_at_epoch,
     ),
     (
         "POST /v1/keys",
-        lambda c: c.create_key(label="l"),
+        lambda c: c.create_key(name="l", scopes=["memories:write"]),
         {"id": "k1", "apiKey": "cm_x", "scopes": []},
         lambda r: r.api_key,
     ),
-    ("POST /v1/keys/k1/rotate", lambda c: c.rotate_key("k1"), {"id": "k2", "apiKey": "cm_y"}, lambda r: r.id),
-    ("DELETE /v1/keys/k1", lambda c: c.revoke_key("k1"), {"revoked": True}, lambda r: r["revoked"]),
+    (
+        "POST /v1/keys/k1/rotate",
+        lambda c: c.rotate_key("k1", overlap_seconds=60),
+        {"id": "k2", "apiKey": "cm_y"},
+        lambda r: r.id,
+    ),
+    (
+        "DELETE /v1/keys/k1",
+        lambda c: c.revoke_key("k1"),
+        {"id": "k1", "status": "revoked"},
+        lambda r: r.status,
+    ),
     (
         "GET /v1/projects",
         lambda c: c.list_projects(),
         {"projects": [{"id": "p1", "name": "n"}]},
-        lambda r: r[0].name,
+        lambda r: r.projects[0].name,
     ),
     (
         "POST /v1/projects",
@@ -175,7 +185,7 @@ ROUTES: list[tuple[str, Callable[[Any], Any], Any, Callable[[Any], Any]]] = [
     (
         "GET /v1/audit",
         lambda c: c.audit(limit=3),
-        {"entries": [{"id": "a", "action": "session.end"}]},
+        {"audit": [{"id": "a", "action": "session.end"}], "nextCursor": "n"},
         lambda r: r.entries[0].action,
     ),
 ]
@@ -388,6 +398,14 @@ def test_settings_make_a_client(server: RecordingServer, monkeypatch: pytest.Mon
     monkeypatch.setenv("CLAUDE_MEM_RUNTIME", "worker")
     with pytest.raises(errors.ConfigurationError, match="worker"):
         Client.from_settings()
+
+
+async def test_a_proxy_is_not_asked_for_this_machine(
+    server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    async with AsyncClient(server_url=server.url, project_id="p") as made:
+        assert await made.search("q")
 
 
 @pytest.mark.parametrize("key", ["with\nline", "clé"])

@@ -51,8 +51,8 @@ _LOCK_TIMEOUTS_S = (0.2, 2.0)
 """First and longest ``lock_timeout``. It grows with each refusal, so that busy tables are reached in the end;
 it is how long traffic can be made to wait."""
 
-_RECORDED = f"SELECT version, description FROM {MIGRATIONS_TABLE}"
-_RECORD = f"INSERT INTO {MIGRATIONS_TABLE} (version, description) VALUES ($1, $2)"
+_RECORDED = f"SELECT version, description FROM {MIGRATIONS_TABLE}"  # noqa: S608 - a constant
+_RECORD = f"INSERT INTO {MIGRATIONS_TABLE} (version, description) VALUES ($1, $2)"  # noqa: S608 - a constant
 
 _TRY_AGAIN = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)

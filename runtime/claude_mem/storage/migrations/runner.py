@@ -183,5 +183,5 @@ def backoff(*, first_s: float, most_s: float) -> Iterator[float]:
     """Endless pauses in seconds, growing by half each time up to ``most_s``, each jittered by a quarter."""
     pause = first_s
     while True:
-        yield pause * random.uniform(0.75, 1.25)
+        yield pause * random.uniform(0.75, 1.25)  # noqa: S311 - spreads processes, guards nothing
         pause = min(most_s, pause * 1.5)

@@ -38,8 +38,8 @@ DEADLINE_S = 60.0
 """Seconds to wait for other processes that use the file."""
 
 _BUSY_S = 5.0
-_RECORDED = f"SELECT version, description FROM {MIGRATIONS_TABLE}"
-_RECORD = f"INSERT INTO {MIGRATIONS_TABLE} (version, description) VALUES (?, ?)"
+_RECORDED = f"SELECT version, description FROM {MIGRATIONS_TABLE}"  # noqa: S608 - a constant
+_RECORD = f"INSERT INTO {MIGRATIONS_TABLE} (version, description) VALUES (?, ?)"  # noqa: S608 - a constant
 
 
 async def check_sqlite(path: Path) -> SchemaState:
