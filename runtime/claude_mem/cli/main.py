@@ -1,9 +1,9 @@
 """The ``claude-mem`` command: which application handles the arguments.
 
-``claude-mem hook`` runs at every step of a coding agent, so it is dispatched before anything else is imported. The
-server's commands come from ``server_app``, which needs the ``server`` extra; it is imported only when one of them is
-wanted, and where it cannot be, ``claude-mem server`` says what to install. This module's top level imports nothing
-that takes time.
+``claude-mem hook`` runs at every step of a coding agent, so it is dispatched before anything else is
+imported. The server's commands come from ``server_app``, which needs the ``server`` extra; it is imported only
+when one of them is wanted, and where it cannot be, ``claude-mem server`` says what to install. This module's
+top level imports nothing that takes time.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class ClaudeMemApiError(ClaudeMemError):
         return f"{text} (request {self.request_id})" if self.request_id else text
 
 
-class ValidationFailed(ClaudeMemApiError):  # noqa: N818 - named for what happened, as its siblings are
+class ValidationFailed(ClaudeMemApiError):
     """Raised when the server refuses the request's content (400, 413, 415, 422)."""
 
 
@@ -69,23 +69,23 @@ class AuthenticationError(ClaudeMemApiError):
     """Raised when the server asks for a key (401)."""
 
 
-class QuotaExceeded(ClaudeMemApiError):  # noqa: N818
+class QuotaExceeded(ClaudeMemApiError):
     """Raised when a monthly cap of the team is used up (402)."""
 
 
-class PermissionDenied(ClaudeMemApiError):  # noqa: N818
+class PermissionDenied(ClaudeMemApiError):
     """Raised when the key is unknown, revoked, expired, or may not do this (403)."""
 
 
-class NotFound(ClaudeMemApiError):  # noqa: N818
+class NotFound(ClaudeMemApiError):
     """Raised when there is no such resource for this key (404)."""
 
 
-class Conflict(ClaudeMemApiError):  # noqa: N818
+class Conflict(ClaudeMemApiError):
     """Raised when the resource's state forbids the change (409)."""
 
 
-class RateLimited(ClaudeMemApiError):  # noqa: N818
+class RateLimited(ClaudeMemApiError):
     """Raised when the server asks to slow down (429).
 
     Attributes:
@@ -97,11 +97,11 @@ class RateLimited(ClaudeMemApiError):  # noqa: N818
         self.retry_after = retry_after
 
 
-class UnexpectedReply(ClaudeMemApiError):  # noqa: N818
+class UnexpectedReply(ClaudeMemApiError):
     """Raised when the answer is not this API's: another program, a proxy's page, an incompatible server."""
 
 
-class ServerUnavailable(ClaudeMemApiError):  # noqa: N818
+class ServerUnavailable(ClaudeMemApiError):
     """Raised when the server fails (5xx) or cannot be reached (``status`` is None)."""
 
 

@@ -41,7 +41,7 @@ class Reply(NamedTuple):
 
     @property
     def from_elsewhere(self) -> bool:
-        """Whether this API cannot have answered so: a redirect, no JSON, or a path that the server does not have.
+        """Whether this API cannot have answered so: a redirect, no JSON, or a path that it does not have.
 
         The last comes from a server URL with a path too many.
         """

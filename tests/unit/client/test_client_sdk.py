@@ -405,7 +405,7 @@ async def test_a_proxy_is_not_asked_for_this_machine(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     async with AsyncClient(server_url=server.url, project_id="p") as made:
-        assert await made.search("q")
+        assert (await made.search("q")).observations
 
 
 @pytest.mark.parametrize("key", ["with\nline", "clé"])
