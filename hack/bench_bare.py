@@ -134,10 +134,10 @@ async def _measure(url: str, rows: list[EventRows], *, group: int, connections: 
     latencies: list[float] = []
     opened = [await asyncpg.connect(url) for _ in range(connections)]
     try:
-        prepared = [await _prepare_statements(connection, single=group == 1) for connection in opened]
+        statements = [_insert(table, single=group == 1) for table in TABLES]
         started = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            for connection, statements in zip(opened, prepared, strict=True):
+            for connection in opened:
                 tasks.create_task(_write(connection, statements, waiting, latencies))
         seconds = time.perf_counter() - started
     finally:
@@ -145,10 +145,6 @@ async def _measure(url: str, rows: list[EventRows], *, group: int, connections: 
             await connection.close()
     p50, p99 = percentiles(latencies)
     return Outcome(events=len(rows), seconds=seconds, p50_ms=p50, p99_ms=p99)
-
-
-async def _prepare_statements(connection: Any, *, single: bool) -> list[Any]:
-    return [await connection.prepare(_insert(table, single=single)) for table in TABLES]
 
 
 def _insert(table: str, *, single: bool) -> str:
@@ -164,7 +160,10 @@ def _insert(table: str, *, single: bool) -> str:
 
 
 async def _write(
-    connection: Any, statements: list[Any], waiting: Iterator[list[EventRows]], latencies: list[float]
+    connection: asyncpg.Connection,
+    statements: list[str],
+    waiting: Iterator[list[EventRows]],
+    latencies: list[float],
 ) -> None:
     for group in waiting:
         started = time.perf_counter()
@@ -172,8 +171,8 @@ async def _write(
         async with connection.transaction():
             for place, statement in enumerate(statements):
                 if single:
-                    await statement.fetch(*group[0][place], timeout=30)
+                    await connection.execute(statement, *group[0][place], timeout=30)
                 else:
                     rows = [event[place] for event in (group if place < len(statements) - 1 else group[:1])]
-                    await statement.fetch(*map(list, zip(*rows, strict=True)), timeout=30)
+                    await connection.execute(statement, *map(list, zip(*rows, strict=True)), timeout=30)
         latencies.append(time.perf_counter() - started)

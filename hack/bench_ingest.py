@@ -149,9 +149,9 @@ def main() -> int:
     arguments = parser.parse_args()
     talk = Console(stderr=True, quiet=arguments.json)
     plan = {
-        "bare asyncpg, one by one": ("bare", arguments.single, 1),
+        "bare, one by one": ("bare", arguments.single, 1),
         "HTTP, one by one": ("http", arguments.single, 1),
-        f"bare asyncpg, groups of {GROUP}": ("bare", arguments.batched, GROUP),
+        f"bare, groups of {GROUP}": ("bare", arguments.batched, GROUP),
         f"HTTP, batches of {GROUP}": ("http", arguments.batched, GROUP),
     }
     measured: dict[str, list[Measured]] = {name: [] for name in plan}
@@ -202,15 +202,18 @@ def _print(report: dict[str, Any]) -> None:
     table = Table(
         title=f"Ingest on PostgreSQL {report['postgres']}, {report['cores']} cores", title_justify="left"
     )
-    table.add_column("Load")
-    for heading in ("Events/s", "Server CPU ms/event", "Postgres CPU ms/event", "p50 ms", "p99 ms"):
-        table.add_column(heading, justify="right")
+    table.add_column("Load", no_wrap=True)
+    for heading in ("Events/s", "Server CPU", "Postgres CPU", "p50", "p99"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, load in report["loads"].items():
         server = f"{load['serverCpuMsPerEvent']:.3f}" if name.startswith("HTTP") else ""
         latencies = (f"{load['p50Ms']:.1f}", f"{load['p99Ms']:.1f}")
         rate, postgres = f"{load['eventsPerSecond']:,.0f}", f"{load['postgresCpuMsPerEvent']:.3f}"
         table.add_row(name, rate, server, postgres, *latencies)
     console.print(table)
+    console.print(
+        "Processor time and latencies are in milliseconds, the first per event, the others per request."
+    )
     for name, ratio in report["ratios"].items():
         verdict = "met" if ratio["met"] else "MISSED"
         console.print(f"{name}: HTTP / bare = {ratio['ratio']:.2f} (target {ratio['target']:.1f}: {verdict})")
