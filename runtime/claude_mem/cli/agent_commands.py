@@ -192,7 +192,7 @@ def import_transcript(
         Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A .jsonl transcript.")
     ],
     server_url: options.ServerUrl = "",
-    project_id: options.ProjectId = "",  # noqa: ARG001
+    project_id: options.ProjectId = "",
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:

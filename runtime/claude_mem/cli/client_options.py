@@ -10,7 +10,7 @@ from claude_mem.client import settings
 from claude_mem.client.spool import Spool
 
 if TYPE_CHECKING:
-    from claude_mem.client.sdk import Client  # noqa: PLC0415 - httpx is not for every command
+    from claude_mem.client.sdk import Client
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 ProjectId = Annotated[

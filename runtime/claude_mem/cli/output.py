@@ -86,7 +86,7 @@ def client_errors() -> Iterator[None]:
     except errors.RateLimited as error:
         wait = f"try again in {error.retry_after:g} s" if error.retry_after is not None else "try again later"
         fail(str(error), hint=wait, code=ExitCode.UNAVAILABLE)
+    except (errors.ConfigurationError, SettingsError) as error:
+        fail(str(error), code=ExitCode.USAGE)
     except (errors.ClaudeMemError, MalformedFileError) as error:
         fail(str(error))
-    except SettingsError as error:
-        fail(str(error), code=ExitCode.USAGE)

@@ -18,6 +18,7 @@ from claude_mem import __version__
 from claude_mem.cli import main as cli_main
 from claude_mem.cli.output import ExitCode
 from claude_mem.client import settings
+from claude_mem.client.claude_code import HOOK_EVENTS
 from tests.support.ports import free_port
 from tests.unit.client.recording_server import OBSERVATION, Answer, RecordingServer
 
@@ -147,7 +148,7 @@ def test_another_runtime_is_refused_by_name(server: RecordingServer) -> None:
 
 
 def test_no_project_says_what_to_do(server: RecordingServer) -> None:
-    done = run("search", "x", CLAUDE_MEM_SERVER_PROJECT_ID="", expect=1)
+    done = run("search", "x", CLAUDE_MEM_SERVER_PROJECT_ID="", expect=2)
     assert "CLAUDE_MEM_SERVER_PROJECT_ID" in done.stderr
 
 
@@ -182,7 +183,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
 
 def test_colour_needs_a_terminal_and_respects_no_color(server: RecordingServer) -> None:
     assert "\x1b[" not in run("search", "x", FORCE_COLOR="", NO_COLOR="1").stdout
-    done = run("search", "x", CLAUDE_MEM_SERVER_URL="nonsense", NO_COLOR="1", expect=1)
+    done = run("search", "x", CLAUDE_MEM_SERVER_URL="nonsense", NO_COLOR="1", expect=2)
     assert "\x1b[" not in done.stderr
 
 
@@ -195,6 +196,19 @@ def test_a_missing_server_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     assert done.exit_code == 1
     assert "aiohttp" in done.stderr
     assert "claude-mem[server]" in done.stderr
+
+
+def test_settings_hooks_and_exit_codes_are_documented() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    reference = (docs / "reference" / "client-settings.md").read_text(encoding="utf-8")
+    names = {settings.DATA_DIR_VARIABLE, settings.SERVER_PORT, *settings.SETTING_KEYS}
+    for name in names | set(settings.LEGACY_KEYS.values()):
+        assert f"`{name}`" in reference, name
+    for code in ExitCode:
+        assert f"\n| {code.value} |" in reference, code
+    guide = (docs / "how-to" / "hooks.md").read_text(encoding="utf-8")
+    for event in HOOK_EVENTS:
+        assert f"`{event}`" in guide, event
 
 
 def test_every_command_has_help_and_json() -> None:
