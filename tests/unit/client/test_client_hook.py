@@ -325,7 +325,7 @@ def test_a_server_that_hangs_does_not_hold_the_agent(server: RecordingServer) ->
     try:
         started = time.monotonic()
         hook(tool_use(1))
-        assert time.monotonic() - started < 3.5
+        assert time.monotonic() - started < 10
         assert [operation["body"]["sourceEventId"] for operation in waiting()] == ["toolu_1"]
     finally:
         release.set()
@@ -334,8 +334,8 @@ def test_a_server_that_hangs_does_not_hold_the_agent(server: RecordingServer) ->
 def test_an_agent_that_never_closes_stdin_is_not_waited_for() -> None:
     started = time.monotonic()
     with subprocess.Popen([PROGRAM, "hook"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.wait(10) == 0
-    assert time.monotonic() - started < 6
+        assert child.wait(20) == 0
+    assert time.monotonic() - started < 10
 
 
 def test_an_agent_that_stopped_listening_is_no_failure(server: RecordingServer) -> None:
