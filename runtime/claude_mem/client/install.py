@@ -88,7 +88,7 @@ def plan_install(request: InstallRequest, *, environ: Mapping[str, str] | None =
     if project_id and not (shared and request.project_id and present.project_id.value):
         values[settings.SERVER_PROJECT_ID] = project_id
     paths = claude_code.files(request.scope, environ=environ, directory=request.directory)
-    command = hook_command(project_id=request.project_id if shared else "")
+    command = hook_command(shared_project_id=request.project_id if shared else None)
     path = settings.settings_path(environ)
     key_shown = claude_code.SHARED_KEY if shared and api_key else api_key
     return [
@@ -149,15 +149,19 @@ def apply_changes(changes: Sequence[FileChange]) -> list[Path]:
     return [change.path for change in changed]
 
 
-def hook_command(*, project_id: str = "") -> str:
+def hook_command(*, shared_project_id: str | None = None) -> str:
     """The shell command that the agent runs for a hook.
 
-    It names the program by its full path, because an agent's PATH is not the shell's.
+    It names the running program by its full path: an agent's PATH is not the shell's, and may hold another
+    program of this name. A command that is shared with others names the project instead, and leaves the path
+    to each of them.
     """
-    beside = Path(sys.argv[0]).resolve().parent / "claude-mem"
-    program = shutil.which("claude-mem") or (str(beside) if beside.is_file() else "claude-mem")
-    words = [program, "hook", *(["--project-id", project_id] if project_id else [])]
-    return shlex.join(words)
+    if shared_project_id is not None:
+        words = ["claude-mem", "hook", *(["--project-id", shared_project_id] if shared_project_id else [])]
+        return shlex.join(words)
+    candidates = (Path(sys.argv[0]).absolute(), Path(sys.executable).with_name("claude-mem"))
+    here = next((str(path) for path in candidates if path.name == "claude-mem" and path.is_file()), None)
+    return shlex.join([here or shutil.which("claude-mem") or "claude-mem", "hook"])
 
 
 def redacted(content: Any) -> Any:

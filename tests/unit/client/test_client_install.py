@@ -81,7 +81,11 @@ def test_a_fresh_home_gets_everything(home: Path) -> None:
 
 
 def test_the_installed_command_runs(home: Path) -> None:
-    run(*BASE, "--api-key", KEY)
+    other = home / "bin" / "claude-mem"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\nexit 9\n", encoding="utf-8")
+    other.chmod(0o755)
+    run(*BASE, "--api-key", KEY, PATH=f"{other.parent}:{os.environ['PATH']}")
     command = read(home / ".claude" / "settings.json")["hooks"]["Stop"][0]["hooks"][0]["command"]
     document = json.dumps({"hook_event_name": "Stop", "session_id": "s"})
     env = {**os.environ, "PATH": "/usr/bin:/bin", "CLAUDE_MEM_SERVER_URL": "http://127.0.0.1:1"}
@@ -232,7 +236,7 @@ def test_project_scope_shares_no_key(home: Path, tmp_path: Path) -> None:
     assert KEY not in shared
     assert "${CLAUDE_MEM_SERVER_API_KEY}" in shared
     command = read(tmp_path / ".claude" / "settings.json")["hooks"]["Stop"][0]["hooks"][0]["command"]
-    assert shlex.split(command)[1:] == ["hook", "--project-id", "team project"]
+    assert shlex.split(command) == ["claude-mem", "hook", "--project-id", "team project"]
     assert not (home / ".claude.json").exists()
     run("uninstall", "--scope", "project")
     assert not (tmp_path / ".mcp.json").exists()
