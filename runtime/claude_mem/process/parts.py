@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from claude_mem.generation.port import Provider
     from claude_mem.queue.port import Queue
-    from claude_mem.settings import GenerationSettings, ServerSettings
+    from claude_mem.settings import GenerationSettings, QueueSettings, ServerSettings
     from claude_mem.storage.database import Database
 
 #: Seconds that jobs under way get when the process is asked to end.
 GRACE_S = 20.0
 
 
-def make_queue(settings: ServerSettings, wake: Callable[[], None]) -> Queue:
+def make_queue(settings: QueueSettings, wake: Callable[[], None]) -> Queue:
     """The transport that the settings name; nothing is connected yet.
 
     Parameters
@@ -36,11 +36,11 @@ def make_queue(settings: ServerSettings, wake: Callable[[], None]) -> Queue:
         wake: tells the workers of this process, if it has any.
 
     """
-    if settings.queue.engine is QueueEngine.DRAMATIQ and settings.queue.redis_url is not None:
+    if settings.engine is QueueEngine.DRAMATIQ and settings.redis_url is not None:
         from claude_mem.queue.valkey import ValkeyQueue  # noqa: PLC0415 - only where Valkey is used
 
-        return ValkeyQueue(settings.queue.redis_url.get_secret_value(), prefix=settings.queue.prefix)
-    return InProcessQueue(wake) if settings.queue.engine is QueueEngine.IN_PROCESS else DisabledQueue()
+        return ValkeyQueue(settings.redis_url.get_secret_value(), prefix=settings.prefix)
+    return InProcessQueue(wake) if settings.engine is QueueEngine.IN_PROCESS else DisabledQueue()
 
 
 def make_provider(settings: GenerationSettings) -> Provider:
@@ -71,12 +71,12 @@ def make_engine(settings: ServerSettings, database: Database, provider: Provider
 
     Raises: ModeError when the configured mode cannot be loaded.
     """
-    user_modes = settings.paths.modes_dir or settings.paths.data_dir / "modes"
+    own = [settings.paths.modes_dir] if settings.paths.modes_dir else []
     generator = Generator(
         database,
         provider,
         GeneratorOptions(
-            mode=ModeLibrary([user_modes]).load(settings.generation.mode),
+            mode=ModeLibrary([*own, settings.paths.data_dir / "modes"]).load(settings.generation.mode),
             language=settings.generation.language or None,
             retry_base_s=settings.jobs.retry_base_seconds,
         ),

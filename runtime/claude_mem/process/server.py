@@ -94,7 +94,7 @@ async def serve(settings: ServerSettings) -> None:
                 else None
             )
             services = Services.over(
-                database, make_queue(settings, engine.wake if engine else _nothing), settings
+                database, make_queue(settings.queue, engine.wake if engine else _nothing), settings
             )
             stack.push_async_callback(services.close)
             runtime = await _runtime(settings, database, engine, stopping)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from claude_mem.model.errors import ClaudeMemError
 from claude_mem.services.authentication import Authenticator
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.jobs import JobService
@@ -15,11 +17,15 @@ from claude_mem.services.recall import RecallService
 from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
 from claude_mem.services.tenancy import TenancyService
+from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
     from claude_mem.queue.port import Queue
     from claude_mem.settings import ServerSettings
     from claude_mem.storage.database import Database
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,10 @@ class Services:
         await self.authenticator.write_last_used()
         await self.admission.write_metered()
         await self.admission.forget_old_windows()
+        try:
+            await self.database.refresh_statistics()
+        except (ClaudeMemError, StorageError) as error:
+            logger.info("the planner's statistics stay as they are", extra={"reason": type(error).__name__})
 
     async def close(self) -> None:
         """Finish what was accepted, and close the queue and the database."""

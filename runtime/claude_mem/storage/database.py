@@ -99,6 +99,10 @@ class Database(Executor, Protocol):
         """The newest applied migration, or None before the first."""
         ...
 
+    async def refresh_statistics(self) -> None:
+        """Let the planner learn of tables that have grown much; cheap, and safe to call every few seconds."""
+        ...
+
     async def close(self) -> None:
         """Close every connection."""
         ...

@@ -222,6 +222,13 @@ class PostgresDatabase:
         version: int | None = (await self.fetch("database.schema_version"))[0]["version"]
         return version
 
+    async def refresh_statistics(self) -> None:
+        async with self.transaction() as transaction:
+            turn = await transaction.fetch("database.statistics_turn")
+            if turn[0]["mine"]:
+                for grown in await transaction.fetch("database.grown_tables"):
+                    await transaction.execute(f"database.analyze_{grown['name']}")
+
     async def listen(self, channel: str, callback: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
         task = asyncio.create_task(self._keep_listening(channel, callback), name=f"listen:{channel}")
         self._listeners.add(task)

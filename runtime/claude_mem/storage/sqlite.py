@@ -186,6 +186,10 @@ class SqliteDatabase:
         version: int | None = (await self.fetch("database.schema_version"))[0]["version"]
         return version
 
+    async def refresh_statistics(self) -> None:
+        async with self._lock:
+            await self._statement(self._statements["database.optimize"].sql)
+
     async def listen(self, channel: str, callback: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
         self._hub.add(channel, callback)
 
