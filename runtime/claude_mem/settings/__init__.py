@@ -18,7 +18,7 @@ from claude_mem.settings.groups import (
     PathSettings,
     QueueSettings,
 )
-from claude_mem.settings.server import ServerSettings
+from claude_mem.settings.server import ServerSettings, database_settings, queue_settings
 
 __all__ = [
     "AuthSettings",
@@ -32,4 +32,6 @@ __all__ = [
     "PathSettings",
     "QueueSettings",
     "ServerSettings",
+    "database_settings",
+    "queue_settings",
 ]

@@ -62,18 +62,11 @@ class ServerSettings:
         verdict = check(environ, role=role, container=inside)
         if not verdict.ok:
             raise EnvironmentInvalid(verdict)
-        paths = fill(PathSettings, environ)
         return cls(
             verdict=verdict,
             http=fill(HttpSettings, environ),
-            database=fill(
-                DatabaseSettings,
-                environ,
-                ssl=_ssl_mode(environ),
-                ssl_root_cert=_ssl_root_cert(environ),
-                sqlite_path=paths.data_dir / SQLITE_FILE,
-            ),
-            queue=fill(QueueSettings, environ, engine=verdict.queue_engine),
+            database=database_settings(environ),
+            queue=queue_settings(environ, verdict),
             auth=fill(AuthSettings, environ, mode=verdict.auth_mode, bypass=_bypass(environ, verdict)),
             limits=fill(LimitSettings, environ),
             generation=fill(
@@ -84,9 +77,25 @@ class ServerSettings:
                 model=_model(environ, verdict),
             ),
             jobs=fill(JobSettings, environ, heartbeat_seconds=_heartbeat_seconds(environ)),
-            paths=paths,
+            paths=fill(PathSettings, environ),
             log=fill(LogSettings, environ),
         )
+
+
+def database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
+    """The database that `environ` names, whatever else of it is broken; the rules are not asked."""
+    return fill(
+        DatabaseSettings,
+        environ,
+        ssl=_ssl_mode(environ),
+        ssl_root_cert=_ssl_root_cert(environ),
+        sqlite_path=service.DATA_DIR.read(environ) / SQLITE_FILE,
+    )
+
+
+def queue_settings(environ: Mapping[str, str], verdict: Verdict) -> QueueSettings:
+    """The queue that `environ` names, by the rules' verdict on it."""
+    return fill(QueueSettings, environ, engine=verdict.queue_engine)
 
 
 def _ssl_mode(environ: Mapping[str, str]) -> str:
