@@ -77,15 +77,16 @@ async def serve(settings: ServerSettings) -> None:
 
     Raises: PortInUse, OSError, Unavailable, MigrationError, ModeError.
     """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     # Taken before anything else, so that a port in use is told at once and nothing is changed.
     with bind(settings.http.host, settings.http.port) as listener:
         report = await opening.migrate(settings.database)
         if report.applied:
             logger.info("the schema was brought up to date", extra={"version": report.version})
+        # Until here a signal ends the process at once: a database that does not answer is not waited for.
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
         async with AsyncExitStack() as stack:
             database = await opening.open_database(settings.database)
             engine = (

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from claude_mem.process.parts import make_engine, make_provider
@@ -22,10 +23,13 @@ async def work(settings: ServerSettings) -> None:
 
     Raises: Unavailable, MigrationError, ModeError, ValueError without a usable provider.
     """
-    provider = make_provider(settings.generation)
+    # The database first: a provider's SDK takes seconds to import, which an unreachable database is not to wait for.
     await opening.migrate(settings.database)
-    database = await opening.open_database(settings.database)
-    try:
+    async with AsyncExitStack() as stack:
+        database = await opening.open_database(settings.database)
+        stack.push_async_callback(database.close)
+        provider = make_provider(settings.generation)
+        stack.push_async_callback(provider.close)
         engine = make_engine(settings, database, provider)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -35,6 +39,3 @@ async def work(settings: ServerSettings) -> None:
         )
         sys.stdout.flush()
         await engine.run()
-    finally:
-        await provider.close()
-        await database.close()
