@@ -1,0 +1,311 @@
+"""`claude-mem server jobs …`: generation jobs as an operator sees and steers them, by the rules that HTTP has.
+
+In a deployment, counting, listing failures and steering ask for a team or a project, or for
+CLAUDE_MEM_SERVER_ADMIN=1, so that nobody touches another team's work by mistake.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from claude_mem.cli.output import ExitCode, fail
+from claude_mem.cli.server_context import (
+    AsJson,
+    Limit,
+    Project,
+    Target,
+    Team,
+    run,
+    show,
+    show_lines,
+    show_rows,
+    target,
+    time_or_none,
+)
+from claude_mem.environment.catalogue.client import SERVER_ADMIN
+from claude_mem.http import wire
+from claude_mem.model.errors import NotFound, Unavailable
+from claude_mem.model.records import Job, JobStatus
+from claude_mem.model.times import iso8601_us
+from claude_mem.process.parts import make_queue
+from claude_mem.services import health
+from claude_mem.services.jobs import JobService, Operator
+from claude_mem.storage import jobs, rows
+from claude_mem.storage.database import fetch_one
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rich.console import Console
+
+    from claude_mem.model.records import JobEvent
+    from claude_mem.queue.port import Queue
+    from claude_mem.services.jobs import Steered
+    from claude_mem.storage.database import Database, Row
+
+#: Columns of a job's row that hold JSON as text.
+_JSON_COLUMNS = frozenset({"payload", "last_error"})
+
+#: How its columns end that hold times, in microseconds.
+_TIME_COLUMNS = ("_at",)
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
+Status = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs in this state.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose jobs a command touches; None does not narrow."""
+
+    team: str | None
+    project: str | None
+
+    def has(self, job: Job) -> bool:
+        """Whether a job is within the scope."""
+        return self.team in {None, job.team_id} and self.project in {None, job.project_id}
+
+    def shown(self) -> dict[str, str | None]:
+        """As the commands print it."""
+        return {"team": self.team, "project": self.project}
+
+
+def jobs_callback(
+    ctx: typer.Context, *, status: Status = None, limit: Limit = 50, as_json: AsJson = False
+) -> None:
+    """List jobs, as `jobs list` does, where no command follows."""
+    if ctx.invoked_subcommand is None:
+        list_jobs(status=status, limit=limit, as_json=as_json)
+
+
+def list_jobs(
+    *,
+    status: Status = None,
+    limit: Limit = 50,
+    team: Team = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+    wanted = jobs.JobFilter(team_id=team, project_id=project, status=str(status) if status else None)
+    listed = [
+        _entry(job) for job in run(lambda database: jobs.list_page(database, wanted, limit=limit, offset=0))
+    ]
+    show_rows(
+        {"status": wanted.status, "count": len(listed), "jobs": listed},
+        [list(entry.values()) for entry in listed],
+        columns=("id", "projectId", "teamId", "sourceType", "status", "attempts", "createdAt"),
+        as_json=as_json,
+        nothing="no such jobs",
+    )
+
+
+def inspect(*, job_id: JobId, as_json: AsJson = False) -> None:
+    """Print a job's whole row, its payload included, and what happened to it."""
+
+    async def work(database: Database) -> dict[str, Any]:
+        row = await fetch_one(database, "jobs.find_anywhere", id=job_id)
+        if row is None:
+            raise NotFound(f"there is no job {job_id!r}")
+        return _plain(row) | {"history": [_line(line) for line in await jobs.history(database, job_id)]}
+
+    found = run(work, missing=ExitCode.FAILURE)
+    show(found, as_json=as_json, render=lambda console: console.print_json(data=found))
+
+
+def status(*, team: Team = None, project: Project = None, as_json: AsJson = False) -> None:
+    """Count jobs by state, in the database and as the queue's lanes."""
+    found = target()
+    scope = _scope(found, team, project)
+
+    async def work(database: Database) -> dict[str, Any]:
+        counted = await jobs.count_by_status(database, team_id=scope.team, project_id=scope.project)
+        lanes = await _lanes(database, _queue(found))
+        # The queue carries ids only and its lanes are counted from the same rows, so the two cannot differ.
+        return {
+            "scope": scope.shown(),
+            "postgres": counted,
+            "bullmq": lanes or {"unavailable": True},
+            "divergence": {} if lanes else {"reason": "bullmq_unavailable"},
+        }
+
+    report = run(work, on=found)
+
+    def render(console: Console) -> None:
+        for name in JobStatus:
+            console.print(f"{name:<12}{report['postgres'].get(name, 0)}")
+        if "unavailable" in report["bullmq"]:
+            console.print("the queue does not answer; workers find jobs in the database", markup=False)
+
+    show(report, as_json=as_json, render=render)
+
+
+def failed(
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="Most jobs to print.")] = 20,
+    team: Team = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """List failed jobs with their reasons, the latest failure first."""
+    found = target()
+    scope = _scope(found, team, project)
+    listed = [
+        _failure(job)
+        for job in run(
+            lambda database: jobs.list_failed(
+                database, team_id=scope.team, project_id=scope.project, limit=limit
+            ),
+            on=found,
+        )
+    ]
+    show_rows(
+        {"scope": scope.shown(), "limit": limit, "count": len(listed), "failed": listed},
+        [
+            (
+                entry["id"],
+                entry["sourceType"],
+                entry["attempts"],
+                entry["failedAt"],
+                (entry["lastError"] or {}).get("reason"),
+            )
+            for entry in listed
+        ],
+        columns=("id", "sourceType", "attempts", "failedAt", "reason"),
+        as_json=as_json,
+        nothing="no failed jobs",
+    )
+
+
+def retry(*, job_id: JobId, team: Team = None, project: Project = None, as_json: AsJson = False) -> None:
+    """Queue a failed or cancelled job again; a queued one is left as it is."""
+    found = target()
+    steered = _steer(
+        found,
+        _scope(found, team, project),
+        job_id,
+        lambda service, job: service.retry(job, Operator("cli_operator")),
+    )
+    result: dict[str, Any] = {
+        "id": job_id,
+        "action": "retry",
+        "outcome": "noop_already_queued" if steered.unchanged else "requeued",
+        "retriedCount": steered.retried,
+    }
+    if not steered.unchanged:
+        result |= {"status": str(steered.job.status), "attempts": steered.job.attempts}
+    show_lines(result, as_json=as_json)
+
+
+def cancel(*, job_id: JobId, team: Team = None, project: Project = None, as_json: AsJson = False) -> None:
+    """Cancel a job that is not completed; a cancelled one is left as it is."""
+    found = target()
+    steered = _steer(
+        found,
+        _scope(found, team, project),
+        job_id,
+        lambda service, job: service.cancel(job, Operator("cli_operator")),
+    )
+    result = {
+        "id": job_id,
+        "action": "cancel",
+        "outcome": "noop_already_cancelled" if steered.unchanged else "cancelled",
+        "status": str(steered.job.status),
+    }
+    show_lines(result, as_json=as_json)
+
+
+def _scope(found: Target, team: str | None, project: str | None) -> Scope:
+    if team is None and project is None and not found.is_local and not SERVER_ADMIN.read(os.environ):
+        fail(
+            "whose jobs? in a deployment this command asks for a team or a project",
+            hint=f"add --team or --project, or set {SERVER_ADMIN.name}=1 to mean everybody's",
+        )
+    return Scope(team, project)
+
+
+def _steer(
+    found: Target, scope: Scope, job_id: str, change: Callable[[JobService, Job], Awaitable[Steered]]
+) -> Steered:
+    async def work(database: Database) -> Steered:
+        row = await fetch_one(database, "jobs.find_anywhere", id=job_id)
+        job = rows.job(row) if row else None
+        if job is None or not scope.has(job):
+            raise NotFound(f"there is no job {job_id!r} within this scope")
+        queue = _queue(found)
+        try:
+            return await change(JobService(database, queue), job)
+        finally:
+            await queue.close()
+
+    return run(work, on=found, missing=ExitCode.FAILURE)
+
+
+def _queue(found: Target) -> Queue:
+    """The transport; workers of other processes look for themselves, so nobody is woken here."""
+    return make_queue(found.queue, lambda: None)
+
+
+async def _lanes(database: Database, queue: Queue) -> dict[str, Any] | None:
+    """The depth of each lane, or None where there is no queue or it does not answer."""
+    try:
+        await queue.ping(timeout_s=health.TIMEOUT_S)
+    except Unavailable:
+        return None
+    finally:
+        await queue.close()
+    counted = {lane.kind: lane.counts for lane in await health.lanes(database)}
+    if queue.state.status != "active" or None in counted.values():
+        return None
+    return {kind: {**(counts or {}), "stalled": 0} for kind, counts in counted.items()}
+
+
+def _entry(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "projectId": job.project_id,
+        "teamId": job.team_id,
+        "sourceType": job.source_type,
+        "status": str(job.status),
+        "attempts": job.attempts,
+        "createdAt": time_or_none(job.created_ms),
+    }
+
+
+def _failure(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "sourceType": job.source_type,
+        "sourceId": job.source_id,
+        "teamId": job.team_id,
+        "projectId": job.project_id,
+        "attempts": job.attempts,
+        "failedAt": time_or_none(job.failed_ms),
+        "lastError": wire.last_error(job),
+    }
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """A row as JSON: documents opened, times spelled out."""
+    return {
+        name: orjson.loads(value)
+        if name in _JSON_COLUMNS and value is not None
+        else iso8601_us(value)
+        if name.endswith(_TIME_COLUMNS) and value is not None
+        else value
+        for name, value in row.items()
+    }
+
+
+def _line(line: JobEvent) -> dict[str, Any]:
+    return {
+        "event_type": line.event_type,
+        "status_after": line.status_after,
+        "attempt": line.attempt,
+        "details": line.details.value,
+        "created_at": time_or_none(line.created_ms),
+    }

@@ -1,0 +1,144 @@
+"""`claude-mem server team …` and `project …`: teams and their projects, made and named by whoever runs the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from claude_mem.cli.server_context import AsJson, Limit, Team, run, show_lines, show_rows, time_or_none
+from claude_mem.model.errors import NotFound
+from claude_mem.model.records import AuditEntry, Project
+from claude_mem.model.records import Team as TeamRecord
+from claude_mem.model.times import now_us
+from claude_mem.services import bootstrap
+from claude_mem.storage import audit, rows, tenancy
+from claude_mem.storage.cursors import Cursor
+from claude_mem.storage.database import Database, Executor, run_transaction
+
+if TYPE_CHECKING:
+    from claude_mem.storage.database import Row
+
+LONGEST_NAME = 200
+
+Name = Annotated[str, typer.Argument(help="What it is to be called.")]
+
+
+def team_create(*, name: Name, as_json: AsJson = False) -> None:
+    """Add a team; names need not be unique."""
+    chosen = _name(name)
+    show_lines(_team(run(lambda database: bootstrap.create_team(database, chosen))), as_json=as_json)
+
+
+def team_list(*, limit: Limit = 100, as_json: AsJson = False) -> None:
+    """List teams, oldest first."""
+
+    async def work(database: Database) -> list[TeamRecord]:
+        return [rows.team(row) for row in await tenancy.list_teams(database, after=None, limit=limit)]
+
+    listed = [_team(team) for team in run(work)]
+    show_rows(
+        {"count": len(listed), "teams": listed},
+        [entry.values() for entry in listed],
+        columns=("id", "name", "createdAt"),
+        as_json=as_json,
+        nothing="no teams; make one with: claude-mem server team create NAME",
+    )
+
+
+def project_create(
+    *,
+    name: Name,
+    team: Annotated[str, typer.Option("--team", help="Id of its team.")],
+    as_json: AsJson = False,
+) -> None:
+    """Add a project to a team."""
+    chosen = _name(name)
+    made = run(lambda database: bootstrap.create_project(database, team_id=team, name=chosen))
+    show_lines(_project(made), as_json=as_json)
+
+
+def project_list(*, team: Team = None, limit: Limit = 100, as_json: AsJson = False) -> None:
+    """List a team's projects, or everybody's, oldest first."""
+
+    async def work(database: Database) -> list[Project]:
+        found: list[Project] = []
+        for team_id in [team] if team is not None else await _team_ids(database):
+            if len(found) < limit:
+                listed = await tenancy.list_projects(
+                    database, team_id=team_id, project_id=None, after=None, limit=limit - len(found)
+                )
+                found += [rows.project(row) for row in listed]
+        return found
+
+    listed = [_project(project) for project in run(work)]
+    show_rows(
+        {"teamId": team, "count": len(listed), "projects": listed},
+        [entry.values() for entry in listed],
+        columns=("id", "teamId", "name", "createdAt"),
+        as_json=as_json,
+        nothing="no projects; make one with: claude-mem server project create NAME --team ID",
+    )
+
+
+def project_rename(
+    *,
+    project_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the project.")],
+    name: Name,
+    as_json: AsJson = False,
+) -> None:
+    """Give a project another name; its id and its memories stay."""
+    chosen = _name(name)
+
+    async def change(transaction: Executor) -> Project:
+        now = now_us()
+        project = await tenancy.find_project_anywhere(transaction, project_id)
+        renamed = project and await tenancy.rename_project(
+            transaction, project_id=project_id, team_id=project.team_id, name=chosen, now_us=now
+        )
+        if renamed is None:
+            raise NotFound(f"there is no project {project_id!r}")
+        entry = AuditEntry(
+            action="project.update",
+            resource_type="project",
+            resource_id=project_id,
+            team_id=renamed.team_id,
+            project_id=project_id,
+            actor_id=bootstrap.CLI_ACTOR,
+            api_key_id=None,
+            details={"name": chosen, "source": "server-cli"},
+        )
+        await audit.append(transaction, [entry], now_us=now)
+        return renamed
+
+    show_lines(_project(run(lambda database: run_transaction(database, change))), as_json=as_json)
+
+
+async def _team_ids(database: Database) -> list[str]:
+    """Every team, read a page at a time."""
+    found: list[Row] = []
+    after: Cursor | None = None
+    while page := await tenancy.list_teams(database, after=after, limit=500):
+        found += page
+        after = Cursor(page[-1]["created_at"], page[-1]["id"])
+    return [row["id"] for row in found]
+
+
+def _name(given: str) -> str:
+    name = given.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise typer.BadParameter(f"a name has 1 to {LONGEST_NAME} printable characters")
+    return name
+
+
+def _team(team: TeamRecord) -> dict[str, str | None]:
+    return {"id": team.id, "name": team.name, "createdAt": time_or_none(team.created_ms)}
+
+
+def _project(project: Project) -> dict[str, str | None]:
+    return {
+        "id": project.id,
+        "teamId": project.team_id,
+        "name": project.name,
+        "createdAt": time_or_none(project.created_ms),
+    }
