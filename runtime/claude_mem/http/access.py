@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from claude_mem.http.keys import RUNTIME, SERVICES
+from claude_mem.http.keys import RATE, REQUEST_ID, RUNTIME, SERVICES
 from claude_mem.model.errors import Forbidden, Unauthenticated
 from claude_mem.model.scopes import WRITE, allows
 from claude_mem.services.authentication import INVALID_KEY
@@ -21,13 +21,12 @@ _MISSING_KEY = "Missing API key (Authorization: Bearer <key> or X-Api-Key: <key>
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
 
-async def authorize(request: web.Request, scope: str, *, limited: bool = True) -> RequestContext:
+async def authorize(request: web.Request, scope: str) -> RequestContext:
     """Let a request in, or say why not.
 
     Parameters
     ----------
         scope: what the route asks for.
-        limited: whether rate limit, caps and metering apply.
 
     Raises: Unauthenticated, Forbidden, RateLimited, QuotaExceeded, Unavailable.
 
@@ -35,14 +34,13 @@ async def authorize(request: web.Request, scope: str, *, limited: bool = True) -
     principal = await _principal(request)
     if not allows(principal.scopes, scope):
         raise Forbidden(INVALID_KEY)
-    if limited:
-        admission = request.app[SERVICES].admission
-        window = await admission.rate(principal)
-        if window is not None:
-            request["rate"] = window
-            admission.check_rate(window)
-        await admission.admit(principal, writes=scope == WRITE, method=request.method, path=request.path)
-    return RequestContext(principal, request.get("request_id"))
+    admission = request.app[SERVICES].admission
+    window = await admission.rate(principal)
+    if window is not None:
+        request[RATE] = window
+        admission.check_rate(window)
+    await admission.admit(principal, writes=scope == WRITE, method=request.method, path=route_of(request))
+    return RequestContext(principal, request.get(REQUEST_ID))
 
 
 async def _principal(request: web.Request) -> Principal:
@@ -61,11 +59,20 @@ async def _principal(request: web.Request) -> Principal:
         raise
 
 
+def route_of(request: web.Request) -> str:
+    """The path of a request's route, such as `/v1/events/{id}`: what may be counted and logged of a path.
+
+    The path itself may hold anything: a secret, or text that no database can store.
+    """
+    resource = request.match_info.route.resource
+    return "unknown" if resource is None else resource.canonical.rstrip("/")
+
+
 def presented_key(headers: CIMultiDictProxy[str]) -> str | None:
     """The raw key of a request; a bearer token wins over `X-Api-Key`."""
-    scheme, _, token = headers.get("Authorization", "").strip().partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
+    scheme, *token = headers.get("Authorization", "").split(None, 1) or [""]
+    if token and scheme.lower() == "bearer":
+        return token[0].strip()
     return headers.get("X-Api-Key", "").strip() or None
 
 

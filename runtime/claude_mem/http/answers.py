@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from claude_mem.http.keys import REQUEST_ID
 from claude_mem.model import errors
 from claude_mem.model.documents import dumps
 
@@ -78,7 +79,7 @@ def error_answer(
         **body,
         "message": message,
     }
-    request_id = request.get("request_id")
+    request_id = request.get(REQUEST_ID)
     if request_id is not None:
         problem["requestId"] = request_id
     return web.Response(body=dumps(problem), status=status, content_type=PROBLEM_TYPE, headers=headers)

@@ -38,9 +38,19 @@ ROUTES = [
 
 
 def create_app(services: Services, runtime: Runtime) -> web.Application:
-    """Make the application; opening and closing what it stands on is the caller's."""
+    """Make the application; opening and closing what it stands on is the caller's.
+
+    Every path is served with a slash at its end too, as claude-mem 13 does.
+    """
     app = web.Application(middlewares=[surround], client_max_size=runtime.settings.http.body_limit_bytes)
     app[SERVICES] = services
     app[RUNTIME] = runtime
     app.add_routes(ROUTES)
+    app.add_routes(
+        [
+            web.RouteDef(route.method, route.path + "/", route.handler, route.kwargs)
+            for route in ROUTES
+            if route.path != "/"
+        ]
+    )
     return app

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from claude_mem.model.records import Principal
     from claude_mem.services.assembly import Services
+    from claude_mem.services.limits import RateWindow
     from claude_mem.settings import ServerSettings
 
 
@@ -53,6 +54,12 @@ class Runtime:
 
 SERVICES: web.AppKey[Services] = web.AppKey("services")
 RUNTIME = web.AppKey("runtime", Runtime)
+
+#: A request's id; set under `/v1` only.
+REQUEST_ID = web.RequestKey("request_id", str)
+
+#: Where the caller's key stands in its minute; set where requests are limited.
+RATE: web.RequestKey[RateWindow] = web.RequestKey("rate")
 
 #: Runtime label that existing clients compare.
 RUNTIME_LABEL = "server-beta"

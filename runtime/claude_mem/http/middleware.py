@@ -12,9 +12,11 @@ from aiohttp import web
 from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.web_exceptions import HTTPException
 
+from claude_mem.http.access import route_of
 from claude_mem.http.answers import error_answer, refused
-from claude_mem.http.keys import RUNTIME
+from claude_mem.http.keys import RATE, REQUEST_ID, RUNTIME
 from claude_mem.model.errors import ClaudeMemError, InvalidInput
+from claude_mem.services.cleaning import clean_text
 from claude_mem.services.refusals import refusal
 from claude_mem.storage.database import StorageError
 
@@ -31,6 +33,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Origin-Agent-Cluster": "?1",
+    "Server": "claude-mem",
 }
 
 _LOOPBACK_ORIGINS = ("http://localhost:", "http://127.0.0.1:")
@@ -44,10 +47,10 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
     """Answer a request, whatever happens while it is handled."""
     response = await _answer(request, handler)
     response.headers.update(SECURITY_HEADERS)
-    request_id = request.get("request_id")
+    request_id = request.get(REQUEST_ID)
     if request_id is not None:
         response.headers["X-Request-Id"] = request_id
-    window = request.get("rate")
+    window = request.get(RATE)
     if window is not None:
         response.headers["X-RateLimit-Limit"] = str(window.limit)
         response.headers["X-RateLimit-Remaining"] = str(max(0, window.remaining))
@@ -58,7 +61,7 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     path = request.path
     if path.startswith("/v1/") and path != "/v1/info":
-        request["request_id"] = _request_id(request.headers.get("X-Request-Id", ""))
+        request[REQUEST_ID] = _request_id(request.headers.get("X-Request-Id", ""))
     origin = request.headers.get("Origin")
     if origin is not None and not _is_allowed(request, origin):
         return error_answer(request, 403, {"error": "Forbidden", "message": "CORS not allowed"})
@@ -78,7 +81,10 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
     except ClaudeMemError as error:
         return refused(request, error)
     except StorageError as error:
-        logger.warning("the database refused a request", extra={"reason": str(error), "path": request.path})
+        logger.warning(
+            "the database refused a request",
+            extra={"reason": type(error).__name__, "route": route_of(request)},
+        )
         return refused(request, refusal(error))
     except web.HTTPRequestEntityTooLarge:
         limit = request.client_max_size
@@ -92,13 +98,15 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
     except (ClientPayloadError, web.RequestPayloadError):
         return refused(request, InvalidInput("the body ended early or cannot be decoded"))
     except Exception:
-        logger.exception("a request failed", extra={"path": request.path, "method": request.method})
+        logger.exception("a request failed", extra={"route": route_of(request), "method": request.method})
         body = {"error": "InternalError", "message": "the server met an unexpected error; it is in its log"}
         return error_answer(request, 500, body)
 
 
 def _request_id(given: str) -> str:
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    """The client's own id where it is well formed and not itself a secret, for it is stored; else a new one."""
+    accepted = _REQUEST_ID.fullmatch(given) and not clean_text(given)[1]
+    return given if accepted else str(uuid.uuid4())
 
 
 def _is_allowed(request: web.Request, origin: str) -> bool:

@@ -12,7 +12,7 @@ from claude_mem.model.times import parse_since
 if TYPE_CHECKING:
     from aiohttp import web
 
-_LEADING_INTEGER = re.compile(r"\s*([+-]?\d+)")
+_LEADING_INTEGER = re.compile(r"\s*([+-]?[0-9]+)")
 _LARGEST = 2**53 - 1
 
 

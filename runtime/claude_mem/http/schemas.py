@@ -33,7 +33,15 @@ def _integral(value: Any) -> Any:
 
 Text = Annotated[str, Strict(), Field(min_length=1)]
 Id = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_ID)]
+
+
+def _given(value: Any) -> Any:
+    """claude-mem 13 reads nothing here, so clients may send an empty text."""
+    return None if value == "" else value
+
+
 Label = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_LABEL)]
+ToolUseId = Annotated[str, Strict(), Field(max_length=MAX_LABEL)] | None
 Integer = Annotated[int, Strict(), BeforeValidator(_integral)]
 Object = Annotated[dict[str, Any], Strict()]
 
@@ -54,7 +62,7 @@ class EventBody(Body):
     memory_session_id: Text | None = None
     platform_source: Id | None = None
     payload: Any = Field(default_factory=dict)
-    source_event_id: Label | None = None
+    source_event_id: Annotated[Label | None, BeforeValidator(_given)] = None
     metadata: Object | None = None
 
 
@@ -142,19 +150,21 @@ class ProjectBody(NameBody):
 class CompatObservationBody(Body):
     """A tool use as older hooks send it; everything but the session and the tool is optional."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    content_session_id: Id = Field(alias="contentSessionId")
-    tool_name: Label
-    agent_id: Annotated[str, Strict()] | None = Field(default=None, alias="agentId")
-    agent_type: Annotated[str, Strict()] | None = Field(default=None, alias="agentType")
-    platform_source: Annotated[str, Strict()] | None = Field(default=None, alias="platformSource")
+    content_session_id: Id
+    tool_name: Label = Field(alias="tool_name")
+    agent_id: Annotated[str, Strict()] | None = None
+    agent_type: Annotated[str, Strict()] | None = None
+    platform_source: Annotated[str, Strict()] | None = None
     cwd: Annotated[str, Strict()] | None = None
-    tool_use_id: Annotated[str, Strict()] | None = Field(
-        default=None, validation_alias=AliasChoices("tool_use_id", "toolUseId")
-    )
-    tool_input: Any = None
-    tool_response: Any = None
+    snake_tool_use_id: ToolUseId = Field(default=None, alias="tool_use_id")
+    camel_tool_use_id: ToolUseId = Field(default=None, alias="toolUseId")
+    tool_input: Any = Field(default=None, alias="tool_input")
+    tool_response: Any = Field(default=None, alias="tool_response")
+
+    @property
+    def tool_use_id(self) -> str | None:
+        """The first of its two spellings that says something."""
+        return self.snake_tool_use_id or self.camel_tool_use_id or None
 
 
 class CompatSummaryBody(Body):

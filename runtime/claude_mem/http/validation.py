@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import orjson
@@ -18,6 +19,12 @@ T = TypeVar("T")
 
 #: What stands for a body that was not sent; zod calls it undefined.
 UNDEFINED: Any = object()
+
+#: An escape in JSON text: a pair of surrogates, half of one, or any other.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 _EXPECTED = {
     "string_type": "string",
@@ -58,7 +65,7 @@ async def read_json(request: web.Request) -> Any:
     if len(raw) > limit:
         raise PayloadTooLarge(f"the body is larger than {limit} bytes")
     try:
-        value = orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+        value = _parse(raw.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"the body is not valid JSON: {error.msg} at character {error.pos}") from error
     if not isinstance(value, dict | list):
@@ -66,6 +73,17 @@ async def read_json(request: web.Request) -> Any:
     if b"\\u0000" in raw:
         _refuse_nul(value)
     return value
+
+
+def _parse(raw: bytes) -> Any:
+    """JSON in which half a surrogate pair, as a text cut inside an emoji leaves behind, becomes U+FFFD."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        whole = _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw)
+        if whole == raw:
+            raise
+        return orjson.loads(whole)
 
 
 def _refuse_nul(value: Any) -> None:

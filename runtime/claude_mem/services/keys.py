@@ -149,8 +149,9 @@ class KeyService:
         )
 
     async def _touchable(self, context: RequestContext, key_id: str) -> ApiKey:
+        team_id = context.team_id
         key = await keys.find(self._database, key_id)
-        if key is None or key.team_id != context.team_id:
+        if key is None or key.team_id != team_id:
             raise NotFound("API key not found")
         within = context.principal.project_id in {None, key.project_id}
         if not within:

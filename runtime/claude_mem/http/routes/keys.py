@@ -75,7 +75,8 @@ async def revoke(request: web.Request) -> web.Response:
 
 async def connect(request: web.Request) -> web.Response:
     """GET /v1/connect."""
-    await authorize(request, READ)
+    context = await authorize(request, READ)
+    _ = context.team_id
     url = _mcp_url(request)
     return answer(
         {
