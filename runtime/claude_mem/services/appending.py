@@ -128,7 +128,8 @@ async def _store_events(executor: Executor, accepted: dict[int, PreparedEvent]) 
     repeated = {item.key for item in accepted.values() if item.event.id not in inserted}
     existing = await events.find_by_keys(executor, repeated) if repeated else {}
     stored: dict[int, Appended] = {}
-    for n, item in accepted.items():
+    # In the order of keys, as rows are inserted: two groups that merge into the same rows never wait for each other.
+    for n, item in sorted(accepted.items(), key=lambda numbered: numbered[1].key):
         event = item.event
         if event.id not in inserted:
             if item.key not in existing:

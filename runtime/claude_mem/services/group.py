@@ -44,7 +44,7 @@ class GroupCommit(Generic[T, R]):
         self._largest = largest
         self._parallel = parallel
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None] | None] = set()
 
     async def submit(self, item: T) -> R:
         """Do the work for one item together with others.
@@ -56,10 +56,15 @@ class GroupCommit(Generic[T, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._running) < self._parallel:
-            task = asyncio.create_task(self._drain(), name=self._name)
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running.add(asyncio.create_task(self._run(), name=self._name))
         return await future
+
+    async def _run(self) -> None:
+        try:
+            await self._drain()
+        finally:
+            # At once, not when the loop gets round to a callback: what is submitted in between would find it running.
+            self._running.discard(asyncio.current_task())
 
     async def _drain(self) -> None:
         while self._waiting:
@@ -83,4 +88,4 @@ class GroupCommit(Generic[T, R]):
 
     async def close(self) -> None:
         """Wait until what was submitted is done."""
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*filter(None, self._running), return_exceptions=True)

@@ -12,7 +12,7 @@ from claude_mem.model.identity import generation_key, new_id
 from claude_mem.model.records import AuditEntry, Job, Observation, ObservationSource, SourceType
 from claude_mem.model.times import now_us
 from claude_mem.services.signals import announce
-from claude_mem.storage import audit, jobs, observations, sessions, usage
+from claude_mem.storage import audit, jobs, observations, sessions, tenancy, usage
 
 if TYPE_CHECKING:
     from claude_mem.generation.errors import GenerationError
@@ -75,6 +75,8 @@ async def complete(executor: Executor, job: Job, claimed: jobs.Claim, result: Pr
 
     """
     now = now_us()
+    # Before the job's own row: a purge takes the two in this order.
+    await tenancy.lock_shared(executor, {job.project_id})
     if not await jobs.hold(executor, claimed, now_us=now):
         logger.info("a lost claim leaves nothing", extra={"jobId": job.id})
         return

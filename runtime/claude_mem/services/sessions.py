@@ -114,10 +114,11 @@ class SessionService:
 
         Raises: NotFound, Forbidden, Unavailable.
         """
-        await self.get(context, session_id)
+        found = await self.get(context, session_id)
 
         async def store(transaction: Executor) -> tuple[Session, Job, bool]:
             now = now_us()
+            await tenancy.lock_shared(transaction, {found.project_id})
             session = await sessions.end(transaction, session_id, team_id=context.team_id, now_us=now)
             if session is None:
                 raise NotFound("Session not found")

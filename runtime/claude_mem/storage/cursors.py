@@ -7,8 +7,10 @@ import binascii
 from dataclasses import dataclass
 
 from claude_mem.model.errors import InvalidInput, Issue
+from claude_mem.model.times import MAX_EPOCH_MS, MIN_POSTGRES_MS
 
-_LIMIT_US = 2**63 - 1
+#: Times that every storage can compare with, in microseconds.
+_FIRST_US, _LAST_US = MIN_POSTGRES_MS * 1000, MAX_EPOCH_MS * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Cursor:
             cursor = cls(at_us=int(at), id=row_id)
         except (binascii.Error, ValueError) as error:
             raise _refusal() from error
-        if not colon or not row_id or "\0" in row_id or abs(cursor.at_us) > _LIMIT_US:
+        if not colon or not row_id or "\0" in row_id or not _FIRST_US <= cursor.at_us <= _LAST_US:
             raise _refusal()
         return cursor
 

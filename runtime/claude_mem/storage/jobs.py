@@ -304,13 +304,6 @@ async def fail_exhausted(executor: Executor, *, error: Document, now_us: int) ->
     return [rows.job(row) for row in found]
 
 
-async def next_due_us(executor: Executor) -> int | None:
-    """When the earliest queued job is due, in microseconds; None when none is queued."""
-    row = await fetch_one(executor, "jobs.next_due")
-    at: int | None = row["at"] if row else None
-    return at
-
-
 async def retry(executor: Executor, job_id: str, *, payload: Document, now_us: int) -> Job | None:
     """Queue a failed or cancelled job again; None when it is in another state by now."""
     row = await fetch_one(executor, "jobs.retry", id=job_id, payload=payload.text, now=now_us)

@@ -11,9 +11,5 @@ SELECT * FROM agent_events
 WHERE team_id = :team_id AND project_id = :project_id AND server_session_id = :server_session_id
 ORDER BY occurred_at DESC, id DESC LIMIT :limit;
 
--- name: events.count_of_session
-SELECT count(*) AS count FROM agent_events
-WHERE team_id = :team_id AND project_id = :project_id AND server_session_id = :server_session_id;
-
 -- name: events.purge
 DELETE FROM agent_events WHERE team_id = :team_id AND project_id = :project_id;

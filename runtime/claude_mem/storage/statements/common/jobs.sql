@@ -88,17 +88,6 @@ UPDATE observation_generation_jobs
 SET status = 'queued', attempts = attempts - 1, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
 WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker AND attempts > 0 RETURNING *;
 
--- name: jobs.release_expired
--- A holder that went silent loses its job; without a lease, a lock taken long ago counts as silence.
-UPDATE observation_generation_jobs
-SET status = CASE WHEN attempts < max_attempts THEN 'queued' ELSE 'failed' END,
-    failed_at = CASE WHEN attempts < max_attempts THEN NULL ELSE CAST(:now AS timestamptz) END,
-    last_error = :last_error, next_attempt_at = NULL, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
-WHERE status = 'processing'
-  AND ((lease_expires_at IS NOT NULL AND lease_expires_at < :now)
-       OR (lease_expires_at IS NULL AND (locked_at IS NULL OR locked_at < :stale_before)))
-RETURNING *;
-
 -- name: jobs.fail_exhausted
 -- Rows left queued with no attempt to spare would wait for ever.
 UPDATE observation_generation_jobs
@@ -119,11 +108,6 @@ UPDATE observation_generation_jobs
 SET status = 'cancelled', cancelled_at = :now, next_attempt_at = NULL, locked_at = NULL, locked_by = NULL,
     lease_expires_at = NULL, updated_at = :now
 WHERE id = :id AND status IN ('queued', 'processing', 'failed') RETURNING *;
-
--- name: jobs.next_due
--- When the earliest queued job is due, so that an idle worker knows how long it may sleep.
-SELECT min(COALESCE(next_attempt_at, created_at)) AS at FROM observation_generation_jobs
-WHERE status = 'queued' AND attempts < max_attempts;
 
 -- name: jobs.purge
 DELETE FROM observation_generation_jobs WHERE team_id = :team_id AND project_id = :project_id;

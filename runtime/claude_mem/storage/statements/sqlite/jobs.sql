@@ -31,3 +31,14 @@ WHERE id IN (
   WHERE status = 'queued' AND attempts < max_attempts AND COALESCE(next_attempt_at, created_at) <= :now
   ORDER BY COALESCE(next_attempt_at, created_at), id LIMIT :limit)
 RETURNING *;
+
+-- name: jobs.release_expired
+-- A holder that went silent loses its job; without a lease, a lock taken long ago counts as silence.
+UPDATE observation_generation_jobs
+SET status = CASE WHEN attempts < max_attempts THEN 'queued' ELSE 'failed' END,
+    failed_at = CASE WHEN attempts < max_attempts THEN NULL ELSE CAST(:now AS timestamptz) END,
+    last_error = :last_error, next_attempt_at = NULL, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
+WHERE status = 'processing'
+  AND ((lease_expires_at IS NOT NULL AND lease_expires_at < :now)
+       OR (lease_expires_at IS NULL AND (locked_at IS NULL OR locked_at < :stale_before)))
+RETURNING *;

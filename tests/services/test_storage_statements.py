@@ -1,0 +1,501 @@
+"""Every named statement does on both storages what its operation promises: one test a subject, and a count of all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from claude_mem.model.documents import EMPTY, Document
+from claude_mem.model.records import ApiKey, AuditEntry, JobStatus, Observation, ObservationSource, Session
+from claude_mem.storage import (
+    audit,
+    catalog,
+    events,
+    jobs,
+    keys,
+    observations,
+    rows,
+    sessions,
+    tenancy,
+    usage,
+)
+from claude_mem.storage.cursors import Cursor
+from claude_mem.storage.database import Database, Executor, Row
+from tests.support.databases import Storage
+from tests.support.load import World, make_world
+
+NOW = 1_750_000_000_000_000
+LEASE = 30_000_000
+FAILURE = Document.of({"reason": "no", "classification": "transient"})
+
+
+class Recording:
+    """A database that remembers which statements were run on it."""
+
+    def __init__(self, executor: Any, seen: set[str]) -> None:
+        self._executor = executor
+        self._seen = seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._executor, name)
+
+    async def fetch(self, statement: str, /, **parameters: Any) -> list[Row]:
+        self._seen.add(statement)
+        found: list[Row] = await self._executor.fetch(statement, **parameters)
+        return found
+
+    async def execute(self, statement: str, /, **parameters: Any) -> int:
+        self._seen.add(statement)
+        count: int = await self._executor.execute(statement, **parameters)
+        return count
+
+    async def fetch_rows(
+        self, statement: str, given: Sequence[Mapping[str, Any]], /, **parameters: Any
+    ) -> list[Row]:
+        self._seen.add(statement)
+        found: list[Row] = await self._executor.fetch_rows(statement, given, **parameters)
+        return found
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Executor]:
+        async with self._executor.transaction() as executor:
+            yield Recording(executor, self._seen)
+
+
+async def tenancy_rows(database: Database, world: World) -> None:
+    team, project = world.team_id, world.project_id
+    found = await tenancy.find_team(database, team)
+    assert found is not None
+    assert (found.name, found.created_ms) == (team, 0)
+    await tenancy.create_team(database, team_id=team, name="again", metadata=EMPTY, now_us=NOW)
+    assert (await tenancy.find_team(database, team)) == found
+    await tenancy.create_team(database, team_id="later", name=team, metadata=EMPTY, now_us=NOW)
+    oldest = await tenancy.find_team_by_name(database, team)
+    assert oldest is not None
+    assert oldest.id == team
+    listed = await tenancy.list_teams(database, after=None, limit=2)
+    assert [row["id"] for row in listed] == sorted([team, world.other_team_id])
+    cursor = Cursor(listed[-1]["created_at"], listed[-1]["id"])
+    assert [row["id"] for row in await tenancy.list_teams(database, after=cursor, limit=9)] == ["later"]
+    renamed = await tenancy.rename_team(database, team_id="later", name="zwölf", now_us=NOW + 1_000_000)
+    assert renamed is not None
+    assert (renamed.name, renamed.updated_ms - renamed.created_ms) == ("zwölf", 1000)
+    assert await tenancy.rename_team(database, team_id="absent", name="x", now_us=NOW) is None
+    assert await tenancy.find_project(database, project_id=project, team_id=world.other_team_id) is None
+    assert (await tenancy.find_project_anywhere(database, project)) == (
+        await tenancy.find_project_by_name(database, team_id=team, name=project)
+    )
+    listed = await tenancy.list_projects(database, team_id=team, project_id=None, after=None, limit=9)
+    assert [row["id"] for row in listed] == [project, world.sibling_id]
+    only = await tenancy.list_projects(
+        database, team_id=team, project_id=world.sibling_id, after=None, limit=9
+    )
+    assert [row["id"] for row in only] == [world.sibling_id]
+    changed = await tenancy.rename_project(database, project_id=project, team_id=team, name="new", now_us=NOW)
+    assert changed is not None
+    assert changed.name == "new"
+    async with database.transaction() as transaction:
+        held = await tenancy.lock_shared(transaction, {project, "absent", world.other_project_id})
+        assert held == {project: team, world.other_project_id: world.other_team_id}
+        assert await tenancy.lock_exclusive(transaction, project_id=project, team_id=team)
+        assert not await tenancy.lock_exclusive(transaction, project_id=project, team_id="others")
+
+
+async def key_rows(database: Database, world: World) -> None:
+    key = ApiKey(
+        id="key-1",
+        team_id=world.team_id,
+        project_id=world.project_id,
+        actor_id="actor",
+        name="naïve",
+        prefix="cm_1",
+        scopes=("memories:read", "*"),
+        created_ms=NOW // 1000,
+        expires_ms=NOW // 1000 + 10_000,
+    )
+    await keys.insert(database, key, key_hash="hash-1", now_us=NOW)
+    assert await keys.find(database, "key-1") == key
+    assert await keys.find_by_hashes(database, ["hash-1", "hash-2", "hash-1"]) == {"hash-1": key}
+
+    async def listed(*, active: bool, at_us: int) -> list[str]:
+        found = await keys.list_rows(
+            database,
+            team_id=world.team_id,
+            project_id=None,
+            active=active,
+            before=None,
+            limit=9,
+            now_us=at_us,
+        )
+        return [row["id"] for row in found]
+
+    assert await listed(active=True, at_us=NOW) == ["key-1"]
+    assert await listed(active=True, at_us=NOW + 10_000_000) == []
+    assert await listed(active=False, at_us=NOW + 10_000_000) == ["key-1"]
+    await keys.touch(database, {"key-1": NOW + 5_000})
+    await keys.touch(database, {"key-1": NOW, "absent": NOW})
+    touched = await keys.find(database, "key-1")
+    assert touched is not None
+    assert touched.last_used_ms == NOW // 1000 + 5
+    changed = await keys.set_scopes(database, "key-1", ["a", "ü"], now_us=NOW)
+    assert changed is not None
+    assert changed.scopes == ("a", "ü")
+    soon = NOW + 1_000_000
+    replaced = await keys.replace(database, "key-1", replaced_by="key-2", expires_us=soon, now_us=NOW)
+    assert replaced is not None
+    assert (replaced.replaced_by, replaced.expires_ms) == ("key-2", soon // 1000)
+    assert await keys.replace(database, "key-1", replaced_by="x", expires_us=soon, now_us=soon) is None
+    revoked = await keys.revoke(database, "key-1", now_us=NOW)
+    assert revoked is not None
+    assert (revoked.revoked_ms, revoked.replaced_by) == (NOW // 1000, "key-2")
+    assert await keys.revoke(database, "key-1", now_us=NOW) is None
+
+
+async def session_rows(database: Database, world: World) -> None:
+    scope = {"team_id": world.team_id, "project_id": world.project_id}
+    session = new_session(world, "session-1", external="ext", content="content", platform="cursor")
+    stored = await sessions.insert(database, session, key="key-1", now_us=NOW)
+    assert stored is not None
+    assert (stored.generation_status, stored.started_ms, stored.ended_ms) == ("idle", NOW // 1000, None)
+    twin = new_session(world, "session-2", external="ext", content=None, platform="cursor")
+    assert await sessions.insert(database, twin, key="key-2", now_us=NOW) is None
+    same_key = new_session(world, "session-2", external=None, content=None, platform=None)
+    assert await sessions.insert(database, same_key, key="key-1", now_us=NOW) is None
+    newer = new_session(world, "session-2", external=None, content="content", platform=None)
+    assert await sessions.insert(database, newer, key="key-2", now_us=NOW + 1) is not None
+    assert await sessions.find(database, "session-1", team_id=world.other_team_id) is None
+    assert await sessions.find_scopes(database, ["session-1", "absent"]) == {
+        "session-1": (world.team_id, world.project_id)
+    }
+    by_external = await sessions.find_by_external(database, external_id="ext", platform="cursor", **scope)
+    assert by_external == stored
+    assert await sessions.find_by_external(database, external_id="ext", platform=None, **scope) is None
+    assert await sessions.find_by_key(database, "key-1", **scope) == stored
+
+    def link(*, any_platform: bool, platform: str | None) -> sessions.ContentLink:
+        return sessions.ContentLink(
+            **scope, content_session_id="content", any_platform=any_platform, platform=platform
+        )
+
+    wanted = [
+        link(any_platform=True, platform=None),
+        link(any_platform=False, platform=None),
+        link(any_platform=False, platform="cursor"),
+        link(any_platform=False, platform="codex"),
+    ]
+    found = await sessions.link(database, wanted)
+    assert [found.get(item) for item in wanted] == ["session-2", "session-2", "session-1", None]
+    refreshed = await sessions.refresh(
+        database, "session-1", metadata=Document.of({"b": [1]}), agent_id="a", agent_type=None, now_us=NOW
+    )
+    assert refreshed is not None
+    assert (refreshed.metadata.value, refreshed.agent_id) == ({"prompt": "hi", "b": [1]}, "a")
+    await sessions.release_key(database, "session-1", now_us=NOW)
+    assert await sessions.find_by_key(database, "key-1", **scope) is not None, "it is still open"
+    ended = await sessions.end(database, "session-1", team_id=world.team_id, now_us=NOW + 5_000)
+    again = await sessions.end(database, "session-1", team_id=world.team_id, now_us=NOW + 9_000)
+    assert again == ended
+    assert ended is not None
+    assert ended.ended_ms == NOW // 1000 + 5
+    await sessions.release_key(database, "session-1", now_us=NOW)
+    assert await sessions.find_by_key(database, "key-1", **scope) is None
+    await sessions.mark_generated(database, "session-1", status="completed", now_us=NOW, **scope)
+    marked = await sessions.find(database, "session-1", team_id=world.team_id)
+    assert marked is not None
+    assert (marked.generation_status, marked.last_generated_ms) == ("completed", NOW // 1000)
+
+
+async def event_and_job_rows(database: Database, world: World) -> None:
+    scope = {"team_id": world.team_id, "project_id": world.project_id}
+    first, second = world.stored_event("event-1"), world.stored_event("event-2", occurred_ms=1)
+    keyed = [events.KeyedEvent(second, "k2"), events.KeyedEvent(first, "k1")]
+    assert await events.insert(database, keyed) == {"event-1", "event-2"}
+    repeated = events.KeyedEvent(world.stored_event("event-3"), "k1")
+    assert await events.insert(database, [repeated]) == set()
+    assert await events.find_by_keys(database, ["k1", "k3"]) == {"k1": first}
+    merged = await events.merge(database, "event-1", metadata=Document.of({"m": 1}), platform="cursor")
+    assert merged is not None
+    assert (merged.metadata.value, merged.platform_source) == ({"m": 1}, "cursor")
+    kept = await events.merge(database, "event-1", metadata=Document.of({"n": 2}), platform="codex")
+    assert kept is not None
+    assert (kept.metadata.value, kept.platform_source) == ({"m": 1, "n": 2}, "cursor")
+    assert await events.merge(database, "absent", metadata=EMPTY, platform=None) is None
+    assert await events.find(database, "event-2", team_id=world.team_id) == second
+    assert await events.find(database, "event-2", team_id=world.other_team_id) is None
+    wrong = {"team_id": world.team_id, "project_id": world.sibling_id}
+    assert await events.find_for_job(database, "event-2", **wrong) is None
+    assert await events.find_for_job(database, "event-2", **scope) == second
+    assert await events.of_session(database, "session-1", limit=9, **scope) == []
+
+    new = [new_job(world, "event-1"), new_job(world, "event-2")]
+    assert await jobs.insert(database, new) == {"job-event-1", "job-event-2"}
+    assert await jobs.insert(database, new) == set()
+    found = await jobs.find_by_ids(database, ["job-event-1", "absent"])
+    assert list(found) == ["job-event-1"]
+    assert list(await jobs.find_by_keys(database, [new[1].key])) == [new[1].key]
+    assert await jobs.find(database, "job-event-1", team_id=world.other_team_id) is None
+    assert await jobs.find(database, "job-event-1", team_id=world.team_id) == found["job-event-1"]
+    assert await jobs.find_anywhere(database, "job-event-1") == found["job-event-1"]
+    line = jobs.NewJobEvent("job-event-1", "queued", "queued", 0, {"source": "ü"}, NOW)
+    await jobs.append_events(database, [line])
+    (history,) = await jobs.history(database, "job-event-1")
+    assert (history.event_type, history.details.value) == ("queued", {"source": "ü"})
+
+    everything = jobs.JobFilter(since_us=NOW, status="queued", source_type="agent_event", **scope)
+    page = await jobs.list_page(database, everything, limit=1, offset=1)
+    assert [job.id for job in page] == ["job-event-1"]
+    assert await jobs.count(database, everything) == 2
+    assert await jobs.count(database, jobs.JobFilter(since_us=NOW + 1)) == 0
+    assert await jobs.count_by_status(database, **scope) == {"queued": 2}
+    assert await jobs.lane_counts(database, now_us=NOW) == {("event", "queued"): 2}
+
+
+async def job_changes(database: Database, world: World) -> None:
+    claimed = await claim(database, limit=1)
+    (job,) = claimed
+    held = jobs.Claim(job.id, 1, "w")
+    stale = jobs.Claim(job.id, 0, "w")
+    assert (job.status, job.attempts, job.locked_by) == (JobStatus.PROCESSING, 1, "w")
+    assert await jobs.heartbeat(database, held, lease_us=LEASE, now_us=NOW + 1)
+    assert not await jobs.heartbeat(database, stale, lease_us=LEASE, now_us=NOW)
+    assert await jobs.hold(database, held, now_us=NOW)
+    assert not await jobs.hold(database, jobs.Claim(job.id, 1, "x"), now_us=NOW)
+    for refused in (stale, jobs.Claim(job.id, 1, "x")):
+        assert await jobs.complete(database, refused, now_us=NOW) is None
+        assert await jobs.fail(database, refused, error=FAILURE, now_us=NOW) is None
+        assert await jobs.hand_back(database, refused, now_us=NOW) is None
+    back = await jobs.hand_back(database, held, now_us=NOW)
+    assert back is not None
+    assert (back.status, back.attempts) == (JobStatus.QUEUED, 0)
+    await claim(database, limit=1)
+    later = NOW + 5_000_000
+    waiting = await jobs.retry_later(database, held, error=FAILURE, next_attempt_us=later, now_us=NOW)
+    assert waiting is not None
+    assert (waiting.next_attempt_ms, waiting.last_error) == (later // 1000, FAILURE)
+    assert await jobs.lane_counts(database, now_us=NOW) == {("event", "queued"): 1, ("event", "delayed"): 1}
+    (other,) = await claim(database, limit=9)
+    assert other.id != job.id, "one is not due, and nobody takes a job twice"
+    (retried,) = await claim(database, limit=9, at_us=later)
+    assert (retried.id, retried.attempts) == (job.id, 2)
+    done = await jobs.complete(database, jobs.Claim(job.id, 2, "w"), now_us=NOW)
+    assert done is not None
+    assert (done.status, done.last_error, done.completed_ms) == (JobStatus.COMPLETED, None, NOW // 1000)
+    assert await jobs.cancel(database, job.id, now_us=NOW) is None
+    assert await jobs.retry(database, job.id, payload=EMPTY, now_us=NOW) is None
+    failed = await jobs.fail(database, jobs.Claim(other.id, 1, "w"), error=FAILURE, now_us=NOW)
+    assert failed is not None
+    assert failed.status is JobStatus.FAILED
+    assert await jobs.list_failed(database, team_id=None, project_id=None, limit=9) == [failed]
+    assert (await jobs.lane_counts(database, now_us=NOW))["event", "failed"] == 1
+    again = await jobs.retry(database, other.id, payload=Document.of({"retried_count": 1}), now_us=NOW)
+    assert again is not None
+    assert (again.status, again.attempts, again.payload.value) == (JobStatus.QUEUED, 1, {"retried_count": 1})
+    cancelled = await jobs.cancel(database, other.id, now_us=NOW)
+    assert cancelled is not None
+    assert cancelled.cancelled_ms == NOW // 1000
+    assert await jobs.cancel(database, other.id, now_us=NOW) is None
+    assert await claim(database, limit=9, at_us=later) == []
+    expiry: dict[str, Any] = {"error": FAILURE, "stale_us": 300_000_000, "now_us": NOW}
+    assert await jobs.release_expired(database, **expiry) == []
+    assert await jobs.fail_exhausted(database, error=FAILURE, now_us=NOW) == []
+
+
+async def observation_rows(database: Database, world: World) -> None:
+    scope = {"team_id": world.team_id, "project_id": world.project_id}
+    memory = new_observation(world, "memory-1", "Deploy with blue-green servers")
+    await observations.insert(database, memory)
+    assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
+    made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
+    assert await observations.insert_generated(database, made, now_us=NOW) == "memory-2"
+    twin = new_observation(world, "memory-3", "Retries swallow errors", key="generation-1", job="job-event-1")
+    assert await observations.insert_generated(database, twin, now_us=NOW) == "memory-2"
+    source = ObservationSource("s-1", "memory-2", "agent_event", "event-1", "job-event-1", NOW // 1000)
+    for _ in range(2):
+        await observations.add_source(database, source, agent_event_id="event-1", metadata=EMPTY, now_us=NOW)
+    ((found, link),) = await observations.of_event(database, "event-1", **scope)
+    assert (found.id, link) == ("memory-2", source)
+
+    async def listed(**filters: Any) -> list[str]:
+        wanted: dict[str, Any] = {"kind": None, "session_id": None, "before": None, "limit": 9}
+        found = await observations.list_rows(database, **(scope | wanted | filters))
+        return [row["id"] for row in found]
+
+    assert await listed() == ["memory-2", "memory-1"]
+    assert await listed(before=Cursor(NOW, "memory-2")) == ["memory-1"]
+    assert await listed(kind="absent") == await listed(session_id="absent") == []
+    hits = await observations.search(
+        database, query=query(database, "servers"), platform=None, limit=9, **scope
+    )
+    assert [hit.id for hit, score in hits if score > 0] == ["memory-1"]
+    from_cursor = await observations.search(
+        database, query=query(database, "retries"), platform="cursor", limit=9, **scope
+    )
+    assert [hit.id for hit, _ in from_cursor] == ["memory-2"], "its event came from there"
+    async with database.transaction() as transaction:
+        assert await observations.find_to_update(transaction, "memory-1", team_id=world.team_id) == memory
+        changed = await observations.update(
+            transaction,
+            "memory-1",
+            team_id=world.team_id,
+            content="Deploy canaries",
+            kind="decision",
+            metadata=Document.of({"a": None}),
+            now_us=NOW,
+        )
+    assert changed is not None
+    assert (changed.content, changed.kind, changed.metadata.value) == (
+        "Deploy canaries",
+        "decision",
+        {"a": None},
+    )
+    scores = await observations.search(
+        database, query=query(database, "servers"), platform=None, limit=9, **scope
+    )
+    assert scores == [], "the index follows the change"
+    gone = await observations.delete(database, "memory-1", team_id=world.team_id, project_id=world.sibling_id)
+    assert gone is None
+    assert await observations.delete(database, "memory-1", team_id=world.team_id, project_id=None) is not None
+
+
+async def accounting_rows(database: Database, world: World) -> None:
+    entry = AuditEntry("event.received", "agent_event", "event-1", **audit_scope(world), details={"ü": [1]})
+    await audit.append(database, [entry], now_us=NOW)
+
+    async def listed(**filters: Any) -> list[AuditEntry]:
+        wanted: dict[str, Any] = {"action": None, "resource_id": None, "before": None, "limit": 9}
+        scope = {"team_id": world.team_id, "project_id": None}
+        return [rows.audit_entry(r) for r in await audit.list_rows(database, **(scope | wanted | filters))]
+
+    (found,) = await listed(action="event.received", resource_id="event-1")
+    assert (found.details, found.created_ms) == ({"ü": [1]}, NOW // 1000)
+    assert await listed(before=Cursor(NOW, found.id)) == await listed(action="absent") == []
+    month = 1_748_736_000_000_000
+    counted = [
+        usage.UsageRow(world.team_id, world.project_id, "tokens", 5, month, {}),
+        usage.UsageRow(world.team_id, "absent", "tokens", 2**40, NOW, {}),
+        usage.UsageRow(world.team_id, None, "tokens", 7, month - 1, {}),
+        usage.UsageRow("absent", None, "tokens", 7, NOW, {}),
+    ]
+    await usage.append(database, counted)
+    await usage.append(database, counted)
+    totals = await usage.totals(database, team_id=world.team_id, since_us=month)
+    assert totals == {"tokens": 2**40 + 5}, "a row is counted once, and one of an absent team not at all"
+    in_month: dict[str, Any] = {"team_id": world.team_id, "kind": "tokens", "month_start_us": month}
+    assert await usage.month_total(database, **in_month) == 2**40 + 5
+    assert await usage.month_total(database, **(in_month | {"kind": "request"})) == 0
+    async with database.transaction() as transaction:
+        await usage.lock_team(transaction, world.team_id)
+    hits = [await usage.hit(database, subject_id="key", window_start_us=at) for at in (NOW, NOW, NOW + 1)]
+    assert hits == [1, 2, 1]
+    assert await usage.forget_windows(database, before_us=NOW + 1) == 1
+
+
+async def purged_rows(database: Database, world: World) -> None:
+    scope = {"team_id": world.team_id, "project_id": world.project_id}
+    assert await observations.purge(database, **scope) == 1
+    assert await jobs.purge(database, **scope) == 2
+    assert await events.purge(database, **scope) == 2
+    assert await sessions.purge(database, **scope) == 2
+    assert await jobs.history(database, "job-event-1") == []
+
+
+SUBJECTS = (
+    tenancy_rows,
+    key_rows,
+    session_rows,
+    event_and_job_rows,
+    job_changes,
+    observation_rows,
+    accounting_rows,
+    purged_rows,
+)
+
+
+async def test_every_statement_does_as_its_operation_says(storage: Storage) -> None:
+    seen: set[str] = set()
+    opened = await storage.open()
+    database: Any = Recording(opened, seen)
+    world = await make_world(database)
+    for subject in SUBJECTS:
+        await subject(database, world)
+    await opened.ping(timeout_s=5)
+    version = await opened.schema_version()
+    assert version is not None
+    ours = {name.partition(".")[0] for name in seen}
+    assert {name for name in catalog.load(opened.name) if name.partition(".")[0] in ours} == seen
+
+
+async def claim(database: Database, *, limit: int, at_us: int = NOW) -> list[Any]:
+    return await jobs.claim(database, worker="w", limit=limit, lease_us=LEASE, now_us=at_us)
+
+
+def query(database: Database, word: str) -> str:
+    return f"'{word}'" if database.name == "postgres" else f'"{word}"'
+
+
+def audit_scope(world: World) -> dict[str, Any]:
+    return {
+        "team_id": world.team_id,
+        "project_id": world.project_id,
+        "actor_id": "actor",
+        "api_key_id": None,
+    }
+
+
+def new_session(
+    world: World, name: str, *, external: str | None, content: str | None, platform: str | None
+) -> Session:
+    return Session(
+        id=name,
+        project_id=world.project_id,
+        team_id=world.team_id,
+        external_session_id=external,
+        content_session_id=content,
+        agent_id=None,
+        agent_type=None,
+        platform_source=platform,
+        generation_status="idle",
+        metadata=Document.of({"prompt": "hi"}),
+        started_ms=0,
+        ended_ms=None,
+        last_generated_ms=None,
+        created_ms=0,
+        updated_ms=0,
+    )
+
+
+def new_job(world: World, event_id: str) -> jobs.NewJob:
+    return jobs.NewJob(
+        id=f"job-{event_id}",
+        project_id=world.project_id,
+        team_id=world.team_id,
+        agent_event_id=event_id,
+        source_type="agent_event",
+        source_id=event_id,
+        server_session_id=None,
+        job_type="observation_generate_for_event",
+        key=f"key-{event_id}",
+        bullmq_job_id=f"evt_{event_id}",
+        max_attempts=3,
+        payload={"kind": "event", "n": 2**60},
+        created_us=NOW,
+    )
+
+
+def new_observation(
+    world: World, name: str, content: str, *, key: str | None = None, job: str | None = None
+) -> Observation:
+    return Observation(
+        id=name,
+        project_id=world.project_id,
+        team_id=world.team_id,
+        server_session_id=None,
+        kind="manual",
+        content=content,
+        metadata=EMPTY,
+        created_ms=NOW // 1000,
+        updated_ms=NOW // 1000,
+        generation_key=key,
+        created_by_job_id=job,
+    )
