@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from claude_mem.services.context import RequestContext
 
 #: Requests in one transaction at most, and transactions under way at most.
-GROUP_LARGEST = 64
-GROUPS_PARALLEL = 2
+GROUP_LARGEST = 32
+GROUPS_PARALLEL = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,10 +45,11 @@ _CONNECTION_LOST = (
     TimeoutError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
 )
 
 
@@ -79,6 +80,10 @@ async def _prepare(connection: asyncpg.Connection[Any]) -> None:
         encoder=lambda us: (us - POSTGRES_EPOCH_US,),
         decoder=lambda parts: parts[0] + POSTGRES_EPOCH_US,
     )
+
+
+async def _leave_as_is(_connection: asyncpg.Connection[Any]) -> None:
+    """No statement here changes its session, so a connection goes back to the pool without a round trip."""
 
 
 class PostgresExecutor:
@@ -322,6 +327,7 @@ async def open_pool(
             max_size=size,
             max_inactive_connection_lifetime=idle_timeout_s,
             init=_prepare,
+            reset=_leave_as_is,
         )
     except Exception as error:
         raise translate(error) from error
