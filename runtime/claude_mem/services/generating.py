@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from claude_mem.generation.errors import GenerationError
 from claude_mem.generation.payload import nothing_left
@@ -101,8 +101,8 @@ class Generator:
             or payload.get("project_id", job.project_id) != job.project_id
         ):
             return persisting.Failure("scope_mismatch", "the job's payload names another team or project")
-        key_id = payload.get("api_key_id")
-        if not isinstance(key_id, str):
+        key_id = _asking_key(payload)
+        if key_id is None:
             return None
         key = await keys.find(self._database, key_id)
         # A key that was rotated or has expired was good when the work was accepted; a revoked one takes it back.
@@ -124,7 +124,7 @@ class Generator:
         event = await events.find_for_job(
             self._database, event_id, team_id=job.team_id, project_id=job.project_id
         )
-        if event is None or nothing_left(event.payload.value):
+        if event is None or nothing_left(_payload(event)):
             return None
         return await self._build(job, (event,))
 
@@ -229,11 +229,30 @@ class Generator:
             )
 
 
+def _asking_key(payload: dict[str, Any]) -> str | None:
+    """The id of the key that last asked for a job; None when it was nobody's.
+
+    An operator who tries a job again vouches for it: the key of its first request may be gone by then.
+    """
+    if "last_retried_by" in payload:
+        return None
+    key_id = payload.get("last_retried_by_actor" if "last_retried_by_actor" in payload else "api_key_id")
+    return key_id if isinstance(key_id, str) else None
+
+
+def _payload(event: Event) -> Any:
+    """What was observed; as text where it is nested deeper than the parser goes, as adopted rows may be."""
+    try:
+        return event.payload.value
+    except ValueError:
+        return event.payload.text
+
+
 def _seen(event: Event) -> EventInput:
     return EventInput(
         id=event.id,
         event_type=event.event_type,
         source_adapter=event.source_adapter,
         occurred_at_ms=event.occurred_ms,
-        payload=event.payload.value,
+        payload=_payload(event),
     )

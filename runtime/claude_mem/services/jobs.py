@@ -117,7 +117,7 @@ class JobService:
                 offset=offset,
                 resultCount=len(page),
             )
-            await audit.append(self._database, [entry], now_us=now_us())
+            await audit.append_alone(self._database, entry, now_us=now_us())
         return page, total
 
     async def retry(self, job: Job, operator: Operator) -> Steered:
@@ -187,8 +187,10 @@ def _retried(job: Job) -> int:
 def _retry_payload(job: Job, operator: Operator, retried: int) -> Document:
     payload = job.payload.members | {"generation_job_id": job.id, "retried_count": retried}
     if operator.context is None:
+        payload.pop("last_retried_by_actor", None)
         payload["last_retried_by"] = operator.source
     else:
+        payload.pop("last_retried_by", None)
         payload["last_retried_by_actor"] = operator.context.principal.key_id
         payload["last_retried_request_id"] = operator.context.request_id
     return Document.of(payload)

@@ -220,16 +220,15 @@ async def rotate_key(
 
     async def store(transaction: Executor) -> None:
         await keys.insert(transaction, made.key, key_hash=hash_api_key(made.raw), now_us=now)
-        if overlap_s > 0:
-            until = now + overlap_s * 1_000_000
-            until = until if key.expires_ms is None else min(until, key.expires_ms * 1000)
-            ended = await keys.replace(
-                transaction, key.id, replaced_by=made.key.id, expires_us=until, now_us=now
-            )
-        else:
-            ended = await keys.revoke(transaction, key.id, now_us=now, replaced_by=made.key.id)
-        if ended is None:
+        until = now + overlap_s * 1_000_000
+        until = until if key.expires_ms is None else min(until, key.expires_ms * 1000)
+        replaced = await keys.replace(
+            transaction, key.id, replaced_by=made.key.id, expires_us=until, now_us=now
+        )
+        if replaced is None:
             raise Conflict("API key is revoked or expired and cannot be rotated")
+        if overlap_s <= 0:
+            await keys.revoke(transaction, key.id, now_us=now)
         await audit.append(transaction, [entry], now_us=now)
 
     with refuse_storage_errors():

@@ -68,7 +68,11 @@ def project(row: Row) -> Project:
 
 def api_key(row: Row) -> ApiKey:
     """The scopes column may hold any JSON; only the strings of an array count."""
-    scopes = _document(row, "scopes").value
+    try:
+        scopes = _document(row, "scopes").value
+    except ValueError:
+        # Deeper than the parser goes. One such key must not keep the others of a look-up out.
+        scopes = None
     return ApiKey(
         id=row["id"],
         team_id=row["team_id"],

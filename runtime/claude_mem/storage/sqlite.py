@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 #: Milliseconds to wait for another process that holds the file's write lock.
 BUSY_TIMEOUT_MS = 10_000
 
+_REFUSALS = (sqlite3.Error, OverflowError, UnicodeEncodeError, orjson.JSONEncodeError)
+
 
 def translate(error: BaseException) -> Exception:
     """The port's error for one of sqlite3's."""
     if isinstance(error, sqlite3.IntegrityError):
         unique = "UNIQUE" in str(error) or "PRIMARY KEY" in str(error)
         return UniqueViolation(str(error)) if unique else ReferenceViolation(str(error))
-    if isinstance(error, sqlite3.DataError | OverflowError | UnicodeEncodeError):
+    if isinstance(error, sqlite3.DataError | OverflowError | UnicodeEncodeError | orjson.JSONEncodeError):
         return ValueRefused(str(error))
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return Retryable(str(error))
@@ -69,7 +71,7 @@ class SqliteExecutor:
         try:
             rows = await self._connection.execute_fetchall(sql, _bind(parameters))
             return [dict(row) for row in rows]
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+        except _REFUSALS as error:
             raise translate(error) from error
 
     async def execute(self, statement: str, /, **parameters: Any) -> int:
@@ -77,13 +79,17 @@ class SqliteExecutor:
             sql = self._statements[statement].sql
             async with self._connection.execute(sql, _bind(parameters)) as cursor:
                 return max(cursor.rowcount, 0)
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+        except _REFUSALS as error:
             raise translate(error) from error
 
     async def fetch_rows(
         self, statement: str, rows: Sequence[Mapping[str, Any]], /, **parameters: Any
     ) -> list[Row]:
-        return await self.fetch(statement, rows=orjson.dumps(rows).decode(), **parameters)
+        try:
+            text = orjson.dumps(rows).decode()
+        except orjson.JSONEncodeError as error:
+            raise translate(error) from error
+        return await self.fetch(statement, rows=text, **parameters)
 
     async def notify(self, channel: str, payload: str) -> None:
         self.pending.append((channel, payload))
@@ -95,6 +101,17 @@ def _bind(parameters: dict[str, Any]) -> dict[str, Any]:
         name: orjson.dumps(value).decode() if isinstance(value, list) else value
         for name, value in parameters.items()
     }
+
+
+def merge_members(kept: str, added: str) -> str:
+    """Members of two JSON objects, those of the second first in doubt: PostgreSQL's `||` on jsonb.
+
+    SQLite's own json_patch would merge nested objects too and take a null for a deletion.
+    """
+    first, second = orjson.loads(kept), orjson.loads(added)
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return kept
+    return orjson.dumps(first | second).decode()
 
 
 class _Hub:
@@ -206,14 +223,20 @@ class SqliteDatabase:
 async def _connect(path: Path) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
     connection.row_factory = aiosqlite.Row
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-    ):
-        async with connection.execute(f"PRAGMA {pragma}"):
-            pass
+    try:
+        await connection.create_function("merge_members", 2, merge_members, deterministic=True)
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            async with connection.execute(f"PRAGMA {pragma}"):
+                pass
+    except BaseException:
+        # Its thread would keep the process from ending.
+        await connection.close()
+        raise
     return connection
 
 
@@ -223,6 +246,11 @@ async def open_file(path: Path) -> SqliteDatabase:
     Raises: Unavailable when the file cannot be opened.
     """
     try:
-        return SqliteDatabase(await _connect(path), await _connect(path))
+        writer = await _connect(path)
+        try:
+            return SqliteDatabase(writer, await _connect(path))
+        except BaseException:
+            await writer.close()
+            raise
     except sqlite3.Error as error:
         raise Unavailable(f"the SQLite file {path} cannot be opened", dependency="sqlite") from error

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from claude_mem.model.documents import Document
-from claude_mem.model.errors import ClaudeMemError
+from claude_mem.model.errors import ClaudeMemError, Unavailable
 from claude_mem.model.times import now_us
 from claude_mem.services import persisting
 from claude_mem.services.signals import announce
 from claude_mem.storage import audit, jobs
-from claude_mem.storage.database import Database, Executor, StorageError, run_transaction
+from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
 
 if TYPE_CHECKING:
     from claude_mem.model.records import Job
@@ -144,11 +144,10 @@ class Engine:
     async def _work(self, job: Job, claimed: jobs.Claim) -> None:
         try:
             await self._generator.process(job, claimed)
-        except (ClaudeMemError, StorageError) as error:
-            # The lease runs out and the job is taken again.
-            logger.warning(
-                "a job is left to its lease", extra={"jobId": job.id, "reason": type(error).__name__}
-            )
+        except (Unavailable, Retryable) as error:
+            # Nothing was paid for yet. Where even this fails, the lease runs out and the job is taken again.
+            logger.warning("a job is handed back", extra={"jobId": job.id, "reason": type(error).__name__})
+            await self._hand_back(claimed)
         except Exception as error:
             logger.exception("a job met an unexpected error", extra={"jobId": job.id})
             await self._generator.give_up(job, claimed, error)
@@ -169,12 +168,17 @@ class Engine:
                     task.cancel()
 
     async def _sweep(self) -> None:
+        away = False
         while True:
             try:
-                released = await run_transaction(self._database, _release_expired)
-                if released:
+                if away:
+                    # Leases ran out while nobody could extend them: their holders get one round to speak up.
+                    await self._database.ping(timeout_s=SWEEP_S)
+                    away = False
+                elif await run_transaction(self._database, _release_expired):
                     self._news.set()
             except (ClaudeMemError, StorageError) as error:
+                away = True
                 logger.warning("expired leases were not looked for", extra={"reason": type(error).__name__})
             await asyncio.sleep(SWEEP_S)
 
@@ -186,8 +190,11 @@ class Engine:
             task.cancel()
         await asyncio.gather(*left.values(), return_exceptions=True)
         for claimed in left:
-            with suppress(ClaudeMemError, StorageError):
-                await jobs.hand_back(self._database, claimed, now_us=now_us())
+            await self._hand_back(claimed)
+
+    async def _hand_back(self, claimed: jobs.Claim) -> None:
+        with suppress(ClaudeMemError, StorageError):
+            await jobs.hand_back(self._database, claimed, now_us=now_us())
 
 
 def _processing(job: Job, worker: str, now: int) -> jobs.NewJobEvent:

@@ -5,12 +5,12 @@ SELECT value ->> 'id', value ->> 'project_id', value ->> 'team_id', value ->> 's
        value ->> 'source_event_id', value ->> 'idempotency_key', value ->> 'event_type', value ->> 'platform_source',
        value ->> 'payload', value ->> 'metadata', value ->> 'occurred_at', value ->> 'received_at', value ->> 'created_at'
 FROM json_each(:rows) WHERE true
-ON CONFLICT DO NOTHING
+ON CONFLICT (idempotency_key) DO NOTHING
 RETURNING id;
 
 -- name: events.by_keys
 SELECT * FROM agent_events WHERE idempotency_key IN (SELECT value FROM json_each(:keys));
 
 -- name: events.merge
-UPDATE agent_events SET metadata = json_patch(metadata, :metadata), platform_source = COALESCE(platform_source, :platform_source)
+UPDATE agent_events SET metadata = merge_members(metadata, :metadata), platform_source = COALESCE(platform_source, :platform_source)
 WHERE id = :id RETURNING *;

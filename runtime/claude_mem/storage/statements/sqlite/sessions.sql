@@ -2,7 +2,7 @@
 SELECT id, project_id, team_id FROM server_sessions WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: sessions.refresh
-UPDATE server_sessions SET metadata = json_patch(metadata, :metadata), agent_id = COALESCE(:agent_id, agent_id),
+UPDATE server_sessions SET metadata = merge_members(metadata, :metadata), agent_id = COALESCE(:agent_id, agent_id),
        agent_type = COALESCE(:agent_type, agent_type), updated_at = :now
 WHERE id = :id RETURNING *;
 
