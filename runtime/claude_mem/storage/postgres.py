@@ -157,6 +157,9 @@ class PostgresDatabase:
 
     async def _release(self, connection: Any) -> None:
         try:
+            if connection.is_in_transaction():
+                # A roll-back that was cut short: nobody may inherit it.
+                connection.terminate()
             await self._pool.release(connection, timeout=self._timeout)
         except _CONNECTION_LOST as error:
             logger.warning("a PostgreSQL connection was lost", extra={"reason": type(error).__name__})
