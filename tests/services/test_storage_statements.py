@@ -478,7 +478,7 @@ def new_job(world: World, event_id: str) -> jobs.NewJob:
         key=f"key-{event_id}",
         bullmq_job_id=f"evt_{event_id}",
         max_attempts=3,
-        payload={"kind": "event", "n": 2**60},
+        payload=Document.of({"kind": "event", "n": 2**60}),
         created_us=NOW,
     )
 

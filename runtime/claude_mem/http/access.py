@@ -24,12 +24,10 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 async def authorize(request: web.Request, scope: str) -> RequestContext:
     """Let a request in, or say why not.
 
-    Parameters
-    ----------
+    Parameters:
         scope: what the route asks for.
 
     Raises: Unauthenticated, Forbidden, RateLimited, QuotaExceeded, Unavailable.
-
     """
     principal = await _principal(request)
     if not allows(principal.scopes, scope):

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 class GenerationState:
     """What the server says about generation in its own process.
 
-    Parameters
-    ----------
+    Parameters:
         status: `disabled`, `active` or `errored`.
-
     """
 
     status: Literal["disabled", "active", "errored"]
@@ -35,13 +33,11 @@ class GenerationState:
 class Runtime:
     """What surrounds the services in this process.
 
-    Parameters
-    ----------
+    Parameters:
         local: who asks in local development without a key; None where a key is always asked for.
         schema_version: the schema that was found or made at start.
         started_s: when the process began to serve, on the monotonic clock.
         shut_down: called by the loopback administration routes.
-
     """
 
     settings: ServerSettings

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.web_exceptions import HTTPException
 
 from claude_mem.http.access import route_of
 from claude_mem.http.answers import error_answer, refused
 from claude_mem.http.keys import RATE, REQUEST_ID, RUNTIME
-from claude_mem.model.errors import ClaudeMemError, InvalidInput
+from claude_mem.model.errors import ClaudeMemError
+from claude_mem.model.identity import new_id
 from claude_mem.services.cleaning import clean_text
 from claude_mem.services.refusals import refusal
 from claude_mem.storage.database import StorageError
@@ -46,6 +45,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,63}")
 async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a request, whatever happens while it is handled."""
     response = await _answer(request, handler)
+    if request.content.exception() is not None:
+        # Else aiohttp looks for the end of the broken body, meets the error again and cuts the answer off.
+        request.content.feed_eof()
+        response.force_close()
     response.headers.update(SECURITY_HEADERS)
     request_id = request.get(REQUEST_ID)
     if request_id is not None:
@@ -95,8 +98,6 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
         return error_answer(request, 404, body)
     except HTTPException as error:
         return error_answer(request, error.status, {"error": "Error", "message": error.reason})
-    except (ClientPayloadError, web.RequestPayloadError):
-        return refused(request, InvalidInput("the body ended early or cannot be decoded"))
     except Exception:
         logger.exception("a request failed", extra={"route": route_of(request), "method": request.method})
         body = {"error": "InternalError", "message": "the server met an unexpected error; it is in its log"}
@@ -106,7 +107,7 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
 def _request_id(given: str) -> str:
     """The client's own id where it is well formed and not itself a secret, for it is stored; else a new one."""
     accepted = _REQUEST_ID.fullmatch(given) and not clean_text(given)[1]
-    return given if accepted else str(uuid.uuid4())
+    return given if accepted else new_id()
 
 
 def _is_allowed(request: web.Request, origin: str) -> bool:

@@ -58,12 +58,10 @@ def wants_payload(request: web.Request) -> bool:
 def path_id(request: web.Request, name: str, what: str) -> str:
     """An id from the path.
 
-    Parameters
-    ----------
+    Parameters:
         what: what is not found when no database could hold such an id.
 
     Raises: NotFound.
-
     """
     value = request.match_info[name]
     if not is_storable(value):

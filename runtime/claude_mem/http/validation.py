@@ -6,14 +6,14 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import orjson
+from aiohttp import web
+from aiohttp.client_exceptions import ClientPayloadError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from claude_mem.model.errors import InvalidInput, Issue, PayloadTooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from aiohttp import web
 
 T = TypeVar("T")
 
@@ -29,8 +29,6 @@ _ESCAPE = re.compile(
 _EXPECTED = {
     "string_type": "string",
     "int_type": "number",
-    "int_from_float": "int",
-    "float_type": "number",
     "bool_type": "boolean",
     "dict_type": "record",
     "model_type": "object",
@@ -53,9 +51,9 @@ async def read_json(request: web.Request) -> Any:
     """
     try:
         raw = await request.read()
-    except ValueError as error:
+    except (ClientPayloadError, web.RequestPayloadError) as error:
         raise MalformedJson(
-            "the body cannot be decoded: its Content-Encoding is wrong or not supported"
+            "the body ended early or cannot be decoded as its Content-Encoding says; send it again"
         ) from error
     if not raw:
         return UNDEFINED
@@ -120,6 +118,8 @@ def _issue(found: Any, shape: TypeAdapter[Any]) -> Issue:
     kind, context = found["type"], found.get("ctx", {})
     if kind == "missing":
         return _missing(path, shape)
+    if kind == "int_type" and isinstance(found["input"], float):
+        return _wrong_type("int", "number", path)
     if kind in _EXPECTED:
         return _wrong_type(_EXPECTED[kind], _type_name(found["input"]), path)
     if kind in {"string_too_short", "too_short", "greater_than_equal"}:

@@ -14,10 +14,8 @@ import orjson
 class Document:
     """A JSON value with its serialised text.
 
-    Parameters
-    ----------
+    Parameters:
         text: compact JSON.
-
     """
 
     __slots__ = ("_value", "text")

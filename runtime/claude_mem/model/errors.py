@@ -25,7 +25,6 @@ class ClaudeMemError(Exception):
     Attributes:
         label: the `error` word of the wire form.
         message: the sentence shown to the caller.
-
     """
 
     label = "Error"
@@ -39,13 +38,11 @@ class ClaudeMemError(Exception):
 class Issue:
     """One reason why a request was not accepted, in the form that zod gives it.
 
-    Parameters
-    ----------
+    Parameters:
         code: machine-readable kind, such as `invalid_type`.
         path: keys and indexes from the root to the value at fault.
         message: the reason, for people.
         details: further members of the wire form, such as `expected`.
-
     """
 
     code: str
@@ -57,11 +54,9 @@ class Issue:
 class InvalidInput(ClaudeMemError):
     """Raised when a request cannot be accepted as it is.
 
-    Parameters
-    ----------
+    Parameters:
         message: one sentence, used where there are no issues to list.
         issues: each reason with its place in the request.
-
     """
 
     label = "ValidationError"
@@ -110,11 +105,9 @@ class Conflict(ClaudeMemError):
 class QuotaExceeded(ClaudeMemError):
     """Raised when a monthly cap is used up.
 
-    Parameters
-    ----------
+    Parameters:
         used: units counted this month.
         cap: units allowed a month.
-
     """
 
     label = "quota_exceeded"
@@ -128,10 +121,8 @@ class QuotaExceeded(ClaudeMemError):
 class RateLimited(ClaudeMemError):
     """Raised when a window's requests are used up.
 
-    Parameters
-    ----------
+    Parameters:
         retry_after_s: whole seconds until the window ends, at least 1.
-
     """
 
     label = "rate_limited"
@@ -144,10 +135,8 @@ class RateLimited(ClaudeMemError):
 class Unavailable(ClaudeMemError):
     """Raised when a dependency does not answer in time.
 
-    Parameters
-    ----------
+    Parameters:
         dependency: `postgres`, `sqlite` or `valkey`.
-
     """
 
     label = "ServiceUnavailable"

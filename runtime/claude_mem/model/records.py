@@ -199,12 +199,10 @@ class JobEvent:
 class AuditEntry:
     """One line of the audit log, before or after it is stored.
 
-    Parameters
-    ----------
+    Parameters:
         action: what was done, such as `event.received`.
         resource_type: what it was done to, such as `agent_event`.
         details: further facts; never a secret or private text.
-
     """
 
     action: str
@@ -223,12 +221,10 @@ class AuditEntry:
 class Principal:
     """Who asks: what a request's credential allows.
 
-    Parameters
-    ----------
+    Parameters:
         key_id: id of the API key, or None in local development.
         team_id: the team that the key is bound to, or None.
         project_id: the only project that the key may touch, or None for the whole team.
-
     """
 
     key_id: str | None

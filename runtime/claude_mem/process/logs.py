@@ -48,11 +48,9 @@ def extra_of(record: logging.LogRecord) -> dict[str, Any]:
 def configure(*, level: str, form: str) -> None:
     """Send this process's logs to standard error.
 
-    Parameters
-    ----------
+    Parameters:
         level: DEBUG, INFO, WARN or ERROR.
         form: `text` or `json`.
-
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -7,7 +7,9 @@ import secrets
 import socket
 from typing import TYPE_CHECKING
 
+from claude_mem.environment.providers import PROVIDERS
 from claude_mem.environment.verdict import QueueEngine
+from claude_mem.generation.failover import FailoverProvider
 from claude_mem.generation.mode import ModeLibrary
 from claude_mem.generation.providers import build_provider
 from claude_mem.queue.local import DisabledQueue, InProcessQueue
@@ -31,10 +33,8 @@ GRACE_S = 20.0
 def make_queue(settings: QueueSettings, wake: Callable[[], None]) -> Queue:
     """The transport that the settings name; nothing is connected yet.
 
-    Parameters
-    ----------
+    Parameters:
         wake: tells the workers of this process, if it has any.
-
     """
     if settings.engine is QueueEngine.DRAMATIQ and settings.redis_url is not None:
         from claude_mem.queue.valkey import ValkeyQueue  # noqa: PLC0415 - only where Valkey is used
@@ -44,26 +44,45 @@ def make_queue(settings: QueueSettings, wake: Callable[[], None]) -> Queue:
 
 
 def make_provider(settings: GenerationSettings) -> Provider:
-    """The provider that the settings name.
+    """The provider that the settings name, and behind it those to fall back to.
 
-    Raises: ValueError when there is none, or its key is missing.
+    A fallback that is unknown, lacks its key, or repeats an earlier one is left out; the rules have told of the
+    first two.
+
+    Raises: ValueError when there is no provider, or its key is missing.
     """
     if settings.provider is None:
         raise ValueError("no provider is configured")
-    keys = {
-        "claude": (settings.anthropic_key, settings.anthropic_base_url),
-        "gemini": (settings.gemini_key, settings.gemini_base_url),
-        "openrouter": (settings.openrouter_key, settings.openrouter_base_url),
-    }
-    key, base_url = keys.get(settings.provider, (None, None))
+    if settings.provider not in PROVIDERS:
+        return build_provider(name=settings.provider)
+    asked = [(settings.provider, settings.model or PROVIDERS[settings.provider].default_model)]
+    for fallback in settings.fallbacks:
+        known = PROVIDERS.get(fallback.provider)
+        if known is not None and _access(settings, known.name)[0] is not None:
+            asked.append((known.name, fallback.model or known.default_model))
+    return FailoverProvider([_build(settings, name, model) for name, model in dict.fromkeys(asked)])
+
+
+def _build(settings: GenerationSettings, name: str, model: str) -> Provider:
+    key, base_url = _access(settings, name)
     return build_provider(
-        name=settings.provider,
-        model=settings.model,
+        name=name,
+        model=model,
         api_key=_revealed(key),
         base_url=base_url,
         timeout_s=settings.timeout_seconds,
         max_connections=settings.concurrency,
+        max_prompt_tokens=settings.max_prompt_tokens,
     )
+
+
+def _access(settings: GenerationSettings, name: str) -> tuple[SecretStr | None, str | None]:
+    """Key and base URL of a provider."""
+    return {
+        "claude": (settings.anthropic_key, settings.anthropic_base_url),
+        "gemini": (settings.gemini_key, settings.gemini_base_url),
+        "openrouter": (settings.openrouter_key, settings.openrouter_base_url),
+    }[name]
 
 
 def make_engine(settings: ServerSettings, database: Database, provider: Provider) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import signal
@@ -103,6 +104,7 @@ async def serve(settings: ServerSettings) -> None:
             await stack.enter_async_context(_listening(listener, create_app(services, runtime)))
             stack.callback(services.waiter.stop)
             _announce(stack, settings, runtime, listener)
+            _settle_memory()
             await stopping.wait()
             logger.info("the server stops")
 
@@ -186,6 +188,13 @@ def _announce(
     logger.info(
         "the server listens", extra={"host": host, "port": port, "storage": settings.verdict.mode.value}
     )
+
+
+def _settle_memory() -> None:
+    """What was made at start stays; a request leaves no cycles, so looking for them seldom saves processor time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _nothing() -> None:

@@ -18,11 +18,9 @@ RUNTIME_LABEL = "server-beta"
 class ServerState:
     """A server as it announced itself.
 
-    Parameters
-    ----------
+    Parameters:
         startedAt: ISO 8601 time.
         startToken: when the process started, in the kernel's ticks; tells it from a later one of the same pid.
-
     """
 
     pid: int

@@ -33,10 +33,8 @@ class DisabledQueue:
 class InProcessQueue(DisabledQueue):
     """Wakes the workers of this process; for development on one machine.
 
-    Parameters
-    ----------
+    Parameters:
         wake: called when there is something to do; must not block.
-
     """
 
     state = QueueState("active", "jobs are generated in this process", {"engine": "in-process"})

@@ -26,11 +26,9 @@ LANE_NAMES: dict[Lane, str] = {
 class QueueState:
     """What a transport says of itself.
 
-    Parameters
-    ----------
+    Parameters:
         status: `disabled`, `active` or `errored`.
         details: engine, address and prefix; never a credential.
-
     """
 
     status: Literal["disabled", "active", "errored"]

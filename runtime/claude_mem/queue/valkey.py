@@ -23,11 +23,9 @@ TIMEOUT_S = 1.0
 class ValkeyQueue:
     """A transport on a server of its own.
 
-    Parameters
-    ----------
+    Parameters:
         url: `redis://` or `rediss://`, which may hold a password; only host and port are ever shown.
         prefix: of every key.
-
     """
 
     def __init__(self, url: str, *, prefix: str) -> None:

@@ -19,12 +19,10 @@ MAX_TERMS = 64
 class Query:
     """A parsed question.
 
-    Parameters
-    ----------
+    Parameters:
         words: any of these may match.
         phrases: each of these must.
         excluded: none of these may.
-
     """
 
     words: tuple[str, ...] = ()

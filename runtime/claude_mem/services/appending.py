@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 class PreparedEvent:
     """An event that only the database still has to agree to.
 
-    Parameters
-    ----------
+    Parameters:
         key: idempotency key.
         content_session_id: links to the newest session of that id when the event names no session itself.
         private: nothing was left of the payload after privacy.
         redactions: private spans and secrets that were taken out.
-
     """
 
     context: RequestContext
@@ -52,11 +50,9 @@ class PreparedEvent:
 class Appended:
     """An event as it is stored now.
 
-    Parameters
-    ----------
+    Parameters:
         duplicate: it was stored by an earlier request.
         job_created: its job is new, and has to be published.
-
     """
 
     event: Event
@@ -77,8 +73,11 @@ async def append(executor: Executor, prepared: Sequence[PreparedEvent]) -> list[
     accepted = {n: item for n, item in enumerate(prepared) if n not in outcomes}
     if accepted:
         linked = await _link(executor, accepted)
-        stored = await _store_events(executor, linked)
-        outcomes |= await _add_jobs(executor, linked, stored)
+        inserted = await events.insert(
+            executor, [events.KeyedEvent(item.event, item.key) for item in linked.values()]
+        )
+        stored = await _stored_events(executor, linked, inserted)
+        outcomes |= await _add_jobs(executor, linked, stored, inserted)
     return [outcomes[n] for n in range(len(prepared))]
 
 
@@ -121,10 +120,9 @@ async def _link(executor: Executor, accepted: dict[int, PreparedEvent]) -> dict[
     }
 
 
-async def _store_events(executor: Executor, accepted: dict[int, PreparedEvent]) -> dict[int, Appended]:
-    inserted = await events.insert(
-        executor, [events.KeyedEvent(item.event, item.key) for item in accepted.values()]
-    )
+async def _stored_events(
+    executor: Executor, accepted: dict[int, PreparedEvent], inserted: set[str]
+) -> dict[int, Appended]:
     repeated = {item.key for item in accepted.values() if item.event.id not in inserted}
     existing = await events.find_by_keys(executor, repeated) if repeated else {}
     stored: dict[int, Appended] = {}
@@ -153,7 +151,7 @@ async def _merge(executor: Executor, existing: Event, repeated: Event) -> Event:
 
 
 async def _add_jobs(
-    executor: Executor, accepted: dict[int, PreparedEvent], stored: dict[int, Appended]
+    executor: Executor, accepted: dict[int, PreparedEvent], stored: dict[int, Appended], inserted: set[str]
 ) -> dict[int, Appended]:
     now = now_us()
     wanted: dict[str, tuple[jobs.NewJob, str]] = {}
@@ -162,7 +160,10 @@ async def _add_jobs(
         if item.generate and event.id not in wanted:
             new = job_for_event(event, context=item.context, private=item.private, now_us=now)
             wanted[event.id] = (new, item.source)
-    created = await jobs.insert(executor, [new for new, _ in wanted.values()])
+    fresh = [new for event_id, (new, _) in wanted.items() if event_id in inserted]
+    await jobs.insert_fresh(executor, fresh)
+    repeated = [new for event_id, (new, _) in wanted.items() if event_id not in inserted]
+    created = await jobs.insert(executor, repeated) | {new.id for new in fresh}
     await jobs.append_events(
         executor, [queued_event(new, source) for new, source in wanted.values() if new.id in created]
     )

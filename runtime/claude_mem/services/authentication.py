@@ -30,10 +30,8 @@ TOUCH_EVERY_US = 30_000_000
 class Authenticator:
     """Finds out who a key belongs to.
 
-    Parameters
-    ----------
+    Parameters:
         database: where the keys are.
-
     """
 
     def __init__(self, database: Database) -> None:

@@ -89,13 +89,11 @@ async def create_first_key(
 ) -> NewKey:
     """Make a key at the command line.
 
-    Parameters
-    ----------
+    Parameters:
         team_id: a team that exists; without team and project the local ones are made and taken.
         project_id: a project that exists; alone it brings its team, without one the key is for the whole team.
 
     Raises: NotFound for a team or project that does not exist, InvalidInput for unknown scopes.
-
     """
     chosen = check_scopes(scopes)
     team, project = await _named_scope(database, team_id=team_id, project_id=project_id)

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from claude_mem.model.documents import EMPTY, Document
+from claude_mem.model.errors import InvalidInput, Issue
 from claude_mem.privacy import may_contain_private, redact, redact_text
+
+#: Levels of objects and arrays in each other that the serialiser writes.
+MAX_DEPTH = 254
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
     """A JSON value without what was private in it.
 
-    Parameters
-    ----------
+    Parameters:
         removed: private spans and secrets that were taken out.
-
     """
 
     document: Document
@@ -29,16 +31,28 @@ class Cleaned:
 
 
 def clean(value: Any) -> Cleaned:
-    """Take private spans and secrets out of every text of a JSON value, keys included."""
+    """Take private spans and secrets out of every text of a JSON value, keys included.
+
+    Raises: InvalidInput when the value is nested deeper than can be stored.
+    """
     if value == {}:
         return Cleaned(EMPTY, 0)
-    document = Document.of(value)
+    document = _document(value)
     if not may_contain_private(document.text):
         return Cleaned(document, 0)
     redacted = redact(value)
     if not redacted.total:
         return Cleaned(document, 0)
-    return Cleaned(Document.of(redacted.value), redacted.total)
+    return Cleaned(_document(redacted.value), redacted.total)
+
+
+def _document(value: Any) -> Document:
+    try:
+        return Document.of(value)
+    except TypeError as error:
+        # What came as JSON has no other reason to be refused by the serialiser.
+        message = f"nested too deeply: at most {MAX_DEPTH} levels can be stored"
+        raise InvalidInput(message, (Issue("custom", (), message),)) from error
 
 
 def clean_text(text: str) -> tuple[str, int]:

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 class RequestContext:
     """The caller of a service.
 
-    Parameters
-    ----------
+    Parameters:
         request_id: echoed to the client and kept in audit rows and job payloads; None on the compatibility routes.
-
     """
 
     principal: Principal

@@ -45,12 +45,10 @@ STORE_AGAIN_S = 1.0
 class GeneratorOptions:
     """How jobs are generated.
 
-    Parameters
-    ----------
+    Parameters:
         mode: what kinds of observation there are.
         language: to write in, or None.
         retry_base_s: seconds before the second attempt; doubled for each further one.
-
     """
 
     mode: Mode
@@ -61,10 +59,8 @@ class GeneratorOptions:
 class Generator:
     """Works one claimed job off.
 
-    Parameters
-    ----------
+    Parameters:
         provider: asked once for each attempt that has something to ask.
-
     """
 
     def __init__(self, database: Database, provider: Provider, options: GeneratorOptions) -> None:
@@ -215,10 +211,8 @@ class Generator:
     async def give_up(self, job: Job, claimed: jobs.Claim, error: Exception) -> None:
         """End a job that met an error nobody foresaw; a person may look at it and try again.
 
-        Parameters
-        ----------
+        Parameters:
             error: what happened; its class is kept, its text is not, for it may quote what is private.
-
         """
         failure = persisting.Failure("unknown", f"unexpected {type(error).__name__} while generating")
         try:

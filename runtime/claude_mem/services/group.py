@@ -22,13 +22,11 @@ logger = logging.getLogger(__name__)
 class GroupCommit(Generic[T, R]):
     """Collects items and hands them on in groups.
 
-    Parameters
-    ----------
+    Parameters:
         name: of the tasks, for logs.
         commit: does the work for a group and returns one result, or the error to raise, for each item in order.
         largest: items in a group at most.
         parallel: groups under way at most.
-
     """
 
     def __init__(

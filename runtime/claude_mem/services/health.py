@@ -25,12 +25,10 @@ TIMEOUT_S = 2.0
 class Check:
     """One dependency.
 
-    Parameters
-    ----------
+    Parameters:
         name: `postgres`, `sqlite` or `valkey`.
         required: whether the server can serve without it.
         error: why it is not well, for people; None when it is.
-
     """
 
     name: str

@@ -37,13 +37,11 @@ GROUPS_PARALLEL = 3
 class EventInput:
     """An event as it was received.
 
-    Parameters
-    ----------
+    Parameters:
         platform: normalised, or None.
         any_platform: the request did not speak of a platform, so a session of any may be linked.
         occurred_ms: milliseconds since the epoch.
         source_event_id: the client's own id, which then decides what is a duplicate.
-
     """
 
     project_id: str
@@ -63,12 +61,10 @@ class EventInput:
 class Ingested:
     """What became of an event.
 
-    Parameters
-    ----------
+    Parameters:
         job: the generation job of the event, or None when none was asked for.
         duplicate: the event had been stored before.
         redactions: private spans and secrets taken out of it.
-
     """
 
     event: Event
@@ -81,11 +77,9 @@ class Ingested:
 class IngestService:
     """Stores events.
 
-    Parameters
-    ----------
+    Parameters:
         database: where events and jobs are kept.
         queue: what tells workers about new jobs.
-
     """
 
     def __init__(self, database: Database, queue: Queue) -> None:
@@ -106,12 +100,10 @@ class IngestService:
     ) -> Ingested:
         """Store one event and, where asked for, its job.
 
-        Parameters
-        ----------
+        Parameters:
             source: what the job's history names as its origin.
 
         Raises: Forbidden, InvalidInput, Unavailable.
-
         """
         context.check_project(received.project_id)
         prepared = prepare(context, received, generate=generate, source=source, audited=audited)

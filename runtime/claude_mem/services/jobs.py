@@ -27,11 +27,9 @@ Operation = Literal["retry", "cancel"]
 class Operator:
     """Who steers a job.
 
-    Parameters
-    ----------
+    Parameters:
         source: `operator` over HTTP, `cli_operator` at the command line.
         context: the caller over HTTP; None at the command line, which is nobody's key.
-
     """
 
     source: Literal["operator", "cli_operator"]
@@ -62,11 +60,9 @@ class Operator:
 class Steered:
     """A job after somebody asked for something.
 
-    Parameters
-    ----------
+    Parameters:
         unchanged: it already was as wanted.
         retried: how often it was tried again by hand in all.
-
     """
 
     job: Job
@@ -97,10 +93,8 @@ class JobService:
     ) -> tuple[list[Job], int]:
         """Jobs, newest first, and how many there are in all.
 
-        Parameters
-        ----------
+        Parameters:
             mode: what the audit log calls the look.
-
         """
         with refuse_storage_errors():
             page = await jobs.list_page(self._database, wanted, limit=limit, offset=offset)

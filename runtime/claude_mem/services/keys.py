@@ -31,10 +31,8 @@ PREFIX_LENGTH = 10
 class NewKey:
     """A key that was just made.
 
-    Parameters
-    ----------
+    Parameters:
         raw: shown once and kept nowhere.
-
     """
 
     key: ApiKey
@@ -128,12 +126,10 @@ class KeyService:
     async def rotate(self, context: RequestContext, key_id: str, *, overlap_s: int) -> NewKey:
         """Make a key of the same name, scopes and lifetime in place of another.
 
-        Parameters
-        ----------
+        Parameters:
             overlap_s: seconds for which the old key still works; 0 ends it at once.
 
         Raises: NotFound, Forbidden for a key that may do more than the caller's, Conflict when it had ended.
-
         """
         key = await self._touchable(context, key_id)
         actor = context.principal.key_id or context.principal.actor_id or "local-dev"

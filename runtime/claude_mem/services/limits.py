@@ -29,13 +29,11 @@ _WINDOW_US = WINDOW_S * 1_000_000
 class Limits:
     """What is limited; None is without limit.
 
-    Parameters
-    ----------
+    Parameters:
         rate_per_minute: requests of one key in a minute.
         monthly_requests: requests of a team in a UTC month.
         monthly_tokens: tokens of a team in a UTC month; holds back writes only.
         metering: keep a usage row for each request even without a cap.
-
     """
 
     rate_per_minute: int | None = None
@@ -48,10 +46,8 @@ class Limits:
 class RateWindow:
     """Where a key stands in the current minute.
 
-    Parameters
-    ----------
+    Parameters:
         reset_s: Unix time in seconds at which the window ends.
-
     """
 
     limit: int
@@ -173,10 +169,8 @@ class FailedAuthentications:
 
     Only failures are ever refused: a valid key passes whatever its address has done before.
 
-    Parameters
-    ----------
+    Parameters:
         per_minute: failures answered as such; None is without limit.
-
     """
 
     #: Addresses kept at most; the one that failed longest ago is forgotten.

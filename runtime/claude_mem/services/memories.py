@@ -262,7 +262,7 @@ class MemoryService:
 
 
 async def _audit_read(database: Database, entry: Any) -> None:
-    await audit.append(database, [entry], now_us=now_us())
+    await audit.append_alone(database, entry, now_us=now_us())
 
 
 async def _check_scope(executor: Executor, memory: Observation) -> None:

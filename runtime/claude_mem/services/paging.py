@@ -19,10 +19,8 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """A part of a listing.
 
-    Parameters
-    ----------
+    Parameters:
         next_cursor: asks for what follows; None at the end.
-
     """
 
     items: list[T]

@@ -31,13 +31,11 @@ _REASONS_WITH_AUDIT = {
 class Failure:
     """Why an attempt failed.
 
-    Parameters
-    ----------
+    Parameters:
         classification: kind of error, as kept in `last_error`.
         reason: for people; names no prompt, key or body.
         retry_after_ms: how long the provider asks to wait.
         usage: tokens that the failed call cost all the same.
-
     """
 
     classification: str
@@ -69,10 +67,8 @@ class Failure:
 async def complete(executor: Executor, job: Job, claimed: jobs.Claim, result: ProviderResult | None) -> None:
     """Store what an answer holds and complete the job; nothing happens once the claim is lost.
 
-    Parameters
-    ----------
+    Parameters:
         result: the provider's answer, or None where there was nothing to ask.
-
     """
     now = now_us()
     # Before the job's own row: a purge takes the two in this order.

@@ -25,10 +25,8 @@ PRIVATE_MARK = "nothing_left_after_privacy"
 def job_for_event(event: Event, *, context: RequestContext, private: bool, now_us: int) -> NewJob:
     """The job that turns an event into observations.
 
-    Parameters
-    ----------
+    Parameters:
         private: nothing of the event was left after privacy, so that no provider is to be asked.
-
     """
     payload = _payload("event", event, event.id, source_adapter=event.source_adapter, context=context)
     payload["agent_event_id"] = event.id
@@ -92,7 +90,7 @@ def _new_job(
         key=job_key(**scope, job_type=str(job_type)),
         bullmq_job_id=transport_job_id(kind=payload["kind"], **scope),
         max_attempts=DEFAULT_MAX_ATTEMPTS,
-        payload=payload,
+        payload=Document.of(payload),
         created_us=now_us,
     )
 
@@ -100,10 +98,8 @@ def _new_job(
 def queued_event(job: NewJob, source: str) -> NewJobEvent:
     """The first line of a job's history.
 
-    Parameters
-    ----------
+    Parameters:
         source: what made the job, such as `http_post_v1_events`.
-
     """
     return NewJobEvent(
         job_id=job.id,
@@ -139,7 +135,7 @@ def as_stored(job: NewJob) -> Job:
         failed_ms=None,
         cancelled_ms=None,
         last_error=None,
-        payload=Document.of(job.payload),
+        payload=job.payload,
         created_ms=created_ms,
         updated_ms=created_ms,
     )

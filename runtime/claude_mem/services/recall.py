@@ -36,13 +36,11 @@ class RecallService:
     ) -> list[tuple[Observation, float]]:
         """The best matches with their scores, best first.
 
-        Parameters
-        ----------
+        Parameters:
             platform: normalised; only what came from that platform.
             mode: what the audit log calls the look: `search` or `context`.
 
         Raises: Forbidden, InvalidInput, Unavailable.
-
         """
         with refuse_storage_errors():
             await require_project(self._database, context, project_id)
@@ -106,4 +104,4 @@ class RecallService:
             observationIds=[observation.id for observation in found],
         )
         with refuse_storage_errors():
-            await audit.append(self._database, [entry], now_us=now_us())
+            await audit.append_alone(self._database, entry, now_us=now_us())

@@ -38,11 +38,9 @@ class SessionInput:
 class Started:
     """A session that is open.
 
-    Parameters
-    ----------
+    Parameters:
         found: it was there under its external id and was left as it is.
         redactions: private spans and secrets taken out of the metadata.
-
     """
 
     session: Session

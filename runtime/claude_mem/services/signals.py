@@ -28,10 +28,8 @@ async def announce(executor: Executor, job_id: str) -> None:
 class JobWaiter:
     """Waits for jobs to end.
 
-    Parameters
-    ----------
+    Parameters:
         database: announces ends, and knows the state of each job.
-
     """
 
     def __init__(self, database: Database) -> None:
@@ -46,13 +44,11 @@ class JobWaiter:
     ) -> tuple[dict[str, Job], bool]:
         """Wait until every job has ended.
 
-        Parameters
-        ----------
+        Parameters:
             timeout_s: seconds for all of them together.
             wanted: asked about once a second whether the caller is still there.
 
         Returns: the jobs as last seen, by id (a deleted one is missing), and whether time ran out.
-
         """
         await self._listen()
         news = asyncio.Event()

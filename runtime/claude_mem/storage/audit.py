@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from claude_mem.model.documents import Document
 from claude_mem.model.identity import new_id
+from claude_mem.storage.database import UniqueViolation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from claude_mem.model.records import AuditEntry
     from claude_mem.storage.cursors import Cursor
-    from claude_mem.storage.database import Executor, Row
+    from claude_mem.storage.database import Database, Executor, Row
 
 
 async def append(executor: Executor, entries: Sequence[AuditEntry], *, now_us: int) -> None:
@@ -37,6 +40,12 @@ async def append(executor: Executor, entries: Sequence[AuditEntry], *, now_us: i
             for entry in entries
         ],
     )
+
+
+async def append_alone(database: Database, entry: AuditEntry, *, now_us: int) -> None:
+    """Store an entry outside a transaction; the database may try it again after a lost connection."""
+    with suppress(UniqueViolation):
+        await append(database, [replace(entry, id=entry.id or new_id())], now_us=now_us)
 
 
 async def list_rows(

@@ -29,12 +29,10 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 class Statement:
     """A statement as its driver takes it.
 
-    Parameters
-    ----------
+    Parameters:
         name: `subject.verb`.
         sql: the text with the driver's placeholders.
         parameters: names in the order of the placeholders `$1`, `$2`, ….
-
     """
 
     name: str

@@ -17,11 +17,9 @@ _FIRST_US, _LAST_US = MIN_POSTGRES_MS * 1000, MAX_EPOCH_MS * 1000
 class Cursor:
     """The last row that was shown.
 
-    Parameters
-    ----------
+    Parameters:
         at_us: its time, in microseconds since the epoch.
         id: its id.
-
     """
 
     at_us: int

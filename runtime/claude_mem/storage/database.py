@@ -75,7 +75,6 @@ class Database(Executor, Protocol):
 
     Attributes:
         name: `postgres` or `sqlite`, as shown to people.
-
     """
 
     name: str
@@ -117,12 +116,10 @@ async def fetch_one(executor: Executor, statement: str, /, **parameters: Any) ->
 async def run_transaction(database: Database, work: Callable[[Executor], Awaitable[T]]) -> T:
     """Run a piece of work in a transaction, again where it lost against another.
 
-    Parameters
-    ----------
+    Parameters:
         work: is called with the transaction; must have no effect outside it.
 
     Raises: Retryable when it lost every time.
-
     """
     for attempt in range(1, TRANSACTION_ATTEMPTS + 1):
         try:

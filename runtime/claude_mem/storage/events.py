@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 class KeyedEvent:
     """An event with the key under which it is stored once.
 
-    Parameters
-    ----------
+    Parameters:
         key: idempotency key, unique across the database.
-
     """
 
     event: Event

@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 class NewJob:
     """A job to be stored as queued.
 
-    Parameters
-    ----------
+    Parameters:
         key: idempotency key of the row.
         payload: the JSON object that claude-mem 13's workers validate.
-
     """
 
     id: str
@@ -43,7 +41,7 @@ class NewJob:
     key: str
     bullmq_job_id: str
     max_attempts: int
-    payload: dict[str, Any]
+    payload: Document
     created_us: int
 
 
@@ -51,10 +49,8 @@ class NewJob:
 class NewJobEvent:
     """A line of a job's history.
 
-    Parameters
-    ----------
+    Parameters:
         event_type: one of queued, enqueued, processing, retry_scheduled, completed, failed, cancelled.
-
     """
 
     job_id: str
@@ -82,28 +78,32 @@ async def insert(executor: Executor, jobs: Sequence[NewJob]) -> set[str]:
     if not jobs:
         return set()
     ordered = sorted(jobs, key=lambda job: job.key)
-    inserted = await executor.fetch_rows(
-        "jobs.insert",
-        [
-            {
-                "id": job.id,
-                "project_id": job.project_id,
-                "team_id": job.team_id,
-                "agent_event_id": job.agent_event_id,
-                "source_type": job.source_type,
-                "source_id": job.source_id,
-                "server_session_id": job.server_session_id,
-                "job_type": job.job_type,
-                "idempotency_key": job.key,
-                "bullmq_job_id": job.bullmq_job_id,
-                "max_attempts": job.max_attempts,
-                "payload": Document.of(job.payload).text,
-                "created_at": job.created_us,
-            }
-            for job in ordered
-        ],
-    )
+    inserted = await executor.fetch_rows("jobs.insert", [_columns(job) for job in ordered])
     return {row["id"] for row in inserted}
+
+
+async def insert_fresh(executor: Executor, jobs: Sequence[NewJob]) -> None:
+    """Store jobs whose sources were stored in this transaction, so that none of them can have one."""
+    if jobs:
+        await executor.fetch_rows("jobs.insert_fresh", [_columns(job) for job in jobs])
+
+
+def _columns(job: NewJob) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "project_id": job.project_id,
+        "team_id": job.team_id,
+        "agent_event_id": job.agent_event_id,
+        "source_type": job.source_type,
+        "source_id": job.source_id,
+        "server_session_id": job.server_session_id,
+        "job_type": job.job_type,
+        "idempotency_key": job.key,
+        "bullmq_job_id": job.bullmq_job_id,
+        "max_attempts": job.max_attempts,
+        "payload": job.payload.text,
+        "created_at": job.created_us,
+    }
 
 
 async def append_events(executor: Executor, events: Sequence[NewJobEvent]) -> None:
@@ -152,10 +152,8 @@ async def find_anywhere(executor: Executor, job_id: str) -> Job | None:
 class JobFilter:
     """What a listing is narrowed to; None does not narrow.
 
-    Parameters
-    ----------
+    Parameters:
         since_us: only jobs created at or after this time, in microseconds.
-
     """
 
     team_id: str | None = None
@@ -288,10 +286,8 @@ async def hand_back(executor: Executor, claimed: Claim, *, now_us: int) -> Job |
 async def release_expired(executor: Executor, *, error: Document, stale_us: int, now_us: int) -> list[Job]:
     """Take jobs from holders that went silent: queued again, or failed when no attempt is left.
 
-    Parameters
-    ----------
+    Parameters:
         stale_us: age in microseconds at which a lock without a lease counts as abandoned.
-
     """
     found = await executor.fetch(
         "jobs.release_expired", last_error=error.text, stale_before=now_us - stale_us, now=now_us

@@ -60,10 +60,8 @@ async def list_rows(
 ) -> list[Row]:
     """Rows of keys, newest first.
 
-    Parameters
-    ----------
+    Parameters:
         active: leave out keys that are revoked or expired at `now_us`.
-
     """
     return await executor.fetch(
         "keys.list",

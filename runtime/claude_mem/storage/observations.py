@@ -173,10 +173,8 @@ async def search(
 ) -> list[tuple[Observation, float]]:
     """The best matches with their scores.
 
-    Parameters
-    ----------
+    Parameters:
         query: in the storage's own match syntax; see claude_mem.retrieval.
-
     """
     found = await executor.fetch(
         "observations.search",

@@ -127,12 +127,10 @@ class PostgresExecutor:
 class PostgresDatabase:
     """A pool of connections to one PostgreSQL database.
 
-    Parameters
-    ----------
+    Parameters:
         pool: open pool whose connections were prepared by `open_pool`.
         options: what a connection outside the pool, for listening, is made with.
         connect_timeout_s: seconds to wait for a free connection before the request is refused.
-
     """
 
     name = "postgres"
@@ -296,11 +294,9 @@ def connect_options(
 ) -> dict[str, Any]:
     """What every connection of ours is made with.
 
-    Parameters
-    ----------
+    Parameters:
         url: `postgresql://` address; its `sslmode` counts where `ssl` is None.
         statement_timeout_ms: milliseconds after which PostgreSQL gives a statement up; 0 is never.
-
     """
     options: dict[str, Any] = {
         "dsn": url,

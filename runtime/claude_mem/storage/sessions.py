@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 class ContentLink:
     """A wish to find a session by the id that the agent gives its conversation.
 
-    Parameters
-    ----------
+    Parameters:
         any_platform: take a session of any platform; otherwise exactly `platform`, which may be None.
-
     """
 
     project_id: str

@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 class UsageRow:
     """Something that is counted.
 
-    Parameters
-    ----------
+    Parameters:
         kind: `request`, `tokens` or `observation`.
         quantity: how many, at least 0.
         at_us: when, in microseconds since the epoch.
-
     """
 
     team_id: str

@@ -40,14 +40,12 @@ STALE_LOCK_US = 300_000_000
 class EngineOptions:
     """How an engine works.
 
-    Parameters
-    ----------
+    Parameters:
         worker: its name in `locked_by`, unlike any other's.
         concurrency: jobs under way at most.
         lease_s: seconds for which a claimed job is its own.
         heartbeat_s: seconds between extensions of the leases.
         grace_s: seconds that jobs under way get to finish when the engine stops.
-
     """
 
     worker: str

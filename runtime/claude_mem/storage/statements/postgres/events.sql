@@ -6,7 +6,7 @@ SELECT * FROM unnest(:id::text[], :project_id::text[], :team_id::text[], :server
                      :source_event_id::text[], :idempotency_key::text[], :event_type::text[], :platform_source::text[],
                      :payload::jsonb[], :metadata::jsonb[], :occurred_at::timestamptz[], :received_at::timestamptz[],
                      :created_at::timestamptz[])
-ON CONFLICT DO NOTHING
+ON CONFLICT (idempotency_key) DO NOTHING
 RETURNING id;
 
 -- name: events.by_keys

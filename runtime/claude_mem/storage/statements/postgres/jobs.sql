@@ -13,6 +13,19 @@ FROM unnest(:id::text[], :project_id::text[], :team_id::text[], :agent_event_id:
 ON CONFLICT DO NOTHING
 RETURNING id;
 
+-- name: jobs.insert_fresh
+-- For sources stored in the same transaction, which nobody else can have made a job for: no conflict to look for.
+INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
+                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, payload,
+                                         created_at, updated_at)
+SELECT id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, 'queued',
+       idempotency_key, bullmq_job_id, max_attempts, payload, created_at, created_at
+FROM unnest(:id::text[], :project_id::text[], :team_id::text[], :agent_event_id::text[], :source_type::text[],
+            :source_id::text[], :server_session_id::text[], :job_type::text[], :idempotency_key::text[],
+            :bullmq_job_id::text[], :max_attempts::integer[], :payload::jsonb[], :created_at::timestamptz[])
+  AS new (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, idempotency_key,
+          bullmq_job_id, max_attempts, payload, created_at);
+
 -- name: jobs.by_keys
 SELECT * FROM observation_generation_jobs WHERE idempotency_key = ANY(:keys::text[]);
 
@@ -22,8 +35,7 @@ SELECT * FROM observation_generation_jobs WHERE id = ANY(:ids::text[]);
 -- name: jobs.append_events
 INSERT INTO observation_generation_job_events (id, generation_job_id, event_type, status_after, attempt, details, created_at)
 SELECT * FROM unnest(:id::text[], :generation_job_id::text[], :event_type::text[], :status_after::text[],
-                     :attempt::integer[], :details::jsonb[], :created_at::timestamptz[])
-ON CONFLICT (id) DO NOTHING;
+                     :attempt::integer[], :details::jsonb[], :created_at::timestamptz[]);
 
 -- name: jobs.claim
 -- Each worker takes what no other is taking; the attempt counts from here, also when the process then dies.

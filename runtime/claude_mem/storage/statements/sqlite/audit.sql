@@ -2,5 +2,4 @@
 INSERT INTO audit_log (id, team_id, project_id, actor_id, api_key_id, action, resource_type, resource_id, details, created_at)
 SELECT value ->> 'id', value ->> 'team_id', value ->> 'project_id', value ->> 'actor_id', value ->> 'api_key_id',
        value ->> 'action', value ->> 'resource_type', value ->> 'resource_id', value ->> 'details', value ->> 'created_at'
-FROM json_each(:rows) WHERE true
-ON CONFLICT (id) DO NOTHING;
+FROM json_each(:rows);

@@ -9,6 +9,16 @@ FROM json_each(:rows) WHERE true
 ON CONFLICT DO NOTHING
 RETURNING id;
 
+-- name: jobs.insert_fresh
+-- For sources stored in the same transaction, which nobody else can have made a job for: no conflict to look for.
+INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
+                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, payload,
+                                         created_at, updated_at)
+SELECT value ->> 'id', value ->> 'project_id', value ->> 'team_id', value ->> 'agent_event_id', value ->> 'source_type',
+       value ->> 'source_id', value ->> 'server_session_id', value ->> 'job_type', 'queued', value ->> 'idempotency_key',
+       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'payload', value ->> 'created_at', value ->> 'created_at'
+FROM json_each(:rows);
+
 -- name: jobs.by_keys
 SELECT * FROM observation_generation_jobs WHERE idempotency_key IN (SELECT value FROM json_each(:keys));
 
@@ -19,8 +29,7 @@ SELECT * FROM observation_generation_jobs WHERE id IN (SELECT value FROM json_ea
 INSERT INTO observation_generation_job_events (id, generation_job_id, event_type, status_after, attempt, details, created_at)
 SELECT value ->> 'id', value ->> 'generation_job_id', value ->> 'event_type', value ->> 'status_after', value ->> 'attempt',
        value ->> 'details', value ->> 'created_at'
-FROM json_each(:rows) WHERE true
-ON CONFLICT (id) DO NOTHING;
+FROM json_each(:rows);
 
 -- name: jobs.claim
 UPDATE observation_generation_jobs
