@@ -53,12 +53,10 @@ HOOK_SCOPES = ("events:write", "sessions:write", "observations:read", "jobs:read
 class Tenant:
     """A team with two projects and raw keys for it.
 
-    Parameters
-    ----------
+    Parameters:
         full: reads and writes in the whole team.
         scoped: reads and writes in `project` only; `sibling_key` does in `sibling`.
         hook: the scopes that claude-mem 13 gives a hook's key.
-
     """
 
     team: str
@@ -81,13 +79,11 @@ class Tenant:
 class Server:
     """One server on a free port, from `__enter__` to `__exit__`.
 
-    Parameters
-    ----------
+    Parameters:
         database_url: PostgreSQL; None is SQLite in `directory`.
         environ: variables beyond those that say where the data is.
         generate: run a worker's engine with the rules of the `offline` provider in the process.
         local: let loopback in without a key, as in local development.
-
     """
 
     def __init__(
@@ -184,11 +180,11 @@ class Server:
         key: str | None = None,
         body: Json = None,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, Any] | None = None,
         content: bytes | None = None,
     ) -> httpx.Response:
         """Send one request; `path` goes out as it is written, percent escapes included."""
-        sent = {"Authorization": f"Bearer {key}"} if key else {}
+        sent: dict[str, Any] = {"Authorization": f"Bearer {key}"} if key else {}
         sent |= {"Content-Type": "application/json"} if content is not None else {}
         sent |= headers or {}
         return self._client.request(
