@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from claude_mem.environment.catalogue import UNREAD, generation, service, tenancy
 from claude_mem.environment.facts import RUNTIMES
-from claude_mem.environment.providers import OFFLINE
+from claude_mem.environment.providers import OFFLINE, PROVIDERS
 from claude_mem.environment.urls import http_problem, normal_ssl_mode, postgres_problem, redis_problem
-from claude_mem.environment.values import is_on
+from claude_mem.environment.values import is_on, shown
 from claude_mem.environment.verdict import AuthMode, Mode, QueueEngine
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from claude_mem.environment.facts import Facts
+    from claude_mem.environment.providers import Provider
     from claude_mem.environment.variables import Variable
 
     Words: TypeAlias = Mapping[str, str] | None
@@ -95,6 +96,24 @@ def no_key(facts: Facts) -> Words:
     return {"variable": preferred, "provider": provider.name, "others": " or ".join(others)}
 
 
+def unknown_fallback(facts: Facts) -> Words:
+    unknown = (one.provider for one in facts.fallbacks if one.provider not in PROVIDERS)
+    entry = next(unknown, None)
+    return None if entry is None else {"entry": shown(entry)}
+
+
+def fallback_without_key(provider: Provider) -> Callable[[Facts], Words]:
+    """The breach of naming `provider` among the fallbacks only, without its key."""
+
+    def breach(facts: Facts) -> Words:
+        named = any(one.provider == provider.name for one in facts.fallbacks)
+        if not named or facts.model_provider is provider or facts.has(provider.key):
+            return None
+        return {"others": " or ".join(provider.key.alternatives)}
+
+    return breach
+
+
 def bad_database_url(facts: Facts) -> Words:
     return _because(facts.text(service.DATABASE_URL.name), postgres_problem)
 
@@ -114,12 +133,14 @@ def bad_ssl_mode(variable: Variable[Any]) -> Callable[[Facts], Words]:
 
 
 def bad_base_url(facts: Facts) -> Words:
-    provider = facts.model_provider
-    given = None if provider is None else provider.base_url.given(facts.environ)
-    if given is None or facts.generation_disabled:
+    if facts.generation_disabled:
         return None
-    words = _because(given[1], http_problem)
-    return None if words is None else {"variable": given[0], **words}
+    for provider in facts.model_providers:
+        given = provider.base_url.given(facts.environ)
+        words = None if given is None else _because(given[1], http_problem)
+        if given is not None and words is not None:
+            return {"variable": given[0], **words}
+    return None
 
 
 def slow_heartbeat(facts: Facts) -> Words:
@@ -153,6 +174,16 @@ def idle_unknown_provider(facts: Facts) -> Words:
 
 def idle_without_key(facts: Facts) -> Words:
     return None if facts.generation_disabled else no_key(facts)
+
+
+def idle_unknown_fallback(facts: Facts) -> Words:
+    return None if facts.generation_disabled else unknown_fallback(facts)
+
+
+def idle_fallback_without_key(provider: Provider) -> Callable[[Facts], Words]:
+    """The breach of `fallback_without_key`, where the process generates."""
+    breach = fallback_without_key(provider)
+    return lambda facts: None if facts.generation_disabled else breach(facts)
 
 
 def unread(name: str) -> Callable[[Facts], Words]:

@@ -87,6 +87,31 @@ CAUTIONS: Final[tuple[Rule, ...]] = (
         message="CLAUDE_MEM_SERVER_PROVIDER={provider} has no key, so this server does not generate.",
         remedy="Set {variable} or {others}, or leave generation to workers.",
     ),
+    _caution(
+        id="fallback-unknown",
+        variable=generation.PROVIDER_FALLBACKS.name,
+        roles=SERVER,
+        where=Where.ANY,
+        demand=f"{_PROVIDERS}, where the server generates",
+        breach=breaches.idle_unknown_fallback,
+        message="{variable}={value} names {entry}, which is not a provider and is left out.",
+        remedy=f"List some of {_PROVIDERS} in {{variable}}, or remove it.",
+    ),
+    *(
+        _caution(
+            id=f"fallback-without-key:{provider.name}",
+            variable=provider.key.name,
+            roles=SERVER,
+            where=Where.ANY,
+            demand=f"set under one of its names, where {provider.name} is a fallback and the server generates",
+            breach=breaches.idle_fallback_without_key(provider),
+            message=(
+                f"{generation.PROVIDER_FALLBACKS.name} names {provider.name}, which has no key and is left out."
+            ),
+            remedy="Set {variable} or {others}, or leave generation to workers.",
+        )
+        for provider in PROVIDERS.values()
+    ),
     *(
         _caution(
             id=f"unread:{name}",

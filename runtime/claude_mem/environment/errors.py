@@ -178,6 +178,32 @@ ERRORS: Final[tuple[Rule, ...]] = (
         remedy="Set {variable} or {others}; an empty value does not count.",
     ),
     _error(
+        id="provider-fallbacks",
+        variable=generation.PROVIDER_FALLBACKS.name,
+        roles=WORKER,
+        where=Where.ANY,
+        demand=f"{_PROVIDERS} (or anthropic), each with or without a model",
+        breach=breaches.unknown_fallback,
+        message="{variable}={value} names {entry}, which is not a provider that a worker could fall back to.",
+        remedy=f"List some of {_PROVIDERS} there, as in gemini,claude:claude-haiku-4-5, or remove {{variable}}.",
+    ),
+    *(
+        _error(
+            id=f"provider-fallback-key:{provider.name}",
+            variable=provider.key.name,
+            roles=WORKER,
+            where=Where.ANY,
+            demand=f"set under one of its names, where {provider.name} is a fallback",
+            breach=breaches.fallback_without_key(provider),
+            message=(
+                f"{{variable}} is required with {provider.name} in {generation.PROVIDER_FALLBACKS.name}: "
+                "every call needs its key."
+            ),
+            remedy="Set {variable} or {others}; an empty value does not count.",
+        )
+        for provider in PROVIDERS.values()
+    ),
+    _error(
         id="database-url",
         variable=service.DATABASE_URL.name,
         roles=BOTH,

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.environment.catalogue import generation, service, tenancy
-from claude_mem.environment.providers import OFFLINE, PROVIDERS, normal_provider
+from claude_mem.environment.naming import normal_provider
+from claude_mem.environment.providers import OFFLINE, PROVIDERS
 from claude_mem.environment.values import is_on, text
 from claude_mem.environment.verdict import AuthMode, Mode, QueueEngine, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from claude_mem.environment.naming import Fallback
     from claude_mem.environment.providers import Provider
     from claude_mem.environment.variables import Variable
 
@@ -105,6 +107,18 @@ class Facts:
     def model_provider(self) -> Provider | None:
         """The named provider, if it is one that has a model."""
         return PROVIDERS.get(self.named_provider or "")
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """The providers that are named to be asked after the first; none where that is `offline`."""
+        hidden = generation.PROVIDER_FALLBACKS.name in self.opaque or self.named_provider == OFFLINE
+        return () if hidden else generation.PROVIDER_FALLBACKS.read(self.environ)
+
+    @property
+    def model_providers(self) -> tuple[Provider, ...]:
+        """The named provider and the fallbacks, as far as they are known, each once."""
+        named = (self.named_provider, *(fallback.provider for fallback in self.fallbacks))
+        return tuple(PROVIDERS[name] for name in dict.fromkeys(named) if name in PROVIDERS)
 
     @property
     def provider(self) -> str | None:

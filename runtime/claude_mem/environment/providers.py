@@ -1,6 +1,6 @@
-"""The providers that can generate: how each is named, keyed and addressed.
+"""The providers that can generate: how each is keyed and addressed.
 
-Leaves talking to them to the generation package.
+Leaves how people write their names to `naming`, and talking to them to the generation package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from claude_mem.environment.variables import Variable
 
 OFFLINE: Final = "offline"
-ALIASES: Final = {"anthropic": "claude"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +51,3 @@ PROVIDERS: Final[dict[str, Provider]] = {
         ),
     )
 }
-
-
-def normal_provider(name: str) -> str:
-    """`name` in lower case, with an alias replaced; whether such a provider exists is not asked."""
-    lowered = name.strip().lower()
-    return ALIASES.get(lowered, lowered)

@@ -19,6 +19,8 @@ from claude_mem.settings.fields import resolved, setting
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from claude_mem.environment.naming import Fallback
+
 DEFAULT_SSL_MODE: Final = "prefer"
 SQLITE_FILE: Final = "server.db"
 
@@ -88,12 +90,14 @@ class GenerationSettings:
     """Who generates, with what, at what cost; the timeout in seconds, the budget in tokens a day and team.
 
     `provider` is None where none can be used. A base URL of None is the provider's own. The model is the one
-    that is set, else the provider's default.
+    that is set, else the provider's default. `fallbacks` are as they are written: a server that generates may
+    hold some that are unknown or lack their key, and leaves those out.
     """
 
     disabled: bool = resolved(False, generation.GENERATION_DISABLED)  # noqa: FBT003 - the value of a field
     provider: str | None = resolved(OFFLINE, generation.PROVIDER)
     model: str | None = resolved(None, generation.MODEL)
+    fallbacks: tuple[Fallback, ...] = setting(generation.PROVIDER_FALLBACKS)
     anthropic_key: SecretStr | None = setting(generation.ANTHROPIC_KEY)
     gemini_key: SecretStr | None = setting(generation.GEMINI_KEY)
     openrouter_key: SecretStr | None = setting(generation.OPENROUTER_KEY)
@@ -101,6 +105,7 @@ class GenerationSettings:
     gemini_base_url: str | None = setting(generation.GEMINI_BASE_URL)
     openrouter_base_url: str | None = setting(generation.OPENROUTER_BASE_URL)
     timeout_seconds: float = setting(generation.PROVIDER_TIMEOUT_SECONDS)
+    max_prompt_tokens: int = setting(generation.MAX_PROMPT_TOKENS)
     concurrency: int = setting(generation.CONCURRENCY)
     max_attempts: int = setting(generation.MAX_ATTEMPTS)
     daily_token_budget: int | None = setting(generation.DAILY_TOKEN_BUDGET)

@@ -105,6 +105,48 @@ ERROR_ROWS: list[tuple[Change, tuple[Place, ...], str, str]] = [
     ),
     ({"CLAUDE_MEM_SERVER_PROVIDER": "gemini"}, WORKERS, "provider-key", "GEMINI_API_KEY is required"),
     ({"CLAUDE_MEM_SERVER_PROVIDER": "openrouter"}, WORKERS, "provider-key", "OPENROUTER_API_KEY is required"),
+    (
+        {"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "claude:a,ollama:llama3"},
+        WORKERS,
+        "provider-fallbacks",
+        "CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS=claude:a,ollama:llama3 names ollama",
+    ),
+    ({"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "offline"}, WORKERS, "provider-fallbacks", "names offline"),
+    ({"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": ":model"}, WORKERS, "provider-fallbacks", "not a provider"),
+    (
+        {
+            "CLAUDE_MEM_SERVER_PROVIDER": "gemini",
+            "GEMINI_API_KEY": KEY,
+            "ANTHROPIC_API_KEY": " ",
+            "CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "Anthropic:claude-haiku-4-5",
+        },
+        WORKERS,
+        "provider-fallback-key:claude",
+        "ANTHROPIC_API_KEY is required with claude in CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS",
+    ),
+    (
+        {"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "gemini,openrouter"},
+        WORKERS,
+        "provider-fallback-key:gemini",
+        "GEMINI_API_KEY is required",
+    ),
+    (
+        {"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "gemini,openrouter:meta/llama:free"},
+        WORKERS,
+        "provider-fallback-key:openrouter",
+        "OPENROUTER_API_KEY is required",
+    ),
+    (
+        {
+            "CLAUDE_MEM_SERVER_PROVIDER": "claude",
+            "CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "gemini",
+            "GEMINI_API_KEY": KEY,
+            "CLAUDE_MEM_GEMINI_BASE_URL": "gateway.example.com",
+        },
+        (*WORKERS, ("server", False)),
+        "provider-base-url",
+        "CLAUDE_MEM_GEMINI_BASE_URL",
+    ),
     ({"CLAUDE_MEM_SERVER_DATABASE_URL": "mysql://h/d"}, EVERYWHERE, "database-url", "postgres://"),
     ({"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres://h:99999/d"}, EVERYWHERE, "database-url", "port"),
     ({"CLAUDE_MEM_REDIS_URL": "http://h:6379"}, EVERYWHERE, "redis-url", "redis://"),
@@ -159,6 +201,21 @@ WARNING_ROWS: list[tuple[Change, tuple[Place, ...], str, str]] = [
         (("server", False),),
         "provider-without-key",
         "gemini has no key",
+    ),
+    (
+        {"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "ollama"},
+        (("server", False),),
+        "fallback-unknown",
+        "names ollama",
+    ),
+    *(
+        (
+            {"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": name, "ANTHROPIC_API_KEY": None},
+            (("server", False),),
+            f"fallback-without-key:{name}",
+            f"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS names {name}, which has no key",
+        )
+        for name in ("claude", "gemini", "openrouter")
     ),
 ]
 
@@ -226,6 +283,13 @@ def test_every_rule_has_a_row_here() -> None:
         },
         {"CLAUDE_MEM_SERVER_PROVIDER": "gemini", "GEMINI_API_KEY": " ", "CLAUDE_MEM_GEMINI_API_KEY": KEY},
         {"CLAUDE_MEM_SERVER_PROVIDER": "OpenRouter", "CLAUDE_MEM_OPENROUTER_API_KEY": KEY},
+        {
+            "CLAUDE_MEM_SERVER_PROVIDER": "claude",
+            "ANTHROPIC_API_KEY": KEY,
+            "CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": " Claude:claude-haiku-4-5 ,, GEMINI,openrouter:a/b:free,",
+            "CLAUDE_MEM_GEMINI_API_KEY": KEY,
+            "OPENROUTER_API_KEY": KEY,
+        },
         {"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres:///memory?host=/run/postgresql"},
         {"CLAUDE_MEM_SERVER_DATABASE_URL": "postgresql://u:p@[::1]:5432,h2:5433/d?sslmode=verify-full"},
         {"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres://u@h/d?sslmode=no-verify"},
@@ -344,6 +408,20 @@ def test_the_provider_of_a_server_on_a_host(
 def test_a_worker_generates_whatever_it_inherits() -> None:
     assert not check(WORKER_CONTAINER, role=Role.WORKER, container=True).generation_disabled
     assert check(SERVER_CONTAINER, role=Role.SERVER, container=True).generation_disabled
+
+
+def test_every_missing_key_is_told_of_once() -> None:
+    change = {
+        "CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "claude:b,gemini,gemini:c,openrouter",
+        "ANTHROPIC_API_KEY": None,
+    }
+    found = [problem.variable for problem in judge({**change}, ("worker", True)).errors]
+    assert found == ["ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"]
+
+
+def test_offline_needs_no_fallback() -> None:
+    environ = {"CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "gemini,ollama"}
+    assert check(environ, role=Role.WORKER, container=False).errors == ()
 
 
 def test_the_worker_may_be_offline_on_a_host_only_when_told() -> None:

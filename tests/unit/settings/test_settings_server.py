@@ -12,6 +12,7 @@ import pytest
 from claude_mem.environment import AuthMode, Mode, QueueEngine, Role
 from claude_mem.environment.catalogue import VARIABLES, service
 from claude_mem.environment.catalogue.client import CLIENT
+from claude_mem.environment.naming import Fallback
 from claude_mem.settings import EnvironmentInvalid, HttpSettings, ServerSettings, groups
 from claude_mem.settings.fields import sources
 
@@ -63,6 +64,7 @@ def test_the_defaults() -> None:
     assert not settings.limits.metering
     assert (settings.generation.concurrency, settings.generation.max_attempts) == (32, 3)
     assert settings.generation.daily_token_budget == 20_000_000
+    assert (settings.generation.fallbacks, settings.generation.max_prompt_tokens) == ((), 24_000)
     assert settings.generation.openrouter_base_url == "https://openrouter.ai/api/v1"
     assert settings.generation.mode == "code"
     assert settings.jobs.lease_seconds == 30
@@ -206,6 +208,8 @@ def test_values_as_written() -> None:
             "CLAUDE_MEM_OPENROUTER_BASE_URL": " ",
             "OPENROUTER_BASE_URL": "http://localhost:9999/v1",
             "CLAUDE_MEM_SERVER_MODEL": "local/model",
+            "CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS": "openrouter: other/model:free , Anthropic",
+            "CLAUDE_MEM_MAX_PROMPT_TOKENS": "8000",
         }
     )
     assert settings.http.public_url == "https://memory.example.com"
@@ -216,6 +220,11 @@ def test_values_as_written() -> None:
     assert settings.database.sqlite_path == Path("/srv/data/server.db")
     assert settings.generation.openrouter_base_url == "http://localhost:9999/v1"
     assert settings.generation.model == "local/model"
+    assert settings.generation.fallbacks == (
+        Fallback("openrouter", "other/model:free"),
+        Fallback("claude", None),
+    )
+    assert settings.generation.max_prompt_tokens == 8_000
 
 
 @pytest.mark.parametrize(

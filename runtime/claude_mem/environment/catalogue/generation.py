@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from claude_mem.environment import kinds, numeric
+from claude_mem.environment.naming import read_fallbacks
+from claude_mem.environment.variables import Variable, always
 
 GENERATION = "Generation"
 JOBS = "Jobs"
@@ -31,6 +33,20 @@ MODEL = kinds.optional_text(
     expects="a model of the provider",
     default_text="by provider, see below",
     meaning="The model that is asked.",
+)
+PROVIDER_FALLBACKS = Variable(
+    name="CLAUDE_MEM_SERVER_PROVIDER_FALLBACKS",
+    group=GENERATION,
+    expects="provider or provider:model, separated by commas, such as gemini,claude:claude-haiku-4-5",
+    parse=read_fallbacks,
+    default=always(()),
+    default_text="",
+    judged=True,
+    meaning=(
+        "Asked in this order when the provider fails, is overloaded, or refuses its key. Each needs its key, "
+        "and is sent to its base URL; without a model it is asked for its default. One provider may stand "
+        "here with several models; a repetition is left out. Means nothing to offline."
+    ),
 )
 ANTHROPIC_KEY = kinds.secret(
     "ANTHROPIC_API_KEY",
@@ -79,6 +95,18 @@ PROVIDER_TIMEOUT_SECONDS = numeric.seconds(
     group=GENERATION,
     default=120,
     meaning="After how long a provider's answer is given up; a long answer of a slow model still fits.",
+)
+MAX_PROMPT_TOKENS = numeric.count(
+    "CLAUDE_MEM_MAX_PROMPT_TOKENS",
+    group=GENERATION,
+    default=24_000,
+    unit="estimated tokens",
+    minimum=1_000,
+    maximum=1_000_000,
+    meaning=(
+        "The size of a prompt, beyond which the oldest events are shortened, then left out. The default fits "
+        "any current model and bounds what one call costs."
+    ),
 )
 CONCURRENCY = numeric.count(
     "CLAUDE_MEM_GENERATION_CONCURRENCY",
