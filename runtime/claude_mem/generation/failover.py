@@ -1,0 +1,196 @@
+"""Providers in an order: when one fails in a way that another may not, the next is asked.
+
+What a failure does:
+
+| Class | Next provider | Circuit |
+|---|---|---|
+| `transient`, timeouts included | asked | counts a failure |
+| `rate_limit` | asked; the one that asked for a pause comes last until it is over | answered |
+| `auth_invalid`, `quota_exhausted` | asked: the key and the account are this provider's own | answered |
+| `parse_error` | not asked: the answer was paid for, and asking round would multiply its cost | answered |
+| `unrecoverable` | not asked: the request is at fault, or a setting such as the model's name is | answered |
+
+An answer of any kind shows that the service can be reached, so it ends a run of failures. Tokens of the calls that
+failed are added to the outcome, whichever it is. Repeating a request later is left to the job.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from claude_mem.generation.breaker import BreakerOptions, CircuitBreaker
+from claude_mem.generation.errors import (
+    AuthInvalidError,
+    GenerationError,
+    QuotaExhaustedError,
+    RateLimitError,
+    TransientError,
+)
+from claude_mem.generation.port import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from claude_mem.generation.breaker import Ticket
+    from claude_mem.generation.port import GenerationRequest, Provider, ProviderResult
+
+logger = logging.getLogger(__name__)
+
+CIRCUIT_OPEN = "circuit_open"
+"""Category of the error for a request that no provider was called for."""
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """A provider, its circuit, and the time on the clock before which it asked not to be called."""
+
+    provider: Provider
+    breaker: CircuitBreaker
+    waits_until: float = -math.inf
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What a log line says of it."""
+        return {"provider": self.provider.name, "model": self.provider.model}
+
+
+class FailoverProvider:
+    """Asks the first provider whose circuit lets a call through, and on failure the next.
+
+    Each provider has a circuit of its own, so one provider may stand here twice with two models. All share the
+    process: circuits are not known to other workers.
+
+    Parameters:
+        providers: in the order in which they are asked; closed with this one.
+        breaker: when a circuit opens, and for how long.
+        clock: a time in seconds that never goes back.
+
+    Raises:
+        ValueError: there is no provider.
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        *,
+        breaker: BreakerOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not providers:
+            raise ValueError("there is no provider to ask: name at least one")
+        self._members = [_Member(one, CircuitBreaker(breaker, clock=clock)) for one in providers]
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        """Name of the first provider; who answered stands in the result."""
+        return self._members[0].provider.name
+
+    @property
+    def model(self) -> str:
+        """Model of the first provider."""
+        return self._members[0].provider.model
+
+    async def generate(self, request: GenerationRequest) -> ProviderResult:
+        """Ask one provider after the other, each at most once, until one answers.
+
+        Raises:
+            GenerationError: nobody answered. Of the errors, the one that may be retried soonest, final ones
+                only where no other is; its usage is that of all calls. Where every circuit is open, a
+                TransientError of category `circuit_open` says when to come back, and no call was made.
+        """
+        failures: list[GenerationError] = []
+        passed_over: list[_Member] = []
+        for member in self._order():
+            ticket = member.breaker.admit()
+            if ticket is None:
+                passed_over.append(member)
+                continue
+            try:
+                result = await _call(member, ticket, request)
+            except (TransientError, RateLimitError, AuthInvalidError, QuotaExhaustedError) as error:
+                failures.append(error)
+                self._note(member, error)
+            except GenerationError as error:
+                error.usage = _sum((*failures, error))
+                raise
+            else:
+                return replace(result, usage=result.usage + (_sum(failures) or Usage()))
+        raise _most_useful(failures, passed_over)
+
+    async def close(self) -> None:
+        """Close every provider, also where closing another fails."""
+        async with AsyncExitStack() as stack:
+            for member in reversed(self._members):
+                stack.push_async_callback(member.provider.close)
+
+    def _order(self) -> list[_Member]:
+        """As given, but those last that asked for a pause: they are asked only where no other answers."""
+        now = self._clock()
+        return sorted(self._members, key=lambda member: member.waits_until > now)
+
+    def _note(self, member: _Member, error: GenerationError) -> None:
+        if isinstance(error, RateLimitError) and error.retry_after_ms:
+            member.waits_until = self._clock() + error.retry_after_ms / 1000
+        if len(self._members) > 1:
+            logger.warning(
+                "a provider failed; the others are asked",
+                extra={**member.fields, "classification": error.classification, "status": error.status},
+            )
+
+
+async def _call(member: _Member, ticket: Ticket, request: GenerationRequest) -> ProviderResult:
+    try:
+        result = await member.provider.generate(request)
+    except TransientError:
+        if member.breaker.failed(ticket):
+            logger.warning("a provider keeps failing and is left alone for a while", extra=member.fields)
+        raise
+    except GenerationError:
+        _answered(member, ticket)
+        raise
+    else:
+        _answered(member, ticket)
+        return result
+    finally:
+        member.breaker.abandon(ticket)  # cancelled, or an error that nobody foresaw
+
+
+def _answered(member: _Member, ticket: Ticket) -> None:
+    if member.breaker.answered(ticket):
+        logger.info("a provider answers again", extra=member.fields)
+
+
+def _most_useful(failures: Sequence[GenerationError], passed_over: Iterable[_Member]) -> GenerationError:
+    """The error that leads to the next try soonest, with the usage of all calls.
+
+    One that names no wait counts as none, for then the job's own pause decides, which is short.
+    """
+    retryable = [error for error in failures if error.retryable]
+    retryable += [_unasked(member, called=bool(failures)) for member in passed_over]
+    error = min(retryable or failures[:1], key=lambda one: one.retry_after_ms or 0)
+    error.usage = _sum(failures)
+    return error
+
+
+def _unasked(member: _Member, *, called: bool) -> TransientError:
+    wait_s = member.breaker.retry_after_s
+    return TransientError(
+        f"{member.provider.name} ({member.provider.model}) kept failing and is not called for the moment; "
+        "it is tried again",
+        provider=member.provider.name,
+        model=member.provider.model,
+        category=None if called else CIRCUIT_OPEN,
+        retry_after_ms=max(1, math.ceil(wait_s * 1000)),
+    )
+
+
+def _sum(errors: Iterable[GenerationError]) -> Usage | None:
+    """Tokens of failed calls; None where none were reported."""
+    reported = [error.usage for error in errors if error.usage is not None]
+    return sum(reported, Usage()) if reported else None
