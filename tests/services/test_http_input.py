@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -506,8 +507,6 @@ def shared(api: Server) -> Tenant:
 @given(path=st.text(min_size=1, max_size=30), query=st.text(max_size=30))
 @FAST
 def test_no_path_is_answered_with_a_servers_error(api: Server, shared: Tenant, path: str, query: str) -> None:
-    from urllib.parse import quote
-
     for prefix in ("/v1/events/", "/v1/jobs/", "/v1/sessions/", "/v1/memories/", "/"):
         target = f"{prefix}{quote(path, safe='', errors='replace')}?limit={quote(query, errors='replace')}"
         assert api.call("GET", target, shared.full).status_code < 500

@@ -13,7 +13,7 @@ from claude_mem.services.publishing import publish
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.signals import announce
 from claude_mem.storage import audit, jobs
-from claude_mem.storage.database import Database, Executor, run_transaction
+from claude_mem.storage.database import Database, Executor, Retryable, run_transaction
 
 if TYPE_CHECKING:
     from claude_mem.model.records import JobEvent
@@ -130,7 +130,7 @@ class JobService:
             payload = _retry_payload(current, operator, retried + 1)
             changed = await jobs.retry(transaction, job.id, payload=payload, now_us=now_us())
             if changed is None:
-                raise Conflict("Generation job changed at the same time; look at it and try again")
+                raise Retryable("the job changed at the same time")
             await _record(
                 transaction, operator, "retry", current, changed, outcome="requeued", retriedCount=retried + 1
             )
@@ -152,9 +152,11 @@ class JobService:
             current = await _current(transaction, job.id)
             if current.status is JobStatus.CANCELLED:
                 return Steered(current, unchanged=True)
+            if current.status is JobStatus.COMPLETED:
+                raise Conflict("Generation job is completed and cannot be cancelled")
             changed = await jobs.cancel(transaction, job.id, now_us=now_us())
             if changed is None:
-                raise Conflict("Generation job is completed and cannot be cancelled")
+                raise Retryable("the job changed at the same time")
             await _record(transaction, operator, "cancel", current, changed, outcome="cancelled")
             await announce(transaction, job.id)
             return Steered(changed, unchanged=False)

@@ -1,4 +1,4 @@
-"""API keys are made, listed, replaced and ended. No key can make or touch one that may do more than itself."""
+"""API keys are made, listed, replaced and ended. No key can touch, or make, one that may do more than itself; reading aside."""
 
 from __future__ import annotations
 
@@ -70,11 +70,13 @@ class KeyService:
     ) -> NewKey:
         """Make a key of the caller's team, with the caller's project restriction or a narrower one.
 
+        As in claude-mem 13, whoever may write may make a key that only reads; it sees no more than the caller's project.
+
         Raises: Forbidden for scopes or a project beyond the caller's, InvalidInput, Unavailable.
         """
         team_id = context.team_id
         chosen = check_scopes(scopes)
-        if not known_scopes.covers(context.principal.scopes, chosen):
+        if not known_scopes.covers({known_scopes.READ, *context.principal.scopes}, chosen):
             raise Forbidden("a key cannot make one with scopes that it does not have")
         if project_id is not None:
             context.check_project(project_id)
