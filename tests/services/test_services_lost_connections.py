@@ -1,0 +1,154 @@
+"""Connections to PostgreSQL break at every moment; what was acknowledged is there once, and nobody is told otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from claude_mem.model.errors import Unavailable
+from claude_mem.queue.local import DisabledQueue
+from claude_mem.services.ingest import Ingested, IngestService
+from claude_mem.services.sessions import SessionInput, SessionService
+from tests.support.databases import Storage, postgres_settings
+from tests.support.load import POLL_SECONDS, SOURCE, World, make_world
+from tests.support.postgres import PostgresServer
+from tests.support.proxy import Proxy
+
+CLIENTS = 8
+EVENTS = 100
+#: More packets than one ingest sends, connection set-up included.
+MOST_PACKETS = 24
+
+OTHERS = (
+    "select pg_terminate_backend(pid) from pg_stat_activity"
+    " where datname = current_database() and pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture
+async def world(postgres_storage: Storage) -> AsyncIterator[World]:
+    yield await make_world(await postgres_storage.open())
+    await postgres_storage.close()
+
+
+@pytest.fixture
+async def proxy(postgres: PostgresServer) -> AsyncIterator[Proxy]:
+    async with Proxy(postgres.port) as running:
+        yield running
+
+
+def behind(proxy: Proxy, storage: Storage) -> Storage:
+    """The same database, by way of the proxy."""
+    name = storage.url.rpartition("/")[2]
+    url = f"postgresql://claude_mem@127.0.0.1:{proxy.port}/{name}"
+    return Storage("postgres", postgres_settings(url, connect_timeout_ms=2000))
+
+
+async def rows(storage: Storage) -> list[tuple[object, ...]]:
+    """Each stored event by its number, with how many rows and jobs it has."""
+    return await storage.query(
+        "select (e.payload ->> 'number')::int, count(distinct e.id), count(j.id) from agent_events as e"
+        " left join observation_generation_jobs as j on j.agent_event_id = e.id group by 1 order by 1"
+    )
+
+
+@pytest.mark.parametrize("delivered", [False, True], ids=["request lost", "answer lost"])
+async def test_a_connection_cut_at_every_packet_of_an_ingest_loses_and_doubles_nothing(
+    postgres_storage: Storage, world: World, proxy: Proxy, delivered: bool
+) -> None:
+    storage = behind(proxy, postgres_storage)
+    ingest = IngestService(await storage.open(pool_max=2), DisabledQueue())
+    refused = 0
+    for number in range(MOST_PACKETS):
+        received = world.event(number)
+        proxy.cut_after(number, delivered=delivered)
+        try:
+            async with asyncio.timeout(20):
+                first = await ingest.ingest(world.caller, received, generate=True, source=SOURCE)
+            assert not first.duplicate
+        except Unavailable:
+            refused += 1
+        proxy.allowed = None
+        stored = [row[0] for row in await rows(postgres_storage)]
+        again = await ingest.ingest(world.caller, received, generate=True, source=SOURCE)
+        assert again.duplicate == (number in stored)
+    assert refused > 3, "the cuts met the transaction"
+    assert refused < MOST_PACKETS, "and the loop went past its end"
+    assert await rows(postgres_storage) == [(number, 1, 1) for number in range(MOST_PACKETS)]
+    await ingest.close()
+    await storage.close()
+
+
+async def test_sessions_start_and_end_over_connections_that_break(
+    postgres_storage: Storage, world: World, proxy: Proxy
+) -> None:
+    storage = behind(proxy, postgres_storage)
+    sessions = SessionService(await storage.open(pool_max=2), DisabledQueue())
+
+    async def insist(number: int) -> str:
+        received = SessionInput(world.project_id, external_session_id=f"talk-{number}")
+        while True:
+            try:
+                started = await sessions.start(world.caller, received)
+                ended = await sessions.end(
+                    world.caller, started.session.id, source="test", source_adapter="server"
+                )
+            except Unavailable:
+                continue
+            return ended.job.id
+
+    jobs = set()
+    for number in range(MOST_PACKETS):
+        proxy.cut_after(number, delivered=number % 2 == 0)
+        jobs.add(await insist(number))
+    counted = (
+        "select (select count(*) from server_sessions), (select count(*) from observation_generation_jobs)"
+    )
+    assert await postgres_storage.query(counted) == [(MOST_PACKETS, MOST_PACKETS)]
+    assert len(jobs) == MOST_PACKETS
+    await storage.close()
+
+
+async def test_backends_killed_at_random_under_load_lose_nothing_acknowledged(
+    postgres_storage: Storage, world: World
+) -> None:
+    services = [IngestService(await postgres_storage.open(pool_max=3), DisabledQueue()) for _ in range(2)]
+    refused = 0
+
+    async def insist(service: IngestService, number: int) -> list[Ingested]:
+        """Send an event until it is taken, as a client does."""
+        nonlocal refused
+        while True:
+            try:
+                if number % 10 == 0:
+                    batch = [world.event(number)]
+                    return await service.ingest_batch(world.caller, batch, generate=True)
+                return [await service.ingest(world.caller, world.event(number), generate=True, source=SOURCE)]
+            except Unavailable:
+                refused += 1
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def client(index: int) -> None:
+        for n in range(EVENTS):
+            (stored,) = await insist(services[index % 2], index * EVENTS + n)
+            assert stored.job is not None
+
+    async def kill(done: asyncio.Event) -> int:
+        chance, killed = random.Random(3), 0
+        while not done.is_set():
+            killed += len(await postgres_storage.query(OTHERS))
+            await asyncio.sleep(chance.uniform(0.05, 0.15))
+        return killed
+
+    done = asyncio.Event()
+    killing = asyncio.create_task(kill(done))
+    async with asyncio.timeout(90):
+        await asyncio.gather(*(client(index) for index in range(CLIENTS)))
+    done.set()
+    assert await killing > 3
+    assert refused > 0
+    assert await rows(postgres_storage) == [(number, 1, 1) for number in range(CLIENTS * EVENTS)]
+    await asyncio.gather(*(service.close() for service in services))
