@@ -111,11 +111,9 @@ def run(
 ) -> T:
     """Run `work` on the database, its schema brought up to date as by a server that starts.
 
-    Parameters
-    ----------
+    Parameters:
         on: what `target` found, where the command has asked already.
         missing: the exit code for an id that does not exist; claude-mem 13's own commands have 1.
-
     """
     settings = (on or target()).database
 

@@ -10,9 +10,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
+from claude_mem.cli import server_job_shapes as shown
 from claude_mem.cli.output import ExitCode, fail
 from claude_mem.cli.server_context import (
     AsJson,
@@ -25,13 +25,10 @@ from claude_mem.cli.server_context import (
     show_lines,
     show_rows,
     target,
-    time_or_none,
 )
 from claude_mem.environment.catalogue.client import SERVER_ADMIN
-from claude_mem.http import wire
 from claude_mem.model.errors import NotFound, Unavailable
 from claude_mem.model.records import Job, JobStatus
-from claude_mem.model.times import iso8601_us
 from claude_mem.process.parts import make_queue
 from claude_mem.services import health
 from claude_mem.services.jobs import JobService, Operator
@@ -43,16 +40,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from claude_mem.model.records import JobEvent
     from claude_mem.queue.port import Queue
     from claude_mem.services.jobs import Steered
-    from claude_mem.storage.database import Database, Row
-
-#: Columns of a job's row that hold JSON as text.
-_JSON_COLUMNS = frozenset({"payload", "last_error"})
-
-#: How its columns end that hold times, in microseconds.
-_TIME_COLUMNS = ("_at",)
+    from claude_mem.storage.database import Database
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
 Status = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs in this state.")]
@@ -93,7 +83,8 @@ def list_jobs(
     """List jobs, newest first."""
     wanted = jobs.JobFilter(team_id=team, project_id=project, status=str(status) if status else None)
     listed = [
-        _entry(job) for job in run(lambda database: jobs.list_page(database, wanted, limit=limit, offset=0))
+        shown.entry(job)
+        for job in run(lambda database: jobs.list_page(database, wanted, limit=limit, offset=0))
     ]
     show_rows(
         {"status": wanted.status, "count": len(listed), "jobs": listed},
@@ -111,7 +102,9 @@ def inspect(*, job_id: JobId, as_json: AsJson = False) -> None:
         row = await fetch_one(database, "jobs.find_anywhere", id=job_id)
         if row is None:
             raise NotFound(f"there is no job {job_id!r}")
-        return _plain(row) | {"history": [_line(line) for line in await jobs.history(database, job_id)]}
+        return shown.plain(row) | {
+            "history": [shown.line(line) for line in await jobs.history(database, job_id)]
+        }
 
     found = run(work, missing=ExitCode.FAILURE)
     show(found, as_json=as_json, render=lambda console: console.print_json(data=found))
@@ -155,7 +148,7 @@ def failed(
     found = target()
     scope = _scope(found, team, project)
     listed = [
-        _failure(job)
+        shown.failure(job)
         for job in run(
             lambda database: jobs.list_failed(
                 database, team_id=scope.team, project_id=scope.project, limit=limit
@@ -262,50 +255,3 @@ async def _lanes(database: Database, queue: Queue) -> dict[str, Any] | None:
     if queue.state.status != "active" or None in counted.values():
         return None
     return {kind: {**(counts or {}), "stalled": 0} for kind, counts in counted.items()}
-
-
-def _entry(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "projectId": job.project_id,
-        "teamId": job.team_id,
-        "sourceType": job.source_type,
-        "status": str(job.status),
-        "attempts": job.attempts,
-        "createdAt": time_or_none(job.created_ms),
-    }
-
-
-def _failure(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "sourceType": job.source_type,
-        "sourceId": job.source_id,
-        "teamId": job.team_id,
-        "projectId": job.project_id,
-        "attempts": job.attempts,
-        "failedAt": time_or_none(job.failed_ms),
-        "lastError": wire.last_error(job),
-    }
-
-
-def _plain(row: Row) -> dict[str, Any]:
-    """A row as JSON: documents opened, times spelled out."""
-    return {
-        name: orjson.loads(value)
-        if name in _JSON_COLUMNS and value is not None
-        else iso8601_us(value)
-        if name.endswith(_TIME_COLUMNS) and value is not None
-        else value
-        for name, value in row.items()
-    }
-
-
-def _line(line: JobEvent) -> dict[str, Any]:
-    return {
-        "event_type": line.event_type,
-        "status_after": line.status_after,
-        "attempt": line.attempt,
-        "details": line.details.value,
-        "created_at": time_or_none(line.created_ms),
-    }

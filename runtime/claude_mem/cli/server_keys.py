@@ -44,7 +44,7 @@ MOST_OVERLAP_S = 30 * 86_400
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id of the key, as `api-key list` prints it.")]
 Scopes = Annotated[
     list[str] | None,
-    typer.Option("--scope", "--scopes", metavar="A,B", help="What the key may do; commas or repetition."),
+    typer.Option("--scope", "--scopes", metavar="A,B", help="What the key may do, parted by commas."),
 ]
 Active = Annotated[bool, typer.Option("--active", help="Leave out keys that are revoked or expired.")]
 

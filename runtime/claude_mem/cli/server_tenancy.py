@@ -27,7 +27,13 @@ Name = Annotated[str, typer.Argument(help="What it is to be called.")]
 def team_create(*, name: Name, as_json: AsJson = False) -> None:
     """Add a team; names need not be unique."""
     chosen = _name(name)
-    show_lines(_team(run(lambda database: bootstrap.create_team(database, chosen))), as_json=as_json)
+
+    async def change(transaction: Executor) -> TeamRecord:
+        made = await bootstrap.create_team(transaction, chosen)
+        await _audit(transaction, "team.create", made.id, team_id=made.id, name=chosen)
+        return made
+
+    show_lines(_team(run(lambda database: run_transaction(database, change))), as_json=as_json)
 
 
 def team_list(*, limit: Limit = 100, as_json: AsJson = False) -> None:
@@ -54,8 +60,13 @@ def project_create(
 ) -> None:
     """Add a project to a team."""
     chosen = _name(name)
-    made = run(lambda database: bootstrap.create_project(database, team_id=team, name=chosen))
-    show_lines(_project(made), as_json=as_json)
+
+    async def change(transaction: Executor) -> Project:
+        made = await bootstrap.create_project(transaction, team_id=team, name=chosen)
+        await _audit(transaction, "project.create", made.id, team_id=team, project_id=made.id, name=chosen)
+        return made
+
+    show_lines(_project(run(lambda database: run_transaction(database, change))), as_json=as_json)
 
 
 def project_list(*, team: Team = None, limit: Limit = 100, as_json: AsJson = False) -> None:
@@ -91,27 +102,46 @@ def project_rename(
     chosen = _name(name)
 
     async def change(transaction: Executor) -> Project:
-        now = now_us()
         project = await tenancy.find_project_anywhere(transaction, project_id)
         renamed = project and await tenancy.rename_project(
-            transaction, project_id=project_id, team_id=project.team_id, name=chosen, now_us=now
+            transaction, project_id=project_id, team_id=project.team_id, name=chosen, now_us=now_us()
         )
         if renamed is None:
             raise NotFound(f"there is no project {project_id!r}")
-        entry = AuditEntry(
-            action="project.update",
-            resource_type="project",
-            resource_id=project_id,
+        await _audit(
+            transaction,
+            "project.update",
+            project_id,
             team_id=renamed.team_id,
             project_id=project_id,
-            actor_id=bootstrap.CLI_ACTOR,
-            api_key_id=None,
-            details={"name": chosen, "source": "server-cli"},
+            name=chosen,
         )
-        await audit.append(transaction, [entry], now_us=now)
         return renamed
 
     show_lines(_project(run(lambda database: run_transaction(database, change))), as_json=as_json)
+
+
+async def _audit(
+    executor: Executor,
+    action: str,
+    resource_id: str,
+    *,
+    team_id: str,
+    project_id: str | None = None,
+    name: str,
+) -> None:
+    """Write down what was done at the command line, which is nobody's key."""
+    entry = AuditEntry(
+        action=action,
+        resource_type=action.partition(".")[0],
+        resource_id=resource_id,
+        team_id=team_id,
+        project_id=project_id,
+        actor_id=bootstrap.CLI_ACTOR,
+        api_key_id=None,
+        details={"name": name, "source": "server-cli"},
+    )
+    await audit.append(executor, [entry], now_us=now_us())
 
 
 async def _team_ids(database: Database) -> list[str]:

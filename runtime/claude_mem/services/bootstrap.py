@@ -147,28 +147,28 @@ async def _named_scope(
     return team_id, None
 
 
-async def create_team(database: Database, name: str) -> Team:
+async def create_team(executor: Executor, name: str) -> Team:
     """Add a team; names need not be unique."""
     team_id = new_id()
-    await tenancy.create_team(database, team_id=team_id, name=name, metadata=EMPTY, now_us=now_us())
-    team = await tenancy.find_team(database, team_id)
+    await tenancy.create_team(executor, team_id=team_id, name=name, metadata=EMPTY, now_us=now_us())
+    team = await tenancy.find_team(executor, team_id)
     if team is None:
         raise AssertionError("a team that was just inserted is not there")
     return team
 
 
-async def create_project(database: Database, *, team_id: str, name: str) -> Project:
+async def create_project(executor: Executor, *, team_id: str, name: str) -> Project:
     """Add a project to a team that exists.
 
     Raises: NotFound.
     """
-    if await tenancy.find_team(database, team_id) is None:
+    if await tenancy.find_team(executor, team_id) is None:
         raise NotFound(f"there is no team {team_id!r}")
     project_id = new_id()
     await tenancy.create_project(
-        database, project_id=project_id, team_id=team_id, name=name, metadata=EMPTY, now_us=now_us()
+        executor, project_id=project_id, team_id=team_id, name=name, metadata=EMPTY, now_us=now_us()
     )
-    project = await tenancy.find_project(database, project_id=project_id, team_id=team_id)
+    project = await tenancy.find_project(executor, project_id=project_id, team_id=team_id)
     if project is None:
         raise AssertionError("a project that was just inserted is not there")
     return project
