@@ -12,37 +12,38 @@ import pytest
 
 from tests.support.http import Server, Tenant, client_of, event_body
 
-EVENT = set(
+
+def names(text: str) -> set[str]:
+    return set(text.split())
+
+
+EVENT = names(
     "id projectId teamId serverSessionId sourceAdapter sourceEventId eventType platformSource payload metadata "
-    "occurredAtEpoch receivedAtEpoch createdAtEpoch".split()
+    "occurredAtEpoch receivedAtEpoch createdAtEpoch"
 )
-SESSION = set(
+SESSION = names(
     "id projectId teamId externalSessionId contentSessionId agentId agentType platformSource generationStatus "
-    "metadata startedAtEpoch endedAtEpoch lastGeneratedAtEpoch createdAtEpoch updatedAtEpoch".split()
+    "metadata startedAtEpoch endedAtEpoch lastGeneratedAtEpoch createdAtEpoch updatedAtEpoch"
 )
-MEMORY = set(
-    "id projectId teamId serverSessionId kind content metadata createdAtEpoch updatedAtEpoch".split()
-)
-JOB_SHORT = set("id status bullmqJobId sourceType sourceId transport createdAtEpoch updatedAtEpoch".split())
+MEMORY = names("id projectId teamId serverSessionId kind content metadata createdAtEpoch updatedAtEpoch")
+JOB_SHORT = names("id status bullmqJobId sourceType sourceId transport createdAtEpoch updatedAtEpoch")
 JOB_WAITED = JOB_SHORT | {"attempts", "maxAttempts"}
-JOB_FULL = set(
+JOB_FULL = names(
     "id projectId teamId sourceType sourceId agentEventId serverSessionId jobType status bullmqJobId attempts "
     "maxAttempts nextAttemptAtEpoch completedAtEpoch failedAtEpoch cancelledAtEpoch lastError createdAtEpoch "
-    "updatedAtEpoch".split()
+    "updatedAtEpoch"
 )
-JOB_LISTED = set(
+JOB_LISTED = names(
     "id projectId teamId sourceType sourceId status attempts maxAttempts createdAtEpoch completedAtEpoch "
-    "failedAtEpoch lastError".split()
+    "failedAtEpoch lastError"
 )
-KEY = set(
+KEY = names(
     "id name prefix teamId projectId actorId scopes status createdAtEpoch expiresAtEpoch revokedAtEpoch "
-    "lastUsedAtEpoch replacedBy".split()
+    "lastUsedAtEpoch replacedBy"
 )
 NEW_KEY = {"id", "apiKey", "scopes", "expiresAt", "mcpUrl", "connectCommand"}
 PROJECT = {"id", "teamId", "name", "metadata", "createdAtEpoch", "updatedAtEpoch"}
-AUDIT = set(
-    "id action resourceType resourceId teamId projectId actorId apiKeyId details createdAtEpoch".split()
-)
+AUDIT = names("id action resourceType resourceId teamId projectId actorId apiKeyId details createdAtEpoch")
 
 
 def test_an_event_and_its_job(api: Server, tenant: Tenant) -> None:
@@ -310,6 +311,7 @@ def test_memories_are_listed_in_pages(api: Server, tenant: Tenant) -> None:
         for number in range(5)
     ]
     seen, cursor = [], ""
+    page: Any = {}
     for _ in range(3):
         page = api.ok("GET", f"/v1/memories?limit=2{cursor}", tenant.read)
         assert page.keys() == {"memories", "nextCursor"}
@@ -648,8 +650,9 @@ def test_older_hooks_send_a_tool_use(api: Server, tenant: Tenant) -> None:
         "surprise": 1,
     }
     first = api.ok("POST", "/api/sessions/observations", tenant.scoped, body)
-    names = "status observationCount sessionId serverSessionId eventId generationJobId transport"
-    assert first.keys() == set(names.split())
+    assert first.keys() == names(
+        "status observationCount sessionId serverSessionId eventId generationJobId transport"
+    )
     assert (first["status"], first["observationCount"], first["sessionId"]) == ("queued", 1, "legacy")
     event = api.ok("GET", f"/v1/events/{first['eventId']}", tenant.scoped)["event"]
     assert event["payload"] == {
@@ -718,8 +721,10 @@ def test_what_the_server_says_of_itself(api: Server, tenant: Tenant) -> None:
         assert info["boundaries"]["queueManager"]["status"] == "disabled"
         assert info["queueLanes"] == []
     health = api.call("GET", "/api/health").json()
-    names = "status runtime version workerPath uptime managed hasIpc platform pid initialized mcpReady ai"
-    assert health.keys() == {*names.split(), "dependencies", "rateLimits"}
+    assert health.keys() == names(
+        "status runtime version workerPath uptime managed hasIpc platform pid initialized mcpReady ai dependencies "
+        "rateLimits"
+    )
     assert health["status"] == "ok"
     usage = api.ok("GET", "/v1/usage", tenant.read)
     assert usage.keys() == {"since", "usage"}

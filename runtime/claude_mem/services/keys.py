@@ -1,4 +1,4 @@
-"""API keys are made, listed, replaced and ended. No key can touch, or make, one that may do more than itself; reading aside."""
+"""API keys are made, listed, replaced and ended. No key can touch one that may do more, nor make one that writes more."""
 
 from __future__ import annotations
 
