@@ -145,7 +145,7 @@ async def test_a_run_killed_in_an_index_build_leaves_nothing_invalid(
         await until(let_go, what="the killed run's statement to end")
         assert await connection.fetchval(invalid) == "idx_audit_log_team_created"
 
-    assert (await migrate_postgres(connect)).applied == (LATEST,)
+    assert (await migrate_postgres(connect)).applied == tuple(range(7, LATEST + 1))
     assert await connection.fetchval(invalid) is None
     assert await connection.fetchval("select to_regclass('idx_audit_log_team_created')") is not None
 

@@ -18,6 +18,7 @@ from claude_mem.http.routes import (
     memories,
     sessions,
     tenancy,
+    usage,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ ROUTES = [
     *jobs.ROUTES,
     *keys.ROUTES,
     *tenancy.ROUTES,
+    *usage.ROUTES,
     *compat.ROUTES,
 ]
 

@@ -6,8 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from claude_mem.generation.prices import PRICES_FILE, PriceList
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.services.authentication import Authenticator
+from claude_mem.services.budget_changes import BudgetChanges
+from claude_mem.services.budgets import BudgetService
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.jobs import JobService
 from claude_mem.services.keys import KeyService
@@ -17,6 +20,7 @@ from claude_mem.services.recall import RecallService
 from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
 from claude_mem.services.tenancy import TenancyService
+from claude_mem.services.usage import UsageService
 from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
@@ -44,16 +48,26 @@ class Services:
     jobs: JobService
     keys: KeyService
     tenancy: TenancyService
+    usage: UsageService
+    budgets: BudgetService
+    budget_changes: BudgetChanges
     waiter: JobWaiter
 
     @classmethod
     def over(cls, database: Database, queue: Queue, settings: ServerSettings) -> Self:
-        """Make every service; nothing is opened here."""
+        """Make every service; nothing is opened here.
+
+        Raises: PricesError for a file of prices that cannot be used.
+        """
         limits = Limits(
             rate_per_minute=settings.limits.requests_per_minute,
             monthly_requests=settings.limits.monthly_requests,
             monthly_tokens=settings.limits.monthly_tokens,
             metering=settings.limits.metering,
+        )
+        prices = PriceList.load(settings.paths.data_dir / PRICES_FILE)
+        budgets = BudgetService(
+            database, prices=prices, default_daily_tokens=settings.generation.daily_token_budget
         )
         return cls(
             database=database,
@@ -68,6 +82,9 @@ class Services:
             jobs=JobService(database, queue),
             keys=KeyService(database),
             tenancy=TenancyService(database),
+            usage=UsageService(database, prices=prices),
+            budgets=budgets,
+            budget_changes=BudgetChanges(database, budgets),
             waiter=JobWaiter(database),
         )
 

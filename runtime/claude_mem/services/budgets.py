@@ -2,7 +2,7 @@
 
 What was spent is counted by the database, whoever wrote the rows, so workers need not know of each other. A call that
 does not fit waits, it does not fail. A database that does not answer admits nothing: the call's result could not be
-stored either. What becomes of a waiting job is the caller's; see `WAITING`.
+stored either. What becomes of a waiting job is the caller's; setting budgets is `budget_changes`'s.
 """
 
 from __future__ import annotations
@@ -11,33 +11,22 @@ import hashlib
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
-from claude_mem.model.errors import Forbidden, InvalidInput, NotFound
 from claude_mem.model.records import AuditEntry
-from claude_mem.model.scopes import is_admin
-from claude_mem.model.times import iso8601_us, now_us
-from claude_mem.services.limits import month_start_us
-from claude_mem.services.refusals import refuse_storage_errors
-from claude_mem.services.scope import require_project
+from claude_mem.model.times import iso8601_us
+from claude_mem.services.periods import day_start_us, month_start_us, period_bounds
 from claude_mem.storage import audit, budgets
-from claude_mem.storage.database import Database, Executor, run_transaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from claude_mem.generation.prices import PriceList
-    from claude_mem.services.context import RequestContext
-    from claude_mem.storage.database import Row
+    from claude_mem.storage.database import Database, Row
 
 logger = logging.getLogger(__name__)
 
-#: The `classification` in `last_error` of a job that waits for a budget; such jobs go on when the budget changes.
-WAITING: Final = "budget_exhausted"
-
 DEFAULT_WARN_PERCENT: Final = 80
-DAY_US: Final = 86_400_000_000
 
 #: How long to wait where only calls under way stand in the way; they may turn out smaller than estimated.
 UNDER_WAY_US: Final = 5_000_000
@@ -148,9 +137,7 @@ class BudgetService:
         self._under_way = _UnderWay()
         self._noticed: dict[str, int] = {}
 
-    async def admit(
-        self, *, team_id: str, project_id: str, estimated_tokens: int, now_us: int
-    ) -> Admission:
+    async def admit(self, *, team_id: str, project_id: str, estimated_tokens: int, now_us: int) -> Admission:
         """Say whether a call fits the budgets of its project and team; one read of the counters.
 
         Parameters
@@ -195,9 +182,7 @@ class BudgetService:
                 waiting.append((min(now_us + UNDER_WAY_US, budget.resets_us), budget))
         if waiting:
             until, budget = max(waiting, key=lambda pair: pair[0])
-            return Admission(
-                allowed=False, waits_until_us=until, budget=budget, warning=budget.state != "ok"
-            )
+            return Admission(allowed=False, waits_until_us=until, budget=budget, warning=budget.state != "ok")
         return Admission(allowed=True, budget=warned, warning=warned is not None)
 
     def _fits_beside(self, budget: Budget, estimated: int) -> bool:
@@ -276,99 +261,6 @@ class BudgetService:
             unpriced_tokens=unpriced,
         )
 
-    async def put(self, context: RequestContext, budget: budgets.BudgetRow) -> Budget:
-        """Set the budget of a scope and period of the caller's team, for a team-wide key of an administrator.
-
-        Raises: Forbidden, InvalidInput.
-        """
-        await self._authorize(context, budget.project_id)
-        entry = context.audit(
-            "budget.set", "budget", None, project_id=budget.project_id, **_limits(budget)
-        )
-        return await self.store(budget, entry)
-
-    async def remove(
-        self, context: RequestContext, *, project_id: str | None, period: budgets.Period
-    ) -> None:
-        """Delete a budget of the caller's team; the default applies again where there is one.
-
-        Raises: Forbidden, NotFound.
-        """
-        await self._authorize(context, project_id)
-        entry = context.audit("budget.remove", "budget", None, project_id=project_id, period=period)
-        await self.drop(team_id=context.team_id, project_id=project_id, period=period, entry=entry)
-
-    async def _authorize(self, context: RequestContext, project_id: str | None) -> None:
-        if not is_admin(context.principal.scopes) or context.principal.project_id is not None:
-            raise Forbidden("only a team-wide key with an administrator's scope may change budgets")
-        if project_id is not None:
-            await require_project(self._database, context, project_id)
-
-    async def store(self, budget: budgets.BudgetRow, entry: AuditEntry) -> Budget:
-        """Store a budget with its line of the audit log, and let jobs that wait ask again.
-
-        Raises: InvalidInput, Forbidden when the project is not the team's.
-        """
-        check(budget)
-
-        async def change(transaction: Executor) -> None:
-            now = now_us()
-            await budgets.put(transaction, budget, now_us=now)
-            await audit.append(transaction, [entry], now_us=now)
-            await budgets.resume(transaction, team_id=budget.team_id, classification=WAITING, now_us=now)
-
-        with refuse_storage_errors():
-            await run_transaction(self._database, change)
-        found = await self.standing(team_id=budget.team_id, project_id=budget.project_id, now_us=now_us())
-        return next(
-            one for one in found if (one.project_id, one.period) == (budget.project_id, budget.period)
-        )
-
-    async def drop(
-        self, *, team_id: str, project_id: str | None, period: budgets.Period, entry: AuditEntry
-    ) -> None:
-        """Delete a budget with a line of the audit log, and let jobs that wait ask again.
-
-        Raises: NotFound.
-        """
-
-        async def change(transaction: Executor) -> None:
-            now = now_us()
-            removed = await budgets.remove(transaction, team_id=team_id, project_id=project_id, period=period)
-            if removed is None:
-                raise NotFound("Budget not found")
-            await audit.append(transaction, [entry], now_us=now)
-            await budgets.resume(transaction, team_id=team_id, classification=WAITING, now_us=now)
-
-        with refuse_storage_errors():
-            await run_transaction(self._database, change)
-
-
-def check(budget: budgets.BudgetRow) -> None:
-    """Raises: InvalidInput for limits that are missing or make no sense."""
-    if budget.period not in budgets.PERIODS:
-        raise InvalidInput("a budget's period is day or month")
-    if not 1 <= budget.warn_percent <= 100:
-        raise InvalidInput("a budget's warning threshold is 1 to 100 percent")
-    if any(limit is not None and not 0 < limit < 2**63 for limit in (budget.token_limit, budget.micro_usd_limit)):
-        raise InvalidInput("a budget's limits are above 0")
-
-
-def day_start_us(at_us: int) -> int:
-    """The first instant of the UTC day, in microseconds since the epoch."""
-    return at_us - at_us % DAY_US
-
-
-def period_bounds(period: str, at_us: int) -> tuple[int, int]:
-    """The first instants of the UTC day or month, and of the next one."""
-    if period == "day":
-        start = day_start_us(at_us)
-        return start, start + DAY_US
-    start = month_start_us(at_us)
-    first = datetime.fromtimestamp(start / 1_000_000, UTC)
-    following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-    return start, int(following.timestamp()) * 1_000_000
-
 
 def _notice(budget: Budget) -> AuditEntry:
     """The line of the audit log about a budget's state; its id is the same in every process."""
@@ -394,13 +286,3 @@ def _notice(budget: Budget) -> AuditEntry:
             "resetsAt": iso8601_us(budget.resets_us),
         },
     )
-
-
-def _limits(budget: budgets.BudgetRow) -> dict[str, object]:
-    """What the audit log says of a budget that is set."""
-    return {
-        "period": budget.period,
-        "tokens": budget.token_limit,
-        "usd": None if budget.micro_usd_limit is None else budget.micro_usd_limit / 1_000_000,
-        "warnPercent": budget.warn_percent,
-    }

@@ -1,4 +1,4 @@
-"""Keys, usage, and how to connect an agent."""
+"""Keys, and how to connect an agent."""
 
 from __future__ import annotations
 
@@ -13,20 +13,9 @@ from claude_mem.http.keys import RUNTIME, SERVICES
 from claude_mem.http.schemas import KEY, ROTATION
 from claude_mem.http.validation import UNDEFINED, read_json, validate
 from claude_mem.model.scopes import READ, WRITE
-from claude_mem.model.times import now_us
-from claude_mem.services.limits import month_start_us
-from claude_mem.storage import usage
 
 if TYPE_CHECKING:
     from claude_mem.services.keys import NewKey
-
-
-async def show_usage(request: web.Request) -> web.Response:
-    """GET /v1/usage: this month's figures of the caller's team."""
-    context = await authorize(request, READ)
-    since = month_start_us(now_us())
-    totals = await usage.totals(request.app[SERVICES].database, team_id=context.team_id, since_us=since)
-    return answer({"since": wire.iso_time(since // 1000), "usage": totals})
 
 
 async def create(request: web.Request) -> web.Response:
@@ -110,7 +99,6 @@ def _connect_command(url: str, key: str) -> str:
 
 
 ROUTES = [
-    web.get("/v1/usage", show_usage),
     web.post("/v1/keys", create),
     web.get("/v1/keys", list_page),
     web.post("/v1/keys/{id}/rotate", rotate),

@@ -1,0 +1,161 @@
+"""What was used and spent, and the budgets that limit it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import Field, Strict, TypeAdapter
+
+from claude_mem.http import params, spending, wire
+from claude_mem.http.access import authorize
+from claude_mem.http.answers import answer
+from claude_mem.http.keys import SERVICES
+from claude_mem.http.schemas import Body, Id, Integer
+from claude_mem.http.validation import read_json, validate
+from claude_mem.model.errors import Forbidden, InvalidInput, Issue
+from claude_mem.model.scopes import READ, WRITE
+from claude_mem.model.times import now_us, parse_since
+from claude_mem.services.budget_changes import LARGEST_LIMIT
+from claude_mem.services.budgets import DEFAULT_WARN_PERCENT
+from claude_mem.services.limits import month_start_us
+from claude_mem.services.scope import require_project
+from claude_mem.services.usage import Dimension, this_month
+from claude_mem.storage import usage
+from claude_mem.storage.budgets import PERIODS, BudgetRow
+
+if TYPE_CHECKING:
+    from claude_mem.services.context import RequestContext
+
+MOST_LINES = 1000
+
+#: A key is bound to one team, so there is nothing to tell apart by team.
+_DIMENSIONS = [str(dimension) for dimension in Dimension if dimension is not Dimension.TEAM]
+
+
+class BudgetBody(Body):
+    """A budget to be set; a limit of 0 is none, and a budget without limits lifts the default."""
+
+    project_id: Id | None = None
+    period: Literal["day", "month"]
+    tokens: Annotated[Integer, Field(ge=0, le=LARGEST_LIMIT)] | None = None
+    usd: (
+        Annotated[float, Strict(), Field(ge=0, le=LARGEST_LIMIT // spending.MICRO, allow_inf_nan=False)]
+        | None
+    ) = None
+    warn_percent: Annotated[Integer, Field(ge=1, le=100)] = DEFAULT_WARN_PERCENT
+
+
+BUDGET: TypeAdapter[BudgetBody] = TypeAdapter(BudgetBody)
+
+
+async def show_usage(request: web.Request) -> web.Response:
+    """GET /v1/usage: this month's figures of the caller's team."""
+    context = await authorize(request, READ)
+    since = month_start_us(now_us())
+    totals = await usage.totals(request.app[SERVICES].database, team_id=context.team_id, since_us=since)
+    return answer({"since": wire.iso_time(since // 1000), "usage": totals})
+
+
+async def show_breakdown(request: web.Request) -> web.Response:
+    """GET /v1/usage/breakdown: provider calls, their tokens and what they cost, told apart."""
+    context = await authorize(request, READ)
+    month, tomorrow = this_month(now_us())
+    found = await request.app[SERVICES].usage.breakdown(
+        by=_dimension(request),
+        team_id=context.team_id,
+        project_id=await _project(request, context),
+        since_us=_time(request, "since", month),
+        until_us=_time(request, "until", tomorrow),
+        limit=params.integer(request, "limit", default=100, least=1, most=MOST_LINES),
+    )
+    return answer(spending.breakdown(found))
+
+
+async def show_budget(request: web.Request) -> web.Response:
+    """GET /v1/usage/budget: the budgets that the caller's work counts against, and what is left of them."""
+    context = await authorize(request, READ)
+    now = now_us()
+    found = await request.app[SERVICES].budgets.standing(
+        team_id=context.team_id, project_id=await _project(request, context), now_us=now
+    )
+    return answer({"budgets": [spending.budget(one) for one in found]})
+
+
+async def set_budget(request: web.Request) -> web.Response:
+    """PUT /v1/budgets: one budget for each scope and period; setting it again replaces it."""
+    context = await authorize(request, WRITE)
+    body = validate(BUDGET, await read_json(request))
+    if body.tokens is None and body.usd is None:
+        message = "name at least one of tokens and usd"
+        raise InvalidInput(message, (Issue("custom", (), message),))
+    changed = await request.app[SERVICES].budget_changes.put(
+        context,
+        BudgetRow(
+            team_id=context.team_id,
+            project_id=body.project_id,
+            period=body.period,
+            token_limit=body.tokens or None,
+            micro_usd_limit=round(body.usd * spending.MICRO) or None if body.usd else None,
+            warn_percent=body.warn_percent,
+        ),
+    )
+    return answer({"budget": spending.budget(changed)})
+
+
+async def remove_budget(request: web.Request) -> web.Response:
+    """DELETE /v1/budgets: the budget of the `period`, and of the `projectId` where one is named."""
+    context = await authorize(request, WRITE)
+    period = params.text(request, "period")
+    for known in PERIODS:
+        if period == known:
+            project_id = params.text(request, "projectId")
+            changes = request.app[SERVICES].budget_changes
+            await changes.remove(context, project_id=project_id, period=known)
+            return answer({"deleted": True, "projectId": project_id, "period": known})
+    raise _invalid_option("period", PERIODS)
+
+
+async def _project(request: web.Request, context: RequestContext) -> str | None:
+    """The project asked about: one that is named, else the key's own.
+
+    Raises: Forbidden.
+    """
+    named = params.text(request, "projectId")
+    if named is None:
+        if request.query.get("projectId", "").strip():
+            raise Forbidden("project_id must belong to team_id")
+        return context.principal.project_id
+    await require_project(request.app[SERVICES].database, context, named)
+    return named
+
+
+def _dimension(request: web.Request) -> Dimension:
+    given = params.text(request, "by") or str(Dimension.DAY)
+    if given not in _DIMENSIONS:
+        raise _invalid_option("by", _DIMENSIONS)
+    return Dimension(given)
+
+
+def _time(request: web.Request, name: str, default: int) -> int:
+    given = params.text(request, name)
+    moment = default if given is None else parse_since(given)
+    if moment is None:
+        message = f"Invalid date: {name} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        raise InvalidInput(message, (Issue("invalid_format", (name,), message),))
+    return moment
+
+
+def _invalid_option(name: str, options: Any) -> InvalidInput:
+    listed = "|".join(f'"{option}"' for option in options)
+    message = f"Invalid option: expected one of {listed}"
+    return InvalidInput(message, (Issue("invalid_value", (name,), message, {"values": list(options)}),))
+
+
+ROUTES = [
+    web.get("/v1/usage", show_usage),
+    web.get("/v1/usage/breakdown", show_breakdown),
+    web.get("/v1/usage/budget", show_budget),
+    web.put("/v1/budgets", set_budget),
+    web.delete("/v1/budgets", remove_budget),
+]

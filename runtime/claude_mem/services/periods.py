@@ -1,0 +1,28 @@
+"""UTC days and months, in microseconds since the epoch: what usage is counted and limited by."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from claude_mem.services.limits import month_start_us
+
+__all__ = ["DAY_US", "day_start_us", "month_start_us", "period_bounds"]
+
+DAY_US: Final = 86_400_000_000
+
+
+def day_start_us(at_us: int) -> int:
+    """The first instant of the UTC day, in microseconds since the epoch."""
+    return at_us - at_us % DAY_US
+
+
+def period_bounds(period: Literal["day", "month"], at_us: int) -> tuple[int, int]:
+    """The first instants of the UTC day or month, and of the next one."""
+    if period == "day":
+        start = day_start_us(at_us)
+        return start, start + DAY_US
+    start = month_start_us(at_us)
+    first = datetime.fromtimestamp(start / 1_000_000, UTC)
+    following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    return start, int(following.timestamp()) * 1_000_000
