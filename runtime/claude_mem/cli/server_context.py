@@ -48,6 +48,9 @@ T = TypeVar("T")
 #: Connections that a command opens at most.
 CONNECTIONS = 2
 
+#: Columns that a table may take: a row that is too long wraps, for an id that is cut short is of no use.
+WIDEST = 500
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, as on a pipe.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="Most rows to print.")]
 Offset = Annotated[int, typer.Option("--offset", min=0, help="Rows to leave out first.")]
@@ -188,7 +191,7 @@ def show_rows(
         table = Table(*columns, box=None, pad_edge=False)
         for row in rows:
             table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
-        console.print(table)
+        console.print(table, width=WIDEST, crop=False)
 
     show(result, as_json=as_json, render=render)
 

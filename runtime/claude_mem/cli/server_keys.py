@@ -104,7 +104,7 @@ def list_keys(
         return [rows.api_key(row) for row in found]
 
     listed = [_entry(key, now) for key in run(work)]
-    columns = ("id", "name", "prefix", "status", "teamId", "projectId", "scopes", "lastUsedAt", "expiresAt")
+    columns = ("id", "name", "prefix", "status", "scopes", "expiresAt")
     show_rows(
         {"teamId": team, "limit": limit, "offset": offset, "count": len(listed), "keys": listed},
         [[_cell(entry[column]) for column in columns] for entry in listed],
