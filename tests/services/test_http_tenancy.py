@@ -170,22 +170,20 @@ def test_the_same_event_in_two_teams_is_two_events(api: Server, tenant: Tenant, 
 def test_nothing_of_a_team_shows_to_another_anywhere(api: Server, tenant: Tenant, owned: Belongings) -> None:
     project = tenant.project
     api.ok("POST", "/v1/memories", tenant.full, {"projectId": project, "content": "own"}, status=201)
-    asked = [route for route in GUARDED if route.method == "GET"]
-    texts = [
-        api.call("GET", owned.of(route) if "/x" in route.path else route.path, tenant.star).text
-        for route in asked
+    paths = [
+        owned.of(route) if "/x" in route.path else route.path for route in GUARDED if route.method == "GET"
     ]
-    for path in (
+    paths += [
         "/v1/jobs?include=payload",
         "/v1/audit?limit=200",
         "/v1/keys?limit=200",
         "/v1/memories?limit=200",
-    ):
-        texts.append(api.call("GET", path, tenant.star).text)
-    for path in ("/v1/search", "/v1/context"):
-        texts.append(api.call("POST", path, tenant.star, {"projectId": project, "query": f"{MARK} own"}).text)
-    for path in ("/v1/info", "/api/health", "/readyz", "/api/admin/doctor"):
-        texts.append(api.call("GET", path, tenant.star).text)
+    ]
+    paths += ["/v1/info", "/api/health", "/readyz", "/api/admin/doctor"]
+    asked: list[tuple[str, str, Any]] = [("GET", path, None) for path in paths]
+    question = {"projectId": project, "query": f"{MARK} own"}
+    asked += [("POST", "/v1/search", question), ("POST", "/v1/context", question)]
+    texts = [api.call(method, path, tenant.star, body).text for method, path, body in asked]
     seen = "\n".join(texts)
     assert MARK not in seen.replace(f'"query":"{MARK} own"', "")
     for value in (owned.tenant.team, owned.tenant.project, owned.event, owned.job, owned.memory, owned.key):

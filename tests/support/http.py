@@ -209,6 +209,21 @@ class Server:
         """A new team with keys of all kinds."""
         return self.run(_make_tenant(self.services, name))
 
+    def execute(self, sql: str) -> None:
+        """Run SQL on the server's database, as another program would."""
+        self.run(_execute(self.services, sql))
+
+    def outside(self) -> httpx.Client | None:
+        """A client that is not on loopback to a server that listens everywhere; None where nothing else is."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                # Chooses the address that would be used; nothing is sent.
+                probe.connect(("192.0.2.1", 9))
+            except OSError:
+                return None
+            address = probe.getsockname()[0]
+        return httpx.Client(base_url=f"http://{address}:{self.port}", timeout=30, trust_env=False)
+
     def dump(self) -> str:
         """Everything that the database holds, as text."""
         return self.run(_dump(self.services))
@@ -278,6 +293,16 @@ async def _make_tenant(services: Services, name: str) -> Tenant:
 
     await run_transaction(database, store)
     return Tenant(team=team.id, project=project.id, sibling=sibling.id, ids=ids, **raw)
+
+
+async def _execute(services: Services, sql: str) -> None:
+    database: Any = services.database
+    if database.name == "sqlite":
+        async with database.transaction() as transaction:
+            await transaction._connection.execute_fetchall(sql)
+        return
+    async with database._pool.acquire() as connection:
+        await connection.execute(sql)
 
 
 async def _dump(services: Services) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -69,7 +70,8 @@ def error_answer(
     """An error in the form that the request asks for."""
     if PROBLEM_TYPE not in request.headers.get("Accept", "").lower():
         return answer(body, status=status, headers=headers)
-    message = body.get("message") or "; ".join(issue["message"] for issue in body.get("issues", []))
+    issues = "; ".join(issue["message"] for issue in body.get("issues", []))
+    message = body.get("message") or issues or HTTPStatus(status).phrase
     problem = {
         "type": f"urn:claude-mem:error:{body['error']}",
         "title": body["error"],
