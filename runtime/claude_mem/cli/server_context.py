@@ -191,7 +191,8 @@ def show_rows(
         table = Table(*columns, box=None, pad_edge=False)
         for row in rows:
             table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
-        console.print(table, width=WIDEST, crop=False)
+        console.width = WIDEST
+        console.print(table)
 
     show(result, as_json=as_json, render=render)
 
