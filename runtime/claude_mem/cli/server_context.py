@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from rich.console import ConsoleDimensions
 from rich.markup import escape
 from rich.table import Table
 
@@ -191,7 +192,7 @@ def show_rows(
         table = Table(*columns, box=None, pad_edge=False)
         for row in rows:
             table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
-        console.width = WIDEST
+        console.size = ConsoleDimensions(WIDEST, console.height)
         console.print(table)
 
     show(result, as_json=as_json, render=render)
