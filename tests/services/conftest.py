@@ -1,0 +1,27 @@
+"""Fixtures of the tests against real services."""
+
+from __future__ import annotations
+
+from tests.support.databases import (
+    database,
+    postgres_storage,
+    postgres_template,
+    sqlite_storage,
+    sqlite_template,
+    storage,
+)
+from tests.support.engines import impatient, llm
+from tests.support.http import api, tenant
+
+__all__ = [
+    "api",
+    "database",
+    "impatient",
+    "llm",
+    "postgres_storage",
+    "postgres_template",
+    "sqlite_storage",
+    "sqlite_template",
+    "storage",
+    "tenant",
+]
