@@ -1,0 +1,97 @@
+"""Engines over a test's database, and what the tests ask about their jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from claude_mem.generation.mode import ModeLibrary
+from claude_mem.generation.port import Provider
+from claude_mem.generation.providers import build_provider
+from claude_mem.model.records import Job
+from claude_mem.services.generating import Generator, GeneratorOptions
+from claude_mem.services.ingest import IngestService
+from claude_mem.storage import jobs
+from claude_mem.storage.database import Database
+from claude_mem.worker import engine as engine_module
+from claude_mem.worker.engine import Engine, EngineOptions
+from tests.support.databases import Storage
+from tests.support.fake_llm import FakeLlm
+from tests.support.load import SOURCE, World, until
+
+RETRY_BASE_S = 0.05
+OPTIONS = EngineOptions(worker="server-beta-worker-1", concurrency=8, lease_s=20, heartbeat_s=0.1, grace_s=5)
+
+
+@pytest.fixture
+async def llm() -> AsyncIterator[FakeLlm]:
+    """A model's server."""
+    async with FakeLlm() as running:
+        yield running
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines that look for work and for lost leases much more often than in production."""
+    monkeypatch.setattr(engine_module, "POLL_S", 0.05)
+    monkeypatch.setattr(engine_module, "SWEEP_S", 0.1)
+
+
+def asking(llm: FakeLlm) -> Provider:
+    return build_provider(name="openrouter", model="m", api_key="k", base_url=llm.url, timeout_s=30)
+
+
+def make_engine(database: Database, provider: Provider, **changes: Any) -> Engine:
+    options = GeneratorOptions(mode=ModeLibrary([]).load("code"), language=None, retry_base_s=RETRY_BASE_S)
+    return Engine(database, Generator(database, provider, options), replace(OPTIONS, **changes))
+
+
+@asynccontextmanager
+async def working(database: Database, provider: Provider, **changes: Any) -> AsyncIterator[Engine]:
+    """An engine that runs for as long as the block."""
+    engine = make_engine(database, provider, **changes)
+    task = asyncio.create_task(engine.run())
+    try:
+        yield engine
+    finally:
+        engine.stop()
+        await task
+        await provider.close()
+
+
+async def job_for(ingest: IngestService, world: World, number: int, **changes: Any) -> str:
+    """The id of the job of a new event."""
+    received = world.event(number, **changes)
+    stored = await ingest.ingest(world.caller, received, generate=True, source=SOURCE)
+    assert stored.job is not None
+    return stored.job.id
+
+
+async def find(database: Database, job_id: str) -> Job:
+    job = await jobs.find_anywhere(database, job_id)
+    assert job is not None
+    return job
+
+
+async def ended(database: Database, job_id: str) -> Job:
+    async def final() -> Job | None:
+        job = await find(database, job_id)
+        return job if job.status.is_final else None
+
+    found = await until(final, what=f"the end of {job_id}")
+    assert found is not None
+    return found
+
+
+async def history(database: Database, job_id: str) -> list[tuple[str, int]]:
+    return [(line.event_type, line.attempt) for line in await jobs.history(database, job_id)]
+
+
+async def actions(storage: Storage) -> list[str]:
+    found = await storage.query("select action from audit_log order by created_at, action")
+    return [row[0] for row in found]
