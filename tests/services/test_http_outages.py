@@ -1,0 +1,142 @@
+"""The database goes away and comes back: answers stay quick and honest, and the process lives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.http import Server, Tenant, event_body, eventually
+from tests.support.postgres import PostgresServer
+
+#: What an answer without a database may take at most, in seconds, on a busy machine.
+QUICK_S = 12
+
+ENVIRON = {
+    "CLAUDE_MEM_GENERATION_DISABLED": "1",
+    "CLAUDE_MEM_POSTGRES_POOL_CONNECTION_TIMEOUT_MS": "2000",
+}
+
+
+@pytest.fixture(scope="module")
+def fragile() -> Iterator[PostgresServer]:
+    """A PostgreSQL that may be killed."""
+    with PostgresServer() as postgres:
+        yield postgres
+
+
+@pytest.fixture(scope="module")
+def server(fragile: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("outage")
+    with Server(directory, database_url=fragile.create_database(), environ=ENVIRON) as found:
+        yield found
+
+
+def timed(
+    server: Server, method: str, path: str, key: str | None = None, body: object = None
+) -> httpx.Response:
+    started = time.monotonic()
+    answer = server.call(method, path, key, body)
+    assert time.monotonic() - started < QUICK_S, path
+    return answer
+
+
+def assert_honest(server: Server, tenant: Tenant) -> None:
+    for method, path, body in (
+        ("GET", "/v1/usage", None),
+        ("POST", "/v1/events", event_body(tenant.project)),
+        ("POST", "/v1/search", {"projectId": tenant.project, "query": "q"}),
+    ):
+        answer = timed(server, method, path, tenant.full, body)
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["error"] == "ServiceUnavailable"
+        assert "Retry-After" in answer.headers
+    for path in ("/healthz", "/livez", "/api/version"):
+        assert timed(server, "GET", path).status_code == 200
+    assert timed(server, "GET", "/v1/info").status_code == 200
+    assert timed(server, "GET", "/v1/info", tenant.full).status_code == 200
+    ready = timed(server, "GET", "/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (503, "unready")
+    assert ready.json()["checks"]["postgres"]["status"] == "error"
+    assert timed(server, "GET", "/api/readiness").status_code == 503
+    health = timed(server, "GET", "/api/health")
+    assert (health.status_code, health.json()["status"]) == (200, "degraded")
+
+
+def assert_recovered(server: Server, tenant: Tenant) -> None:
+    eventually(
+        lambda: server.call("GET", "/v1/usage", tenant.full).status_code == 200, what="the server to recover"
+    )
+    body = event_body(tenant.project)
+    assert server.call("POST", "/v1/events", tenant.full, body).status_code == 201
+    assert server.call("GET", "/readyz").status_code == 200
+    assert server.call("GET", "/v1/usage", tenant.revoked).status_code == 403
+
+
+def test_a_postgres_that_crashed(server: Server, fragile: PostgresServer) -> None:
+    tenant = server.tenant()
+    fragile.crash()
+    try:
+        assert_honest(server, tenant)
+    finally:
+        fragile.start()
+    assert_recovered(server, tenant)
+
+
+def test_connections_that_are_cut_while_idle(server: Server, fragile: PostgresServer) -> None:
+    tenant = server.tenant()
+    url = fragile.url()
+    for _ in range(3):
+        cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'claude-mem'"
+        fragile.query(url, cut)
+        assert server.call("POST", "/v1/events", tenant.full, event_body(tenant.project)).status_code == 201
+
+
+def test_waiting_survives_a_crash_of_the_database(server: Server, fragile: PostgresServer) -> None:
+    tenant = server.tenant()
+    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+        answers: list[httpx.Response] = []
+        body = event_body(tenant.project)
+
+        def wait() -> None:
+            answers.append(client.post("/v1/events?wait=true", json=body, headers={"X-Api-Key": tenant.full}))
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        eventually(lambda: server.services.waiter._waiting, what="the waiter")
+        fragile.crash()
+        try:
+            waiter.join(15)
+        finally:
+            fragile.start()
+        assert answers[0].status_code == 201, answers[0].text
+        assert answers[0].json()["waitTimedOut"] is True
+    assert_recovered(server, tenant)
+
+
+def test_a_postgres_that_hangs(server: Server, fragile: PostgresServer) -> None:
+    tenant = server.tenant()
+    server.ok("GET", "/v1/usage", tenant.full)
+    pids = [fragile.pid, *children(fragile.pid)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for path in ("/healthz", "/v1/info", "/api/health", "/readyz"):
+            timed(server, "GET", path)
+        timed(server, "GET", "/v1/info", tenant.full)
+        assert timed(server, "GET", "/v1/usage", tenant.full).status_code == 503
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert_recovered(server, tenant)
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "--parent", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
