@@ -107,7 +107,12 @@ async def create_first_key(
         origin="cli",
     )
     entry = cli_entry(
-        "api_key.create", made.key.id, team_id=team, project_id=project, name=name, scopes=list(chosen)
+        "api_key.create",
+        made.key.id,
+        team_id=team,
+        project_id=project,
+        name=made.key.name,
+        scopes=list(chosen),
     )
     await store_key(database, made, entry)
     return made

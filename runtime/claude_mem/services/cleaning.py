@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from claude_mem.model.documents import EMPTY, Document
 from claude_mem.model.errors import InvalidInput, Issue
 from claude_mem.privacy import may_contain_private, redact, redact_text
+
+#: Characters of the digest that stands for the private part of an id.
+DIGEST_LENGTH = 16
 
 #: Levels of objects and arrays in each other that the serialiser writes.
 MAX_DEPTH = 254
@@ -59,6 +63,17 @@ def clean_text(text: str) -> tuple[str, int]:
     """As `clean`, for one text: what is left, and how much was taken out."""
     left, counts = redact_text(text)
     return left, sum(counts.values())
+
+
+def clean_id(identifier: str | None) -> tuple[str | None, int]:
+    """As `clean_text`, for an id: a digest of the whole is put behind what is left, so that ids stay different."""
+    if identifier is None:
+        return None, 0
+    left, removed = clean_text(identifier)
+    if not removed:
+        return identifier, 0
+    digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{left}#{digest[:DIGEST_LENGTH]}", removed
 
 
 def _is_blank(value: Any) -> bool:

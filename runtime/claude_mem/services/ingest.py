@@ -14,7 +14,7 @@ from claude_mem.model.identity import event_key, new_id
 from claude_mem.model.records import Event, Transport
 from claude_mem.model.times import now_us
 from claude_mem.services.appending import Appended, PreparedEvent, append
-from claude_mem.services.cleaning import clean, clean_text
+from claude_mem.services.cleaning import clean, clean_id, clean_text
 from claude_mem.services.group import GroupCommit
 from claude_mem.services.publishing import publish
 from claude_mem.services.refusals import refusal, refuse_storage_errors
@@ -191,15 +191,18 @@ def prepare(
     cleaned = clean(payload)
     metadata = clean(received.metadata)
     event_type, in_type = clean_text(received.event_type)
+    source_event_id, in_source = clean_id(received.source_event_id)
+    content_session_id, _ = clean_id(received.content_session_id)
+    platform, in_platform = clean_id(received.platform)
     event = Event(
         id=new_id(),
         project_id=received.project_id,
         team_id=team_id,
         server_session_id=received.server_session_id,
         source_adapter=received.adapter,
-        source_event_id=received.source_event_id,
+        source_event_id=source_event_id,
         event_type=event_type,
-        platform_source=received.platform,
+        platform_source=platform,
         payload=cleaned.document,
         metadata=metadata.document,
         occurred_ms=received.occurred_ms,
@@ -210,13 +213,13 @@ def prepare(
         context=context,
         event=event,
         key=key,
-        content_session_id=received.content_session_id,
+        content_session_id=content_session_id,
         any_platform=received.any_platform,
         generate=generate,
         source=source,
         audited=audited,
         private=cleaned.removed > 0 and cleaned.is_blank,
-        redactions=cleaned.removed + metadata.removed + in_type,
+        redactions=cleaned.removed + metadata.removed + in_type + in_source + in_platform,
     )
 
 

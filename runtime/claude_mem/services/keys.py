@@ -10,6 +10,7 @@ from claude_mem.model.errors import Conflict, Forbidden, InvalidInput, Issue, No
 from claude_mem.model.identity import ApiKeyOrigin, hash_api_key, new_api_key, new_id
 from claude_mem.model.records import ApiKey, AuditEntry
 from claude_mem.model.times import now_us
+from claude_mem.services.cleaning import clean_text
 from claude_mem.services.paging import Page, page_of
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.storage import audit, keys, rows
@@ -169,8 +170,9 @@ def make_key(
     expires_us: int | None,
     origin: ApiKeyOrigin,
 ) -> NewKey:
-    """A new key that is not stored yet."""
+    """A new key that is not stored yet; nothing private is left in its name."""
     raw = new_api_key(origin)
+    name = None if name is None else clean_text(name)[0]
     key = ApiKey(
         id=new_id(),
         team_id=team_id,

@@ -61,6 +61,7 @@ class MemoryService:
         team_id = context.team_id
         context.check_project(received.project_id)
         content, removed = _clean_content(received.content)
+        kind, in_kind = clean_text(received.kind)
         metadata = clean(received.metadata)
         now = now_us()
         memory = Observation(
@@ -68,7 +69,7 @@ class MemoryService:
             project_id=received.project_id,
             team_id=team_id,
             server_session_id=received.server_session_id,
-            kind=received.kind,
+            kind=kind,
             content=content,
             metadata=metadata.document,
             created_ms=now // 1000,
@@ -83,7 +84,7 @@ class MemoryService:
 
         with refuse_storage_errors():
             await run_transaction(self._database, store)
-        return Written(memory, removed + metadata.removed)
+        return Written(memory, removed + in_kind + metadata.removed)
 
     async def get(self, context: RequestContext, memory_id: str) -> Observation:
         """Raises: NotFound in another team, Forbidden in a sibling project."""
@@ -143,6 +144,9 @@ class MemoryService:
         if wanted.content is not None:
             content, removed = _clean_content(wanted.content)
             wanted = replace(wanted, content=content)
+        if wanted.kind is not None:
+            kind, in_kind = clean_text(wanted.kind)
+            wanted, removed = replace(wanted, kind=kind), removed + in_kind
         metadata = clean(wanted.metadata) if wanted.metadata is not None else None
         removed += metadata.removed if metadata else 0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from claude_mem.model.times import now_us
 from claude_mem.retrieval import query as syntax
-from claude_mem.services.cleaning import clean_text
+from claude_mem.services.cleaning import clean_id, clean_text
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.scope import require_project
 from claude_mem.storage import audit, observations, rows
@@ -42,6 +42,7 @@ class RecallService:
 
         Raises: Forbidden, InvalidInput, Unavailable.
         """
+        platform, _ = clean_id(platform)
         with refuse_storage_errors():
             await require_project(self._database, context, project_id)
             found = await self._matches(context, project_id, query, platform, limit)

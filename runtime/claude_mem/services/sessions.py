@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.model.errors import Forbidden, NotFound
 from claude_mem.model.identity import is_open_session_key, new_id, session_key
 from claude_mem.model.records import Session, Transport
 from claude_mem.model.times import now_us
-from claude_mem.services.cleaning import Cleaned, clean
+from claude_mem.services.cleaning import Cleaned, clean, clean_id
 from claude_mem.services.publishing import as_stored, job_for_summary, publish, queued_event
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.storage import audit, jobs, sessions, tenancy
@@ -71,7 +71,10 @@ class SessionService:
         """
         team_id = context.team_id
         context.check_project(received.project_id)
+        key = _key(received, team_id)
+        received, removed = _without_private(received)
         cleaned = clean(received.metadata)
+        removed += cleaned.removed
 
         async def store(transaction: Executor) -> Started:
             teams = await tenancy.lock_shared(transaction, {received.project_id})
@@ -79,14 +82,14 @@ class SessionService:
                 raise Forbidden("project_id must belong to team_id")
             found = await _by_external(transaction, received, team_id)
             if found is not None:
-                return Started(found, found=True, redactions=cleaned.removed)
-            session = await _insert_or_refresh(transaction, received, cleaned, team_id)
+                return Started(found, found=True, redactions=removed)
+            session = await _insert_or_refresh(transaction, received, cleaned, team_id, key=key)
             if audited:
                 entry = context.audit(
                     "session.write", "server_session", session.id, project_id=session.project_id
                 )
                 await audit.append(transaction, [entry], now_us=now_us())
-            return Started(session, found=False, redactions=cleaned.removed)
+            return Started(session, found=False, redactions=removed)
 
         with refuse_storage_errors():
             return await run_transaction(self._database, store)
@@ -153,10 +156,8 @@ async def _by_external(executor: Executor, received: SessionInput, team_id: str)
     )
 
 
-async def _insert_or_refresh(
-    executor: Executor, received: SessionInput, cleaned: Cleaned, team_id: str
-) -> Session:
-    key = session_key(
+def _key(received: SessionInput, team_id: str) -> str | None:
+    return session_key(
         team_id=team_id,
         project_id=received.project_id,
         platform=received.platform,
@@ -165,6 +166,21 @@ async def _insert_or_refresh(
         agent_id=received.agent_id,
         agent_type=received.agent_type,
     )
+
+
+def _without_private(received: SessionInput) -> tuple[SessionInput, int]:
+    names = ("external_session_id", "content_session_id", "agent_id", "agent_type", "platform")
+    cleaned = {name: clean_id(getattr(received, name)) for name in names}
+    removed = sum(count for _, count in cleaned.values())
+    if not removed:
+        return received, 0
+    changes: dict[str, Any] = {name: value for name, (value, _) in cleaned.items()}
+    return replace(received, **changes), removed
+
+
+async def _insert_or_refresh(
+    executor: Executor, received: SessionInput, cleaned: Cleaned, team_id: str, *, key: str | None
+) -> Session:
     now = now_us()
     session = _new(received, cleaned, team_id, now)
     inserted = await sessions.insert(executor, session, key=key, now_us=now)

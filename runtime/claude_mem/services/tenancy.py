@@ -8,7 +8,7 @@ from claude_mem.model.errors import Forbidden, NotFound
 from claude_mem.model.identity import new_id
 from claude_mem.model.scopes import is_admin
 from claude_mem.model.times import now_us
-from claude_mem.services.cleaning import clean
+from claude_mem.services.cleaning import clean, clean_text
 from claude_mem.services.paging import Page, page_of
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.storage import audit, rows, tenancy
@@ -45,6 +45,7 @@ class TenancyService:
         """Raises: NotFound, Forbidden without an administrator's scope or with a project's key."""
         await self.team(context, team_id)
         _require_admin(context, "rename a team")
+        name, _ = clean_text(name)
 
         async def change(transaction: Executor) -> Team:
             now = now_us()
@@ -87,6 +88,7 @@ class TenancyService:
         if context.principal.project_id is not None:
             raise Forbidden("API key is scoped to a different project")
         document = clean(metadata).document
+        name, _ = clean_text(name)
 
         async def store(transaction: Executor) -> Project:
             existing = await tenancy.find_project_by_name(transaction, team_id=team_id, name=name)
@@ -100,6 +102,7 @@ class TenancyService:
     async def rename_project(self, context: RequestContext, project_id: str, name: str) -> Project:
         """Raises: NotFound outside the caller's team or project."""
         await self.project(context, project_id)
+        name, _ = clean_text(name)
 
         async def change(transaction: Executor) -> Project:
             now = now_us()
