@@ -1,0 +1,259 @@
+"""The compose file's stack as the tests drive it: docker compose, or what hack/containers puts in its place.
+
+What is to be true of the stack is left to the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.ports import free_port
+from tests.support.processes import wait_until
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "hack" / "containers"
+SERVER, WORKER = "claude-mem-server", "claude-mem-worker"
+SERVICES = (SERVER, WORKER, "postgres", "valkey")
+IMAGE = "claude-mem-runtime:local"
+
+#: Characters that a URL would want escaped.
+PASSWORD = "p@ss:w/rd%41 x"
+DATABASE, USER = "claude-mem", "claude_mem"
+
+#: Seconds that the whole stack may take to answer.
+START_S = 180.0
+
+_OURS = ("CLAUDE_MEM_", "POSTGRES_", "ANTHROPIC_", "GEMINI_", "OPENROUTER_", "COMPOSE_")
+_KEPT = ("CLAUDE_MEM_CONTAINER_ENGINE", "CLAUDE_MEM_CONTAINERS_NETNS")
+
+# Taken when this module is imported: a test's environment has another home, and the cache would be looked for there.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_OURS)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run(*command: str, timeout: float = 240, check: bool = True) -> Result:
+    """Run a command in the checkout.
+
+    Raises: AssertionError with what it wrote, where it fails and ``check`` is set.
+    """
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
+    assert not check or done.returncode == 0, (
+        f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def engine(*arguments: str, timeout: float = 120, check: bool = True) -> Result:
+    """`docker`, or Podman in its place."""
+    return run(str(SCRIPTS / "engine"), *arguments, timeout=timeout, check=check)
+
+
+def run_image(*arguments: str, options: tuple[str, ...] = (), entrypoint: str | None = None) -> Result:
+    """Run the runtime image in a throwaway container without a network, as the compose file hardens it."""
+    chosen = ("--entrypoint", entrypoint) if entrypoint else ()
+    return engine(
+        *("run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL"),
+        *("--tmpfs", "/tmp", *options, *chosen, IMAGE, *arguments),
+        check=False,
+    )
+
+
+class Stack:
+    """One project of the compose file, with a language model beside it, on ports of its own.
+
+    Parameters
+    ----------
+        directory: for the file with its variables.
+        project: the compose project, which no other run may have.
+        variables: of the compose file, beyond those that it requires.
+
+    """
+
+    def __init__(self, directory: Path, *, project: str, variables: Mapping[str, str] | None = None) -> None:
+        self.project = project
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.llm_url = f"http://127.0.0.1:{free_port()}"
+        self._file = directory / f"{project}.env"
+        given = {
+            "POSTGRES_USER": USER,
+            "POSTGRES_PASSWORD": PASSWORD,
+            "POSTGRES_DB": DATABASE,
+            "CLAUDE_MEM_PUBLISH": self.url.removeprefix("http://"),
+            "FAKE_LLM_PUBLISH": self.llm_url.removeprefix("http://"),
+        } | dict(variables or {})
+        self._file.write_text("".join(f"{name}='{value}'\n" for name, value in given.items()))
+        self._client = httpx.Client(base_url=self.url, timeout=40, trust_env=False)
+
+    def compose(self, *arguments: str, timeout: float = 280, check: bool = True) -> Result:
+        """One command of compose on this project."""
+        return run(
+            str(SCRIPTS / "compose"),
+            *("--env-file", str(self._file), "-p", self.project),
+            *("-f", "docker-compose.yml", "-f", "tests/containers/compose.yml"),
+            *arguments,
+            timeout=timeout,
+            check=check,
+        )
+
+    def up(self, *arguments: str) -> None:
+        """Bring the stack up and wait until the server answers."""
+        self.compose("up", "-d", *arguments)
+        self.wait_for_server()
+
+    def restart(self, *services: str) -> None:
+        """Restart services and wait until the server answers."""
+        self.compose("restart", *services)
+        self.wait_for_server()
+
+    def crash(self, service: str) -> None:
+        """Kill the first container of a service as the kernel would, and start it again."""
+        container = self.containers(service)[0]
+        engine("kill", "--signal", "KILL", container)
+        wait_until(lambda: not self.is_running(container), what=f"the end of {service}")
+        engine("start", container)
+
+    def down(self) -> None:
+        """Take everything away, volumes too."""
+        self._client.close()
+        self.compose("down", "--volumes", "--timeout", "10")
+
+    def wait_for_server(self) -> None:
+        """Wait until the server answers inside its container and from outside."""
+        wait_until(self._answers, what="/healthz", timeout=START_S)
+
+    def containers(self, service: str, *, running: bool = False) -> list[str]:
+        """The ids of a service's containers."""
+        labels = [f"label=com.docker.compose.project={self.project}"]
+        labels.append(f"label=com.docker.compose.service={service}")
+        filters = [part for label in labels for part in ("--filter", label)]
+        everything = () if running else ("--all",)
+        return engine("ps", *everything, "--no-trunc", *filters, "--format", "{{.ID}}").stdout.split()
+
+    def is_running(self, container: str) -> bool:
+        """Whether a container runs."""
+        return bool(self.inspect(container)["State"]["Running"])
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """What the engine knows of a container."""
+        found: list[dict[str, Any]] = json.loads(engine("inspect", container).stdout)
+        return found[0]
+
+    def exec(self, service: str, *command: str, check: bool = True) -> Result:
+        """Run a command in the first container of a service."""
+        return engine("exec", self.containers(service)[0], *command, check=check)
+
+    def python(self, service: str, program: str) -> str:
+        """What a Python program writes in the first container of a service."""
+        return self.exec(service, "python", "-c", program).stdout
+
+    def sql(self, statement: str) -> str:
+        """The one value that a statement gives."""
+        host = ("--host=127.0.0.1", f"--username={USER}", f"--dbname={DATABASE}")
+        psql = ("env", f"PGPASSWORD={PASSWORD}", "psql", *host, "--tuples-only", "--no-align")
+        return self.exec("postgres", *psql, "--command", statement).stdout.strip()
+
+    def call(self, method: str, path: str, key: str | None = None, body: object = None) -> httpx.Response:
+        """One request to the server."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return self._client.request(method, path, headers=headers, json=body)
+
+    def ok(
+        self, method: str, path: str, key: str | None = None, body: object = None, *, status: int = 200
+    ) -> Any:
+        """One request that has to succeed; its JSON."""
+        answer = self.call(method, path, key, body)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    def steer_llm(self, mode: str = "ok", *, delay_ms: int = 0) -> None:
+        """How the language model answers from now on."""
+        body = {"mode": mode, "delay_ms": delay_ms}
+        httpx.post(f"{self.llm_url}/_control", json=body, trust_env=False).raise_for_status()
+
+    def logs(self) -> str:
+        """The ends of all services' logs, for a test that failed."""
+        parts = []
+        for service in (*SERVICES, "fake-llm"):
+            for container in self.containers(service):
+                result = engine("logs", "--tail", "60", container, check=False)
+                parts.append(f"--- {service} {container[:12]}\n{result.stdout}{result.stderr}")
+        return "\n".join(parts)
+
+    def _answers(self) -> bool:
+        try:
+            answer = self._client.get("/healthz", timeout=2)
+        except httpx.TransportError:
+            time.sleep(0.1)
+            return False
+        return answer.status_code == 200
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """API keys of one project."""
+
+    project: str
+    full: str
+    read: str
+    doomed: str
+    doomed_id: str
+
+
+FULL_SCOPES = "events:write,sessions:write,observations:read,jobs:read,memories:read,memories:write"
+READ_SCOPES = "observations:read,jobs:read,memories:read"
+
+
+def make_key(stack: Stack, name: str, scopes: str) -> dict[str, Any]:
+    """A key as an operator makes one: by the command line, inside the server's container."""
+    made = stack.exec(SERVER, "claude-mem", "server", "api-key", "create", "--name", name, "--scope", scopes)
+    document: dict[str, Any] = json.loads(made.stdout)
+    return document
+
+
+def make_keys(stack: Stack) -> Keys:
+    """A key for everything, one for reading, and one that is to be revoked."""
+    full, read = make_key(stack, "full", FULL_SCOPES), make_key(stack, "read", READ_SCOPES)
+    doomed = make_key(stack, "doomed", FULL_SCOPES)
+    assert full["projectId"] == read["projectId"]
+    return Keys(full["projectId"], full["key"], read["key"], doomed["key"], doomed["id"])
+
+
+def event_body(project: str, mark: str) -> dict[str, Any]:
+    """An event without a session, so that its provider call is its own."""
+    return {
+        "projectId": project,
+        "sourceType": "api",
+        "eventType": "observation.created",
+        "occurredAtEpoch": 1_767_225_600_000,
+        "memorySessionId": f"memory-{mark}",
+        "payload": {"message": f"the {mark} thing was seen", "mark": mark},
+    }
