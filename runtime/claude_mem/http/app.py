@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from claude_mem.http.keys import RUNTIME, SERVICES
+from claude_mem.http.logs import keep_quotes_out
 from claude_mem.http.middleware import surround
 from claude_mem.http.routes import (
     administration,
@@ -44,6 +45,7 @@ def create_app(services: Services, runtime: Runtime) -> web.Application:
 
     Every path is served with a slash at its end too, as claude-mem 13 does.
     """
+    keep_quotes_out()
     app = web.Application(middlewares=[surround], client_max_size=runtime.settings.http.body_limit_bytes)
     app[SERVICES] = services
     app[RUNTIME] = runtime
