@@ -42,6 +42,7 @@ _COLUMNS = {
     Dimension.LANE: "lane",
     Dimension.DAY: "day",
 }
+_SUMS = ("tokens", "input_tokens", "output_tokens", "calls", "failed_calls")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,22 +72,20 @@ class Usage:
         """The cost of what has a price; None where nothing has."""
         return self.priced_micro_usd if self.has_price or not self.tokens else None
 
-    def add(self, row: Row, prices: PriceList, *, sign: int = 1) -> None:
-        """Count the sums of one model in; a sign of -1 takes them out."""
+    def add(self, row: Row, prices: PriceList) -> None:
+        """Count the sums of one model in."""
         tokens, got, gave = row["tokens"], row["input_tokens"], row["output_tokens"]
-        self.tokens += sign * tokens
-        self.input_tokens += sign * got
-        self.output_tokens += sign * gave
-        self.calls += sign * row["calls"]
-        self.failed_calls += sign * row["failed_calls"]
+        self.tokens += tokens
+        self.input_tokens += got
+        self.output_tokens += gave
+        self.calls += row["calls"]
+        self.failed_calls += row["failed_calls"]
         price = prices.price(row["model"])
         if price is None:
-            self.unpriced_tokens += sign * tokens
+            self.unpriced_tokens += tokens
         else:
             self.has_price = True
-            self.priced_micro_usd += sign * price.micro_usd(
-                tokens=tokens, input_tokens=got, output_tokens=gave
-            )
+            self.priced_micro_usd += price.micro_usd(tokens=tokens, input_tokens=got, output_tokens=gave)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +150,17 @@ class UsageService:
             self._database, by=by, team_id=team_id, project_id=project_id, since_us=since, until_us=until
         )
         rows = [row for row in rows if row["tokens"] or row["calls"]]
-        found = _group(by, rows, self._prices, whole_team=project_id is None)
-        key = (
-            (lambda line: line[0]) if by is Dimension.DAY else (lambda line: (-line[1].tokens, line[0] or ""))
-        )
-        lines = sorted(found.items(), key=key)
+        if by is Dimension.PROJECT and project_id is None:
+            rows = _without_projects(rows)
+        total = Usage()
+        found: dict[str | int | None, Usage] = {}
+        for row in rows:
+            for sums in (total, found.setdefault(row[_COLUMNS[by]], Usage())):
+                sums.add(row, self._prices)
+        if by is Dimension.DAY:
+            lines = sorted(found.items(), key=lambda line: line[0] or 0)
+        else:
+            lines = sorted(found.items(), key=lambda line: (-line[1].tokens, str(line[0] or "")))
         models = {row["model"] for row in rows if self._prices.price(row["model"]) is None}
         return Breakdown(
             by=by,
@@ -163,7 +168,7 @@ class UsageService:
             until_us=until,
             lines=lines[:limit],
             more=max(len(lines) - limit, 0),
-            total=_total(by, rows, self._prices, whole_team=project_id is None),
+            total=total,
             unpriced_models=sorted(models),
         )
 
@@ -173,25 +178,11 @@ def this_month(now_us: int) -> tuple[int, int]:
     return month_start_us(now_us), day_start_us(now_us) + DAY_US
 
 
-def _group(
-    by: Dimension, rows: Iterable[Row], prices: PriceList, *, whole_team: bool
-) -> dict[str | int | None, Usage]:
-    found: dict[str | int | None, Usage] = {}
-    for row in rows:
-        found.setdefault(row[_COLUMNS[by]], Usage()).add(row, prices)
-    if by is Dimension.PROJECT and whole_team:
-        # The database's line without a project is the whole team's; what no project has is what is left of it.
-        for row in rows:
-            if row["project_id"]:
-                found.setdefault("", Usage()).add(row, prices, sign=-1)
-        if "" in found and not found[""].calls:
-            del found[""]
-    return found
-
-
-def _total(by: Dimension, rows: Iterable[Row], prices: PriceList, *, whole_team: bool) -> Usage:
-    total = Usage()
-    for row in rows:
-        if by is not Dimension.PROJECT or not whole_team or not row["project_id"]:
-            total.add(row, prices)
-    return total
+def _without_projects(rows: Iterable[Row]) -> list[Row]:
+    """The rows with the whole team's in place of what belongs to no project: what the projects leave of it."""
+    projects = [row for row in rows if row["project_id"]]
+    left = {row["model"]: dict(row) for row in rows if not row["project_id"]}
+    for row in projects:
+        for column in _SUMS:
+            left[row["model"]][column] -= row[column]
+    return projects + [row for row in left.values() if row["calls"]]
