@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.http import Server, Tenant, event_body, eventually
 from tests.support.postgres import PostgresServer
+from tests.support.valkey import ValkeyServer
 
 #: What an answer without a database may take at most, in seconds, on a busy machine.
 QUICK_S = 12
@@ -140,3 +141,74 @@ def test_a_postgres_that_hangs(server: Server, fragile: PostgresServer) -> None:
 def children(pid: int) -> list[int]:
     found = subprocess.run(["pgrep", "--parent", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
+
+
+@pytest.fixture
+def queued(
+    postgres_url: str, valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server whose jobs travel by Valkey, under the engine's compatible name."""
+    environ = ENVIRON | {
+        "CLAUDE_MEM_QUEUE_ENGINE": " BullMQ ",
+        "CLAUDE_MEM_REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0",
+    }
+    directory = tmp_path_factory.mktemp("queued")
+    with Server(directory, database_url=postgres_url, environ=environ, host="0.0.0.0") as found:
+        yield found
+
+
+def test_the_queue_is_shown_as_clients_know_it(queued: Server) -> None:
+    address = {"mode", "host", "port", "prefix"}
+    lane = {"kind", "name", "waiting", "active", "completed", "failed", "delayed", "stalled", "unavailable"}
+    tenant = queued.tenant()
+    queued.ok("POST", "/v1/events", tenant.full, event_body(tenant.project), status=201)
+    health = queued.call("GET", "/api/health").json()
+    assert health["status"] == "ok"
+    assert health["queue"].keys() == {"engine", "implementation", "redis", "lanes"}
+    assert (health["queue"]["engine"], health["queue"]["implementation"]) == ("bullmq", "dramatiq")
+    assert health["queue"]["redis"].keys() == {"status"} | address
+    assert all(found.keys() == lane for found in health["queue"]["lanes"])
+    assert [(found["name"], found["waiting"]) for found in health["queue"]["lanes"]] == [
+        ("server_beta_generate_event", 1),
+        ("server_beta_generate_summary", 0),
+    ]
+    info = queued.call("GET", "/v1/info").json()
+    assert info["queueLanes"] == health["queue"]["lanes"]
+    manager = info["boundaries"]["queueManager"]
+    assert manager["status"] == "active"
+    assert manager["details"].keys() == {"engine", "implementation", "lanes"} | address
+    assert manager["details"]["lanes"][0] == {"kind": "event", "name": "server_beta_generate_event"}
+
+
+def test_the_queues_address_is_for_this_machine_and_for_keys(queued: Server) -> None:
+    outside = queued.outside()
+    if outside is None:
+        pytest.skip("this machine has no address beyond loopback")
+    with outside:
+        tenant = queued.tenant()
+        for path in ("/v1/info", "/api/health"):
+            shown = str(queued.services.queue.state.details["port"])
+            assert shown not in outside.get(path).text
+            assert shown not in outside.get(path, headers={"X-Api-Key": tenant.revoked}).text
+            assert shown in outside.get(path, headers={"X-Api-Key": tenant.read}).text
+            assert shown in queued.call("GET", path).text
+
+
+def test_a_valkey_that_is_gone_degrades_and_nothing_more(queued: Server, valkey: ValkeyServer) -> None:
+    tenant = queued.tenant()
+    valkey.crash()
+    try:
+        made = timed(queued, "POST", "/v1/events", tenant.full, event_body(tenant.project))
+        assert made.status_code == 201
+        assert made.json()["generationJob"]["transport"] == "queued_only"
+        health = timed(queued, "GET", "/api/health")
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+        assert health.json()["queue"]["redis"]["status"] != "ok"
+        ready = timed(queued, "GET", "/readyz")
+        assert ready.json()["checks"]["valkey"]["status"] == "error"
+        assert timed(queued, "GET", "/v1/info").status_code == 200
+    finally:
+        valkey.start()
+    eventually(
+        lambda: queued.call("GET", "/api/health").json()["status"] == "ok", what="Valkey to be seen again"
+    )
