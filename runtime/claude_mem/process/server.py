@@ -90,11 +90,10 @@ async def serve(settings: ServerSettings) -> None:
             loop.add_signal_handler(number, stopping.set)
         async with AsyncExitStack() as stack:
             database = await opening.open_database(settings.database)
-            engine = (
-                make_engine(settings, database, make_provider(settings.generation))
-                if settings.generation.enabled
-                else None
-            )
+            # Closed a second time by the services in the end, which is nothing; what fails before them must not
+            # leave it open, for its threads would keep the process.
+            stack.push_async_callback(database.close)
+            engine = _engine(stack, settings, database)
             services = Services.over(
                 database, make_queue(settings.queue, engine.wake if engine else _nothing), settings
             )
@@ -107,6 +106,15 @@ async def serve(settings: ServerSettings) -> None:
             _settle_memory()
             await stopping.wait()
             logger.info("the server stops")
+
+
+def _engine(stack: AsyncExitStack, settings: ServerSettings, database: Database) -> Engine | None:
+    """What generates in this process; its provider is closed with the stack."""
+    if not settings.generation.enabled:
+        return None
+    provider = make_provider(settings.generation)
+    stack.push_async_callback(provider.close)
+    return make_engine(settings, database, provider)
 
 
 async def _runtime(
