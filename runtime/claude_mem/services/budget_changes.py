@@ -42,7 +42,9 @@ class BudgetChanges:
 
         Raises: Forbidden, InvalidInput.
         """
-        await _authorize(self._database, context, budget.project_id)
+        require_administrator(context)
+        if budget.project_id is not None:
+            await require_project(self._database, context, budget.project_id)
         entry = context.audit("budget.set", "budget", None, project_id=budget.project_id, **limits_of(budget))
         return await self.store(budget, entry)
 
@@ -53,9 +55,11 @@ class BudgetChanges:
 
         Raises: Forbidden, NotFound.
         """
-        await _authorize(self._database, context, project_id)
+        team_id = require_administrator(context)
+        if project_id is not None:
+            await require_project(self._database, context, project_id)
         entry = context.audit("budget.remove", "budget", None, project_id=project_id, period=period)
-        await self.drop(team_id=context.team_id, project_id=project_id, period=period, entry=entry)
+        await self.drop(team_id=team_id, project_id=project_id, period=period, entry=entry)
 
     async def store(self, budget: budgets.BudgetRow, entry: AuditEntry) -> Budget:
         """Store a budget with its line of the audit log, and let jobs that wait ask again.
@@ -99,11 +103,15 @@ class BudgetChanges:
             await run_transaction(self._database, change)
 
 
-async def _authorize(database: Database, context: RequestContext, project_id: str | None) -> None:
+def require_administrator(context: RequestContext) -> str:
+    """The caller's team, if it may change the team's budgets.
+
+    Raises: Forbidden.
+    """
+    team_id = context.team_id
     if not is_admin(context.principal.scopes) or context.principal.project_id is not None:
         raise Forbidden("only a team-wide key with an administrator's scope may change budgets")
-    if project_id is not None:
-        await require_project(database, context, project_id)
+    return team_id
 
 
 def check_limits(budget: budgets.BudgetRow) -> None:

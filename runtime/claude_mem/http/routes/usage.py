@@ -16,7 +16,7 @@ from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import Forbidden, InvalidInput, Issue
 from claude_mem.model.scopes import READ, WRITE
 from claude_mem.model.times import now_us, parse_since
-from claude_mem.services.budget_changes import LARGEST_LIMIT
+from claude_mem.services.budget_changes import LARGEST_LIMIT, require_administrator
 from claude_mem.services.budgets import DEFAULT_WARN_PERCENT
 from claude_mem.services.limits import month_start_us
 from claude_mem.services.scope import require_project
@@ -85,6 +85,7 @@ async def show_budget(request: web.Request) -> web.Response:
 async def set_budget(request: web.Request) -> web.Response:
     """PUT /v1/budgets: one budget for each scope and period; setting it again replaces it."""
     context = await authorize(request, WRITE)
+    team_id = require_administrator(context)
     body = validate(BUDGET, await read_json(request))
     if body.tokens is None and body.usd is None:
         message = "name at least one of tokens and usd"
@@ -92,7 +93,7 @@ async def set_budget(request: web.Request) -> web.Response:
     changed = await request.app[SERVICES].budget_changes.put(
         context,
         BudgetRow(
-            team_id=context.team_id,
+            team_id=team_id,
             project_id=body.project_id,
             period=body.period,
             token_limit=body.tokens or None,
@@ -106,6 +107,7 @@ async def set_budget(request: web.Request) -> web.Response:
 async def remove_budget(request: web.Request) -> web.Response:
     """DELETE /v1/budgets: the budget of the `period`, and of the `projectId` where one is named."""
     context = await authorize(request, WRITE)
+    require_administrator(context)
     period = params.text(request, "period")
     for known in PERIODS:
         if period == known:
