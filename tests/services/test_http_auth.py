@@ -43,6 +43,10 @@ class Route(NamedTuple):
 
 GUARDED = [
     Route("GET", "/v1/usage", READ),
+    Route("GET", "/v1/usage/breakdown", READ),
+    Route("GET", "/v1/usage/budget", READ),
+    Route("PUT", "/v1/budgets", WRITE, {"period": "day", "tokens": 1}),
+    Route("DELETE", "/v1/budgets", WRITE),
     Route("GET", "/v1/connect", READ),
     Route("GET", "/v1/keys", READ),
     Route("POST", "/v1/keys", WRITE, {}),

@@ -416,6 +416,47 @@ def test_memories_may_be_long(api: Server, tenant: Tenant) -> None:
     assert answer.status_code in {201, 400}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("usd", text) for text in ("1e308", "-0.0", "-1", "true", '"1"', "1e-320", "18446744073709551616")),
+        *(("tokens", text) for text in ("1e308", "-1", "1.5", "true", "9007199254740993")),
+        *(("warnPercent", text) for text in ("0", "101", "null", "50.5")),
+        *(("period", text) for text in ('"year"', "null", "[]")),
+    ],
+)
+def test_no_budget_breaks_the_sums(api: Server, tenant: Tenant, name: str, text: str) -> None:
+    content = f'{{"period":"day","tokens":5,"{name}":{text}}}'.encode()
+    if name in {"period", "tokens"}:
+        content = f'{{"period":"day","{name}":{text}}}'.encode()
+    answer = api.call("PUT", "/v1/budgets", tenant.admin, content=content)
+    assert answer.status_code in {200, 400}, answer.text
+    assert api.call("GET", "/v1/usage/budget", tenant.admin).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "by=team",
+        "by=%00",
+        "since=x",
+        "since=-200000-01-01",
+        "until=%2B275760-09-13",
+        "projectId=%00",
+        "limit=x",
+    ],
+)
+def test_no_question_about_usage_breaks_it(api: Server, tenant: Tenant, query: str) -> None:
+    for path in ("/v1/usage/breakdown", "/v1/usage/budget"):
+        assert api.call("GET", f"{path}?{query}", tenant.admin).status_code in {200, 400, 403}
+    assert api.call("DELETE", f"/v1/budgets?period=day&{query}", tenant.admin).status_code in {
+        200,
+        400,
+        403,
+        404,
+    }
+
+
 BAD_QUERIES = [
     "limit=abc",
     "limit=-5",
@@ -465,6 +506,7 @@ MEMBERS = [
     *("platformSource", "payload", "sourceEventId", "metadata", "externalSessionId", "agentId", "agentType"),
     *("content", "narrative", "kind", "query", "limit", "label", "name", "scopes", "expiresInDays", "title"),
     *("tool_name", "tool_input", "tool_response", "tool_use_id", "cwd", "overlapSeconds"),
+    *("period", "tokens", "usd", "warnPercent"),
 ]
 FAST = settings(
     max_examples=25,

@@ -120,11 +120,13 @@ def bodies(project: str) -> list[tuple[str, str, Any]]:
         ("POST", "/v1/context", {"projectId": project, "query": MARK}),
         ("GET", f"/v1/memories?projectId={project}", None),
         ("GET", f"/v1/audit?projectId={project}", None),
+        ("GET", f"/v1/usage/breakdown?projectId={project}", None),
+        ("GET", f"/v1/usage/budget?projectId={project}", None),
         ("POST", "/v1/keys", {"projectId": project}),
     ]
 
 
-@pytest.mark.parametrize("index", range(9))
+@pytest.mark.parametrize("index", range(11))
 def test_a_project_in_the_request_has_to_be_the_keys(
     api: Server, tenant: Tenant, owned: Belongings, index: int
 ) -> None:
