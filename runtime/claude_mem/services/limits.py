@@ -109,7 +109,7 @@ class Admission:
             kind="request",
             quantity=1,
             at_us=now_us(),
-            metadata={"method": method, "path": path, "apiKeyId": principal.key_id},
+            metadata={"method": method, "path": _storable(path), "apiKeyId": principal.key_id},
         )
         try:
             if limits.monthly_requests is not None:
@@ -157,6 +157,11 @@ class Admission:
             await usage.forget_windows(self._database, before_us=now_us() - 2 * _WINDOW_US)
         except (ClaudeMemError, StorageError) as error:
             logger.warning("old windows were not deleted", extra={"reason": type(error).__name__})
+
+
+def _storable(path: str) -> str:
+    """A path as the database takes it: it may hold any byte, and one row that is refused would hold up the others."""
+    return path.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _refuse_over(what: str, used: int, cap: int) -> None:
