@@ -1,0 +1,99 @@
+"""Search over both storages: it never fails on a question, and finds what the question means."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from claude_mem.services.memories import MemoryInput, MemoryService
+from claude_mem.services.recall import RecallService
+from claude_mem.storage.database import Database
+from tests.support.load import World, make_world
+
+PIECES = [
+    *("parser", "it's", "a\\b", '"', "'", "\\", "(", ")", "|", "&", "!", ":*", "<->", "-", "--", "*", "^"),
+    *(
+        "NEAR(",
+        "AND",
+        "OR",
+        "NOT",
+        "content:",
+        "_",
+        "¡",
+        "é",
+        "記憶",
+        "🦊",
+        "%",
+        "the",
+        "a",
+        "\x01",
+        "x" * 3000,
+    ),
+]
+QUESTIONS = 300
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    return await make_world(database)
+
+
+async def remember(database: Database, world: World, *contents: str) -> list[str]:
+    service = MemoryService(database)
+    written = [
+        await service.add(world.caller, MemoryInput(world.project_id, content)) for content in contents
+    ]
+    return [item.memory.id for item in written]
+
+
+async def search(database: Database, world: World, query: str) -> list[str]:
+    found = await RecallService(database).search(
+        world.caller, project_id=world.project_id, query=query, platform=None, limit=10
+    )
+    scores = [score for _, score in found]
+    assert scores == sorted(scores, reverse=True)
+    return [memory.id for memory, _ in found]
+
+
+async def test_no_question_is_too_strange(database: Database, world: World) -> None:
+    await remember(database, world, "the parser's a\\b é 記憶 🦊", "x" * 3000)
+    chance = random.Random(1)
+    for _ in range(QUESTIONS):
+        count = chance.randrange(1, 7)
+        separator = chance.choice(["", " "])
+        await search(database, world, separator.join(chance.choice(PIECES) for _ in range(count)))
+
+
+async def test_words_are_an_or_phrases_are_required_and_minus_excludes(
+    database: Database, world: World
+) -> None:
+    parser, deploy, both = await remember(
+        database,
+        world,
+        "The parser rejects empty replies",
+        "Deploy with blue green servers",
+        "The parser is deployed with servers of green and blue",
+    )
+    assert set(await search(database, world, "parser deploy")) == {parser, deploy, both}
+    assert set(await search(database, world, "parsers")) == {parser, both}
+    assert await search(database, world, '"blue green"') == [deploy]
+    assert set(await search(database, world, "servers -parser")) == {deploy}
+    assert await search(database, world, "absent") == await search(database, world, "-parser") == []
+    assert await search(database, world, "") == []
+
+
+async def test_better_matches_come_first_and_the_newest_among_equals(
+    database: Database, world: World
+) -> None:
+    older, newer, best = await remember(
+        database, world, "retry the queue", "retry the queue", "retry backoff retry"
+    )
+    assert (await search(database, world, "retry backoff"))[0] == best
+    assert await search(database, world, "queue") == [newer, older]
+
+
+async def test_a_memory_of_any_size_is_kept_and_found(database: Database, world: World) -> None:
+    words = " ".join(f"w{number:x}z" for number in range(250_000))
+    (large,) = await remember(database, world, f"needle {words}")
+    assert await search(database, world, "needle") == [large]
