@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 #: Milliseconds to wait for another process that holds the file's write lock.
 BUSY_TIMEOUT_MS = 10_000
 
+_NUL = "a text holds a NUL character"
 _REFUSALS = (sqlite3.Error, OverflowError, UnicodeEncodeError, orjson.JSONEncodeError)
 
 
@@ -89,14 +90,25 @@ class SqliteExecutor:
             text = orjson.dumps(rows).decode()
         except orjson.JSONEncodeError as error:
             raise translate(error) from error
+        if "\\u0000" in text and any(_holds_nul(value) for row in rows for value in row.values()):
+            raise ValueRefused(_NUL)
         return await self.fetch(statement, rows=text, **parameters)
 
     async def notify(self, channel: str, payload: str) -> None:
         self.pending.append((channel, payload))
 
 
+def _holds_nul(value: object) -> bool:
+    return isinstance(value, str) and "\0" in value
+
+
 def _bind(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Lists travel as JSON, which statements open with `json_each`."""
+    """Lists travel as JSON, which statements open with `json_each`.
+
+    Raises: ValueRefused for a text with a NUL, which SQLite's functions would cut there and PostgreSQL refuses.
+    """
+    if any(map(_holds_nul, parameters.values())):
+        raise ValueRefused(_NUL)
     return {
         name: orjson.dumps(value).decode() if isinstance(value, list) else value
         for name, value in parameters.items()
