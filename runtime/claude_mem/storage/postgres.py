@@ -64,7 +64,8 @@ def translate(error: BaseException) -> Exception:
     ):
         return Retryable(type(error).__name__)
     if isinstance(error, asyncpg.ProgramLimitExceededError | asyncpg.DataError):
-        return ValueRefused(str(error))
+        # Its own text quotes the value, which may be private.
+        return ValueRefused(type(error).__name__)
     if isinstance(error, asyncpg.QueryCanceledError):
         return Unavailable("PostgreSQL did not finish the statement in time", dependency="postgres")
     if isinstance(error, _CONNECTION_LOST):
@@ -236,8 +237,15 @@ class PostgresDatabase:
                     await transaction.execute(f"database.analyze_{grown['name']}")
 
     async def listen(self, channel: str, callback: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
-        task = asyncio.create_task(self._keep_listening(channel, callback), name=f"listen:{channel}")
+        listening = asyncio.Event()
+        task = asyncio.create_task(
+            self._keep_listening(channel, callback, listening), name=f"listen:{channel}"
+        )
         self._listeners.add(task)
+        # What is announced before the connection listens is lost, so the first caller waits for it a little.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RELISTEN_S):
+                await listening.wait()
 
         async def stop() -> None:
             self._listeners.discard(task)
@@ -247,7 +255,9 @@ class PostgresDatabase:
 
         return stop
 
-    async def _keep_listening(self, channel: str, callback: Callable[[str], None]) -> None:
+    async def _keep_listening(
+        self, channel: str, callback: Callable[[str], None], listening: asyncio.Event
+    ) -> None:
         """Hold a connection of its own for notifications and take another whenever it breaks."""
         while True:
             try:
@@ -256,6 +266,7 @@ class PostgresDatabase:
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda _, lost=lost: lost.set())
                     await connection.add_listener(channel, _listener(callback))
+                    listening.set()
                     await lost.wait()
                 finally:
                     connection.terminate()

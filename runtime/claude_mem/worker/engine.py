@@ -146,6 +146,11 @@ class Engine:
             # Nothing was paid for yet. Where even this fails, the lease runs out and the job is taken again.
             logger.warning("a job is handed back", extra={"jobId": job.id, "reason": type(error).__name__})
             await self._hand_back(claimed)
+        except StorageError as error:
+            # Without its traceback, which leads to an error that may quote what was to be stored.
+            reason = type(error).__name__
+            logger.warning("an answer cannot be stored", extra={"jobId": job.id, "reason": reason})
+            await self._generator.give_up(job, claimed, error)
         except Exception as error:
             logger.exception("a job met an unexpected error", extra={"jobId": job.id})
             await self._generator.give_up(job, claimed, error)
