@@ -76,12 +76,15 @@ def test_no_log_quotes_what_could_not_be_read(
     assert "hush" not in caplog.text
 
 
-def test_a_body_that_ends_early_is_dropped(api: Server, tenant: Tenant) -> None:
+def test_a_body_that_ends_early_is_dropped_without_ado(
+    api: Server, tenant: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
     body = json.dumps(event_body(tenant.project)).encode()
     head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nX-Api-Key: {tenant.full}\r\nContent-Type: application/json\r\n"
     with closing_quietly(), api.connection() as raw:
         raw.sendall(f"{head}Content-Length: {len(body) + 1}\r\n\r\n".encode() + body)
     assert api.ok("GET", "/v1/jobs", tenant.full)["total"] == 0
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_requests_in_one_go_are_answered_in_order(api: Server, tenant: Tenant) -> None:

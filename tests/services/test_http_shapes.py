@@ -6,11 +6,12 @@ import asyncio
 import re
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.http import Server, Tenant, client_of, event_body
+from tests.support.http import Server, Tenant, client_of, event_body, eventually
 
 
 def names(text: str) -> set[str]:
@@ -789,3 +790,15 @@ def test_administration_is_for_this_machine_and_not_for_who_came_through_a_proxy
     assert doctor.keys() == {"supervisor", "processes", "health"}
     assert doctor["supervisor"].keys() == {"running", "pid", "uptime"}
     assert doctor["health"].keys() == {"deadProcessPids", "envClean", "dependencies"}
+
+
+def test_this_machine_may_end_the_server(tmp_path: Path) -> None:
+    with Server(tmp_path, environ={"CLAUDE_MEM_GENERATION_DISABLED": "1"}) as server:
+        for path, status in (
+            ("/api/admin/shutdown", "shutting_down"),
+            ("/api/admin/shutdown?reason=restart", "restarting"),
+            ("/api/admin/restart", "restarting"),
+        ):
+            answer = server.call("POST", path)
+            assert (answer.status_code, answer.json()) == (200, {"status": status})
+        eventually(lambda: server.shutdowns == 3, what="the server to be told")

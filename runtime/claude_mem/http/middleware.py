@@ -89,10 +89,6 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
             extra={"reason": type(error).__name__, "route": route_of(request)},
         )
         return refused(request, refusal(error))
-    except web.HTTPRequestEntityTooLarge:
-        limit = request.client_max_size
-        body = {"error": "PayloadTooLarge", "message": f"the body is larger than {limit} bytes"}
-        return error_answer(request, 413, body)
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         body = {"error": "NotFound", "message": f"Cannot {request.method} {request.path}"}
         return error_answer(request, 404, body)

@@ -51,7 +51,9 @@ async def read_json(request: web.Request) -> Any:
     """
     try:
         raw = await request.read()
-    except (ClientPayloadError, web.RequestPayloadError) as error:
+    except web.HTTPRequestEntityTooLarge as error:
+        raise PayloadTooLarge(f"the body is larger than {request.client_max_size} bytes") from error
+    except (ClientPayloadError, web.RequestPayloadError, ConnectionResetError) as error:
         raise MalformedJson(
             "the body ended early or cannot be decoded as its Content-Encoding says; send it again"
         ) from error
@@ -59,9 +61,6 @@ async def read_json(request: web.Request) -> Any:
         return UNDEFINED
     if not (request.content_type == "application/json" or request.content_type.endswith("+json")):
         raise UnsupportedMediaType(f"the body must be application/json, not {request.content_type}")
-    limit = request.client_max_size
-    if len(raw) > limit:
-        raise PayloadTooLarge(f"the body is larger than {limit} bytes")
     try:
         value = _parse(raw.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
