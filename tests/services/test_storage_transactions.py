@@ -21,6 +21,7 @@ from claude_mem.storage.database import (
     UniqueViolation,
     run_transaction,
 )
+from claude_mem.storage.postgres import PostgresDatabase
 from tests.support.databases import Storage
 from tests.support.load import POLL_SECONDS, make_world, until
 
@@ -264,4 +265,22 @@ async def test_a_statement_that_takes_too_long_is_given_up(postgres_storage: Sto
         with pytest.raises(Unavailable):
             async with hurried.transaction() as other:
                 await tenancy.lock_shared(other, {world.project_id})
+    await postgres_storage.close()
+
+
+async def test_listening_that_is_given_up_leaves_no_connection(postgres_storage: Storage) -> None:
+    database = await postgres_storage.open()
+    listening = asyncio.create_task(database.listen("news", print))
+    await asyncio.sleep(0)
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    listeners = "select count(*) from pg_stat_activity where query like 'LISTEN%'"
+
+    async def gone() -> bool:
+        return await postgres_storage.query(listeners) == [(0,)]
+
+    await until(gone, what="no listening connection")
+    assert isinstance(database, PostgresDatabase)
+    assert not database._listeners
     await postgres_storage.close()

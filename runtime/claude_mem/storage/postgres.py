@@ -16,13 +16,8 @@ import asyncpg
 
 from claude_mem.model.errors import Unavailable
 from claude_mem.storage import catalog
-from claude_mem.storage.database import (
-    ReferenceViolation,
-    Retryable,
-    StorageError,
-    UniqueViolation,
-    ValueRefused,
-)
+from claude_mem.storage.postgres_errors import CONNECTION_LOST, translate
+from claude_mem.storage.postgres_listening import RELISTEN_S, keep_listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -36,41 +31,6 @@ logger = logging.getLogger(__name__)
 
 #: Microseconds between 1970-01-01 and 2000-01-01, where PostgreSQL's timestamps begin.
 POSTGRES_EPOCH_US = 946_684_800_000_000
-
-#: Seconds before a broken listening connection is made anew; waiters look for themselves meanwhile.
-RELISTEN_S = 1.0
-
-_CONNECTION_LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-
-
-def translate(error: BaseException) -> Exception:
-    """The port's error for one of asyncpg's; the original text stays out of what clients see."""
-    if isinstance(error, asyncpg.UniqueViolationError):
-        return UniqueViolation(error.constraint_name or "unique")
-    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-        return ReferenceViolation(error.constraint_name or "constraint")
-    if isinstance(
-        error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError | asyncpg.LockNotAvailableError
-    ):
-        return Retryable(type(error).__name__)
-    if isinstance(error, asyncpg.ProgramLimitExceededError | asyncpg.DataError):
-        # Its own text quotes the value, which may be private.
-        return ValueRefused(type(error).__name__)
-    if isinstance(error, asyncpg.QueryCanceledError):
-        return Unavailable("PostgreSQL did not finish the statement in time", dependency="postgres")
-    if isinstance(error, _CONNECTION_LOST):
-        return Unavailable("PostgreSQL does not answer", dependency="postgres")
-    return StorageError(f"{type(error).__name__}")
 
 
 async def _prepare(connection: asyncpg.Connection[Any]) -> None:
@@ -160,7 +120,7 @@ class PostgresDatabase:
                 # A roll-back that was cut short: nobody may inherit it.
                 connection.terminate()
             await self._pool.release(connection, timeout=self._timeout)
-        except _CONNECTION_LOST as error:
+        except CONNECTION_LOST as error:
             logger.warning("a PostgreSQL connection was lost", extra={"reason": type(error).__name__})
 
     async def _alone(self, run: Callable[[PostgresExecutor], Awaitable[Any]]) -> Any:
@@ -168,14 +128,16 @@ class PostgresDatabase:
 
         Only statements that change nothing twice come here: reads, and writes that are idempotent by their keys.
         """
-        for last in (False, True):
-            try:
-                async with self._connection() as executor:
-                    return await run(executor)
-            except Unavailable:
-                if last or self._pool.get_size() == 0:
-                    raise
-        raise AssertionError("unreachable")
+        try:
+            async with self._connection() as executor:
+                return await run(executor)
+        except Unavailable as error:
+            if isinstance(error.__cause__, TimeoutError | asyncpg.QueryCanceledError):
+                raise
+        # Others of the pool were cut with it, perhaps, and do not know yet.
+        await self._pool.expire_connections()
+        async with self._connection() as executor:
+            return await run(executor)
 
     async def fetch(self, statement: str, /, **parameters: Any) -> list[Row]:
         rows: list[Row] = await self._alone(lambda executor: executor.fetch(statement, **parameters))
@@ -207,7 +169,7 @@ class PostgresDatabase:
             try:
                 yield executor
             except BaseException:
-                with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+                with contextlib.suppress(asyncpg.PostgresError, *CONNECTION_LOST):
                     await transaction.rollback()
                 raise
             try:
@@ -239,13 +201,9 @@ class PostgresDatabase:
     async def listen(self, channel: str, callback: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
         listening = asyncio.Event()
         task = asyncio.create_task(
-            self._keep_listening(channel, callback, listening), name=f"listen:{channel}"
+            keep_listening(self._options, channel, callback, listening), name=f"listen:{channel}"
         )
         self._listeners.add(task)
-        # What is announced before the connection listens is lost, so the first caller waits for it a little.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RELISTEN_S):
-                await listening.wait()
 
         async def stop() -> None:
             self._listeners.discard(task)
@@ -253,28 +211,18 @@ class PostgresDatabase:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+        try:
+            # What is announced before the connection listens is lost, so the first caller waits for it a little.
+            async with asyncio.timeout(RELISTEN_S):
+                await listening.wait()
+        except TimeoutError:
+            return stop
+        except asyncio.CancelledError:
+            # Nobody would ever stop it.
+            self._listeners.discard(task)
+            task.cancel()
+            raise
         return stop
-
-    async def _keep_listening(
-        self, channel: str, callback: Callable[[str], None], listening: asyncio.Event
-    ) -> None:
-        """Hold a connection of its own for notifications and take another whenever it breaks."""
-        while True:
-            try:
-                connection = await asyncpg.connect(**self._options)
-                try:
-                    lost = asyncio.Event()
-                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                    await connection.add_listener(channel, _listener(callback))
-                    listening.set()
-                    await lost.wait()
-                finally:
-                    connection.terminate()
-            except (asyncpg.PostgresError, *_CONNECTION_LOST) as error:
-                logger.info(
-                    "listening is interrupted", extra={"channel": channel, "reason": type(error).__name__}
-                )
-            await asyncio.sleep(RELISTEN_S)
 
     async def close(self) -> None:
         for task in list(self._listeners):
@@ -285,13 +233,6 @@ class PostgresDatabase:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
-
-
-def _listener(callback: Callable[[str], None]) -> Callable[..., None]:
-    def heard(_connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        callback(str(payload))
-
-    return heard
 
 
 def affected(tag: str) -> int:
