@@ -44,6 +44,11 @@ test-unit: setup-test ## Run the tests that need neither network nor database.
 	$(PYTEST) tests/unit
 test-services: setup-test ## Run the tests against a real PostgreSQL and a real Valkey.
 	$(PYTEST) tests/services
+.PHONY: images test-containers
+images: ## Build the container image (Docker, or Podman where there is none).
+	@hack/containers/build
+test-containers: setup-test images ## Run the tests against the compose file's whole stack.
+	@hack/containers/within $(PYTEST) tests/containers
 coverage: setup-test
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report

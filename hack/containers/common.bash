@@ -6,7 +6,9 @@
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/claude-mem
 state=$cache/containers
-namespace=${CLAUDE_MEM_CONTAINERS_NETNS:-claude-mem}
+# Two caches are two Podmans: neither may meet the other's networks and mounts.
+number=$(printf %s "$state" | cksum | cut -d' ' -f1)
+namespace=claude-mem-$number
 
 say() { printf 'containers: %s\n' "$*" >&2; }
 # What cannot be had here is told with its reason; 69 is sysexits' "unavailable".
@@ -39,7 +41,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
 runtime = "runc"
-tmp_dir = "/run/claude-mem/libpod"
+tmp_dir = "/run/claude-mem/$number/libpod"
 [network]
 network_backend = "netavark"
 network_config_dir = "$state/networks"
@@ -48,7 +50,7 @@ CONF
 [storage]
 driver = "overlay"
 graphroot = "$state/storage"
-runroot = "/run/claude-mem/storage"
+runroot = "/run/claude-mem/$number/storage"
 CONF
   echo 'unqualified-search-registries = []' >"$state/registries.conf"
   export CONTAINERS_CONF=$state/containers.conf CONTAINERS_STORAGE_CONF=$state/storage.conf

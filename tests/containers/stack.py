@@ -33,11 +33,12 @@ DATABASE, USER = "claude-mem", "claude_mem"
 START_S = 180.0
 
 _OURS = ("CLAUDE_MEM_", "POSTGRES_", "ANTHROPIC_", "GEMINI_", "OPENROUTER_", "COMPOSE_")
-_KEPT = ("CLAUDE_MEM_CONTAINER_ENGINE", "CLAUDE_MEM_CONTAINERS_NETNS")
+
+_ENGINE = "CLAUDE_MEM_CONTAINER_ENGINE"
 
 # Taken when this module is imported: a test's environment has another home, and the cache would be looked for there.
 ENVIRONMENT = {
-    name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_OURS)
+    name: value for name, value in os.environ.items() if name == _ENGINE or not name.startswith(_OURS)
 }
 
 
@@ -144,19 +145,21 @@ class Stack:
     def down(self) -> None:
         """Take everything away, volumes too."""
         self._client.close()
-        self.compose("down", "--volumes", "--timeout", "10")
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
 
     def wait_for_server(self) -> None:
         """Wait until the server answers inside its container and from outside."""
         wait_until(self._answers, what="/healthz", timeout=START_S)
 
     def containers(self, service: str, *, running: bool = False) -> list[str]:
-        """The ids of a service's containers."""
+        """The ids of a service's containers, in the order of their numbers."""
         labels = [f"label=com.docker.compose.project={self.project}"]
         labels.append(f"label=com.docker.compose.service={service}")
         filters = [part for label in labels for part in ("--filter", label)]
         everything = () if running else ("--all",)
-        return engine("ps", *everything, "--no-trunc", *filters, "--format", "{{.ID}}").stdout.split()
+        form = ("--no-trunc", "--format", "{{.Names}} {{.ID}}")
+        listed = engine("ps", *everything, *filters, *form).stdout.splitlines()
+        return [line.split()[1] for line in sorted(listed)]
 
     def is_running(self, container: str) -> bool:
         """Whether a container runs."""

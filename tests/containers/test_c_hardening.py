@@ -52,15 +52,14 @@ def test_valkey_keeps_what_it_was_told_and_never_evicts(stack: Stack) -> None:
 def test_the_server_and_the_worker_use_one_constant_prefix(stack: Stack) -> None:
     program = "import os; print(os.environ['CLAUDE_MEM_QUEUE_REDIS_PREFIX'])"
     assert {stack.python(service, program).strip() for service in (SERVER, WORKER)} == {"claude_mem"}
-    lanes = stack.ok("GET", "/api/health")["queue"]["redis"]
-    assert lanes["prefix"] == "claude_mem"
 
 
 def test_the_worker_listens_nowhere(stack: Stack) -> None:
     program = "print(open('/proc/net/tcp').read() + open('/proc/net/tcp6').read())"
     states = [line.split()[3] for line in stack.python(WORKER, program).splitlines() if ":" in line]
     assert "0A" not in states
-    assert not stack.inspect(stack.containers(WORKER)[0])["HostConfig"]["PortBindings"]
+    bindings = stack.inspect(stack.containers(WORKER)[0])["HostConfig"]["PortBindings"]
+    assert not any(bindings.values())
 
 
 def test_the_stores_are_reached_from_their_own_network_only(stack: Stack) -> None:

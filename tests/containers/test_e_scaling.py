@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.containers.stack import SERVER, WORKER, Keys, Stack, event_body
+from tests.containers.stack import SERVER, WORKER, Keys, Stack, engine, event_body
 from tests.support.processes import wait_until
 
 WORKERS = 4
@@ -18,7 +18,9 @@ _BUSY = "SELECT count(DISTINCT locked_by) FROM observation_generation_jobs WHERE
 def scaled(llm: Stack) -> Iterator[Stack]:
     llm.up("--scale", f"{WORKER}={WORKERS}")
     yield llm
-    llm.up("--scale", f"{WORKER}=1")
+    # podman-compose takes no container away when a service is scaled down.
+    for extra in llm.containers(WORKER)[1:]:
+        engine("rm", "--force", extra)
 
 
 def test_four_workers_share_the_jobs_and_no_event_is_observed_twice(scaled: Stack, keys: Keys) -> None:

@@ -22,6 +22,12 @@ def image(built: str) -> dict[str, Any]:
     return found[0]
 
 
+def health_check(image: dict[str, Any]) -> list[str]:
+    """The image's own check, which Podman shows beside the configuration and Docker in it."""
+    check: dict[str, Any] = image.get("Healthcheck") or image["Config"]["Healthcheck"]
+    return list(check["Test"])
+
+
 def test_it_runs_as_a_numeric_user_who_is_not_root(image: dict[str, Any]) -> None:
     user, _, group = image["Config"]["User"].partition(":")
     assert int(user) > 0
@@ -36,15 +42,14 @@ def test_it_is_small(image: dict[str, Any], capsys: pytest.CaptureFixture[str]) 
 
 
 def test_it_has_a_health_check_by_command_and_starts_the_server(image: dict[str, Any]) -> None:
-    check = image.get("HealthCheck") or image["Config"]["Healthcheck"]
-    assert check["Test"][0] == "CMD"
+    assert health_check(image)[0] == "CMD"
     assert image["Config"]["Entrypoint"] == ["claude-mem"]
     assert image["Config"]["Cmd"] == ["server", "--daemon"]
 
 
 def test_its_health_check_fails_where_no_server_answers(image: dict[str, Any]) -> None:
-    check = (image.get("HealthCheck") or image["Config"]["Healthcheck"])["Test"][1:]
-    assert run_image(*check[1:], entrypoint=check[0]).code != 0
+    _, program, *arguments = health_check(image)
+    assert run_image(*arguments, entrypoint=program).code != 0
 
 
 def test_it_says_what_it_is(image: dict[str, Any]) -> None:

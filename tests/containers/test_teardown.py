@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.stack import Stack, engine
+from tests.support.processes import wait_until
 
 
 @pytest.mark.usefixtures("built")
@@ -23,6 +24,9 @@ def test_s9_nothing_is_left_after_the_stack_is_taken_down(tmp_path: Path) -> Non
     try:
         stack.compose("up", "-d", "valkey", "postgres")
         assert left()
+        # A first start that is cut short is not what this is about.
+        ready = ("pg_isready", "--host=127.0.0.1")
+        wait_until(lambda: stack.exec("postgres", *ready, check=False).code == 0, what="PostgreSQL")
     finally:
         stack.down()
     assert not left()
