@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from claude_mem.model.documents import EMPTY, Document
@@ -19,6 +20,7 @@ from claude_mem.storage import (
     sessions,
     tenancy,
     usage,
+    work,
 )
 from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, Row
@@ -223,9 +225,6 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     assert await events.merge(database, "absent", metadata=EMPTY, platform=None) is None
     assert await events.find(database, "event-2", team_id=world.team_id) == second
     assert await events.find(database, "event-2", team_id=world.other_team_id) is None
-    wrong = {"team_id": world.team_id, "project_id": world.sibling_id}
-    assert await events.find_for_job(database, "event-2", **wrong) is None
-    assert await events.find_for_job(database, "event-2", **scope) == second
     assert await events.of_session(database, "session-1", limit=9, **scope) == []
 
     new = [new_job(world, "event-1"), new_job(world, "event-2")]
@@ -235,6 +234,13 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     found = await jobs.find_by_ids(database, ["job-event-1", "absent"])
     assert list(found) == ["job-event-1"]
     assert list(await jobs.find_by_keys(database, [new[1].key])) == [new[1].key]
+    third = world.stored_event("event-3", occurred_ms=2)
+    assert await events.insert(database, [events.KeyedEvent(third, "k3")]) == {"event-3"}
+    await jobs.insert_fresh(database, [replace(new_job(world, "event-3"), next_attempt_us=NOW + 9_000_000)])
+    delayed = await jobs.find_anywhere(database, "job-event-3")
+    assert delayed is not None
+    assert delayed.next_attempt_ms == (NOW + 9_000_000) // 1000
+    assert await jobs.cancel(database, "job-event-3", now_us=NOW) is not None
     assert await jobs.find(database, "job-event-1", team_id=world.other_team_id) is None
     assert await jobs.find(database, "job-event-1", team_id=world.team_id) == found["job-event-1"]
     assert await jobs.find_anywhere(database, "job-event-1") == found["job-event-1"]
@@ -248,7 +254,7 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     assert [job.id for job in page] == ["job-event-1"]
     assert await jobs.count(database, everything) == 2
     assert await jobs.count(database, jobs.JobFilter(since_us=NOW + 1)) == 0
-    assert await jobs.count_by_status(database, **scope) == {"queued": 2}
+    assert await jobs.count_by_status(database, **scope) == {"queued": 2, "cancelled": 1}
     assert await jobs.lane_counts(database, now_us=NOW) == {("event", "queued"): 2}
 
 
@@ -260,18 +266,18 @@ async def job_changes(database: Database, world: World) -> None:
     assert (job.status, job.attempts, job.locked_by) == (JobStatus.PROCESSING, 1, "w")
     assert await jobs.heartbeat(database, held, lease_us=LEASE, now_us=NOW + 1)
     assert not await jobs.heartbeat(database, stale, lease_us=LEASE, now_us=NOW)
-    assert await jobs.hold(database, held, now_us=NOW)
-    assert not await jobs.hold(database, jobs.Claim(job.id, 1, "x"), now_us=NOW)
+    assert await work.hold(database, [held, stale, jobs.Claim(job.id, 1, "x")]) == {job.id}
     for refused in (stale, jobs.Claim(job.id, 1, "x")):
-        assert await jobs.complete(database, refused, now_us=NOW) is None
-        assert await jobs.fail(database, refused, error=FAILURE, now_us=NOW) is None
+        assert await work.hold(database, [refused]) == set()
         assert await jobs.hand_back(database, refused, now_us=NOW) is None
     back = await jobs.hand_back(database, held, now_us=NOW)
     assert back is not None
     assert (back.status, back.attempts) == (JobStatus.QUEUED, 0)
     await claim(database, limit=1)
     later = NOW + 5_000_000
-    waiting = await jobs.retry_later(database, held, error=FAILURE, next_attempt_us=later, now_us=NOW)
+    setback = work.Setback(job.id, "queued", FAILURE, next_attempt_us=later)
+    await work.set_back(database, [setback], now_us=NOW)
+    waiting = await jobs.find_anywhere(database, job.id)
     assert waiting is not None
     assert (waiting.next_attempt_ms, waiting.last_error) == (later // 1000, FAILURE)
     assert await jobs.lane_counts(database, now_us=NOW) == {("event", "queued"): 1, ("event", "delayed"): 1}
@@ -279,12 +285,14 @@ async def job_changes(database: Database, world: World) -> None:
     assert other.id != job.id, "one is not due, and nobody takes a job twice"
     (retried,) = await claim(database, limit=9, at_us=later)
     assert (retried.id, retried.attempts) == (job.id, 2)
-    done = await jobs.complete(database, jobs.Claim(job.id, 2, "w"), now_us=NOW)
+    await work.complete(database, [job.id], now_us=NOW)
+    done = await jobs.find_anywhere(database, job.id)
     assert done is not None
     assert (done.status, done.last_error, done.completed_ms) == (JobStatus.COMPLETED, None, NOW // 1000)
     assert await jobs.cancel(database, job.id, now_us=NOW) is None
     assert await jobs.retry(database, job.id, payload=EMPTY, now_us=NOW) is None
-    failed = await jobs.fail(database, jobs.Claim(other.id, 1, "w"), error=FAILURE, now_us=NOW)
+    await work.set_back(database, [work.Setback(other.id, "failed", FAILURE)], now_us=NOW)
+    failed = await jobs.find_anywhere(database, other.id)
     assert failed is not None
     assert failed.status is JobStatus.FAILED
     assert await jobs.list_failed(database, team_id=None, project_id=None, limit=9) == [failed]
@@ -308,12 +316,12 @@ async def observation_rows(database: Database, world: World) -> None:
     await observations.insert(database, memory)
     assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
     made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
-    assert await observations.insert_generated(database, made, now_us=NOW) == "memory-2"
+    assert await work.insert_observations(database, [made], now_us=NOW) == {"generation-1": "memory-2"}
     twin = new_observation(world, "memory-3", "Retries swallow errors", key="generation-1", job="job-event-1")
-    assert await observations.insert_generated(database, twin, now_us=NOW) == "memory-2"
+    assert await work.insert_observations(database, [twin], now_us=NOW) == {"generation-1": "memory-2"}
     source = ObservationSource("s-1", "memory-2", "agent_event", "event-1", "job-event-1", NOW // 1000)
     for _ in range(2):
-        await observations.add_source(database, source, agent_event_id="event-1", metadata=EMPTY, now_us=NOW)
+        await work.insert_sources(database, [(source, EMPTY)], now_us=NOW)
     ((found, link),) = await observations.of_event(database, "event-1", **scope)
     assert (found.id, link) == ("memory-2", source)
 
@@ -359,6 +367,48 @@ async def observation_rows(database: Database, world: World) -> None:
     assert await observations.delete(database, "memory-1", team_id=world.team_id, project_id=None) is not None
 
 
+async def worker_rows(database: Database, world: World) -> None:
+    session = new_session(world, "shared", external=None, content=None, platform=None)
+    assert await sessions.insert(database, session, key=None, now_us=NOW) is not None
+    names = [f"shared-{number}" for number in range(4)]
+    for name in names:
+        event = replace(world.stored_event(name), server_session_id="shared")
+        await events.insert(database, [events.KeyedEvent(event, name)])
+        new = replace(new_job(world, name), server_session_id="shared", next_attempt_us=NOW + 5_000_000)
+        await jobs.insert(database, [new])
+    summary = replace(
+        new_job(world, "shared"),
+        agent_event_id=None,
+        source_type="session_summary",
+        source_id="shared",
+        server_session_id="shared",
+    )
+    assert await jobs.insert(database, [summary]) == {"job-shared"}
+    assert await claim(database, limit=9, mates=3) == [], "events wait for others, the summary for them"
+    await work.expedite(database, ["job-shared-0"])
+    taken = await claim(database, limit=9, mates=3)
+    assert [job.id for job in taken] == ["job-shared-0", "job-shared-1", "job-shared-2"]
+    await work.expedite_session(database, "shared")
+    (last,) = await claim(database, limit=9, mates=3)
+    assert last.id == "job-shared-3"
+    (impatient,) = await claim(database, limit=9, at_us=NOW + 61_000_000)
+    assert impatient.id == "job-shared"
+    kept = work.KeptReply("job-shared-1", "call", '{"text":"ü"}')
+    await work.keep_replies(database, [kept, work.KeptReply("absent", "call", "{}")], now_us=NOW)
+    newer = replace(kept, call_id="later")
+    await work.keep_replies(database, [newer], now_us=NOW)
+    assert await work.kept_replies(database, ["job-shared-1", "absent"]) == {"job-shared-1": newer}
+    await work.drop_replies(database, ["job-shared-1"])
+    assert await work.kept_replies(database, ["job-shared-1"]) == {}
+    back = work.Setback("job-shared-1", "queued", None, next_attempt_us=NOW, refund=1)
+    await work.set_back(database, [back], now_us=NOW)
+    (again,) = await claim(database, limit=9)
+    assert (again.id, again.attempts, again.last_error) == ("job-shared-1", 1, None)
+    assert list(await work.keys(database, ["key-1", "absent"])) == ["key-1"]
+    assert list(await work.events(database, ["shared-1", "absent"])) == ["shared-1"]
+    assert list(await work.projects(database, [world.project_id, "absent"])) == [world.project_id]
+
+
 async def accounting_rows(database: Database, world: World) -> None:
     entry = AuditEntry("event.received", "agent_event", "event-1", **audit_scope(world), details={"ü": [1]})
     await audit.append(database, [entry], now_us=NOW)
@@ -395,9 +445,9 @@ async def accounting_rows(database: Database, world: World) -> None:
 async def purged_rows(database: Database, world: World) -> None:
     scope = {"team_id": world.team_id, "project_id": world.project_id}
     assert await observations.purge(database, **scope) == 1
-    assert await jobs.purge(database, **scope) == 2
-    assert await events.purge(database, **scope) == 2
-    assert await sessions.purge(database, **scope) == 2
+    assert await jobs.purge(database, **scope) == 8
+    assert await events.purge(database, **scope) == 7
+    assert await sessions.purge(database, **scope) == 3
     assert await jobs.history(database, "job-event-1") == []
 
 
@@ -408,6 +458,7 @@ SUBJECTS = (
     event_and_job_rows,
     job_changes,
     observation_rows,
+    worker_rows,
     accounting_rows,
     purged_rows,
 )
@@ -427,8 +478,9 @@ async def test_every_statement_does_as_its_operation_says(storage: Storage) -> N
     assert {name for name in catalog.load(opened.name) if name.partition(".")[0] in ours} == seen
 
 
-async def claim(database: Database, *, limit: int, at_us: int = NOW) -> list[Any]:
-    return await jobs.claim(database, worker="w", limit=limit, lease_us=LEASE, now_us=at_us)
+async def claim(database: Database, *, limit: int, at_us: int = NOW, mates: int = 1) -> list[Any]:
+    terms = work.ClaimTerms(worker="w", lease_us=LEASE, mates=mates, patience_us=60_000_000)
+    return await work.claim(database, terms, limit=limit, now_us=at_us)
 
 
 def query(database: Database, word: str) -> str:

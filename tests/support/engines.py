@@ -12,9 +12,12 @@ import pytest
 
 from claude_mem.generation.mode import ModeLibrary
 from claude_mem.generation.port import Provider
+from claude_mem.generation.prices import PriceList
 from claude_mem.generation.providers import build_provider
 from claude_mem.model.records import Job
-from claude_mem.services.generating import Generator, GeneratorOptions
+from claude_mem.services.budgets import BudgetService
+from claude_mem.services.calls import CallTerms
+from claude_mem.services.generating import Generator
 from claude_mem.services.ingest import IngestService
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
@@ -25,7 +28,9 @@ from tests.support.fake_llm import FakeLlm
 from tests.support.load import SOURCE, World, until
 
 RETRY_BASE_S = 0.05
-OPTIONS = EngineOptions(worker="server-beta-worker-1", concurrency=8, lease_s=20, heartbeat_s=0.1, grace_s=5)
+OPTIONS = EngineOptions(
+    worker="server-beta-worker-1", concurrency=8, mates=16, lease_s=20, heartbeat_s=0.1, grace_s=5
+)
 
 
 @pytest.fixture
@@ -47,8 +52,17 @@ def asking(llm: FakeLlm) -> Provider:
 
 
 def make_engine(database: Database, provider: Provider, **changes: Any) -> Engine:
-    options = GeneratorOptions(mode=ModeLibrary([]).load("code"), language=None, retry_base_s=RETRY_BASE_S)
-    return Engine(database, Generator(database, provider, options), replace(OPTIONS, **changes))
+    options = replace(OPTIONS, **changes)
+    terms = CallTerms(
+        mode=ModeLibrary([]).load("code"),
+        language=None,
+        events=options.mates,
+        tokens=18_000,
+        skips_trivial=False,
+    )
+    budgets = BudgetService(database, prices=PriceList.load())
+    generator = Generator(database, provider, terms, budgets, retry_base_s=RETRY_BASE_S)
+    return Engine(database, generator, options)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from claude_mem.cli import (
     server_lifecycle,
     server_schema,
     server_tenancy,
+    server_usage,
 )
 
 if TYPE_CHECKING:
@@ -80,11 +81,12 @@ _add(
         "migrate": server_schema.migrate,
         "check-env": server_environment.check_env,
         "doctor": server_doctor.doctor,
+        "usage": server_usage.usage,
     },
 )
 _group(
     "worker",
-    {"start": worker_start, "run": worker_start},
+    {"start": worker_start, "run": worker_start, "health": server_foreground.worker_health},
     text="Turn events into observations, in the foreground, without listening anywhere.",
     callback=worker,
 )
@@ -117,6 +119,15 @@ _group(
     },
     text="List and steer generation jobs.",
     callback=server_jobs.jobs_callback,
+)
+_group(
+    "budget",
+    {
+        "list": server_usage.budget_list,
+        "set": server_usage.budget_set,
+        "remove": server_usage.budget_remove,
+    },
+    text="Bound what a team or a project may spend.",
 )
 _group(
     "team",

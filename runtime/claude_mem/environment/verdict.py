@@ -94,7 +94,7 @@ class Verdict(_Model):
         return "\n".join((INVALID_HEADLINE, *(f"  - {problem}" for problem in self.errors)))
 
 
-class EnvironmentInvalid(Exception):  # noqa: N818 - a state, named as the message names it
+class EnvironmentInvalid(Exception):
     """Raised when a process may not start with the environment it was given; `verdict` says why."""
 
     def __init__(self, verdict: Verdict) -> None:

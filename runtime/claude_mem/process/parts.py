@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -11,9 +12,12 @@ from claude_mem.environment.providers import PROVIDERS
 from claude_mem.environment.verdict import QueueEngine
 from claude_mem.generation.failover import FailoverProvider
 from claude_mem.generation.mode import ModeLibrary
+from claude_mem.generation.prices import PriceList
 from claude_mem.generation.providers import build_provider
 from claude_mem.queue.local import DisabledQueue, InProcessQueue
-from claude_mem.services.generating import Generator, GeneratorOptions
+from claude_mem.services.budgets import BudgetService
+from claude_mem.services.calls import CallTerms
+from claude_mem.services.generating import Generator
 from claude_mem.worker.engine import Engine, EngineOptions
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from claude_mem.generation.port import Provider
+    from claude_mem.queue.dramatiq import LaneConsumer
     from claude_mem.queue.port import Queue
     from claude_mem.settings import GenerationSettings, QueueSettings, ServerSettings
     from claude_mem.storage.database import Database
@@ -37,10 +42,29 @@ def make_queue(settings: QueueSettings, wake: Callable[[], None]) -> Queue:
         wake: tells the workers of this process, if it has any.
     """
     if settings.engine is QueueEngine.DRAMATIQ and settings.redis_url is not None:
-        from claude_mem.queue.valkey import ValkeyQueue  # noqa: PLC0415 - only where Valkey is used
+        from claude_mem.queue.dramatiq import DramatiqQueue  # noqa: PLC0415 - only where Valkey is used
 
-        return ValkeyQueue(settings.redis_url.get_secret_value(), prefix=settings.prefix)
+        return DramatiqQueue(settings.redis_url.get_secret_value(), prefix=settings.prefix)
     return InProcessQueue(wake) if settings.engine is QueueEngine.IN_PROCESS else DisabledQueue()
+
+
+def make_consumer(settings: QueueSettings, engine: Engine) -> LaneConsumer | None:
+    """What hears of jobs for an engine, where a transport brings news; not started yet."""
+    if settings.engine is not QueueEngine.DRAMATIQ or settings.redis_url is None:
+        return None
+    from claude_mem.queue.dramatiq import LaneConsumer  # noqa: PLC0415 - only where Valkey is used
+
+    loop = asyncio.get_running_loop()
+
+    def heard(_job_id: str) -> None:
+        loop.call_soon_threadsafe(engine.wake)
+
+    return LaneConsumer(
+        settings.redis_url.get_secret_value(),
+        prefix=settings.prefix,
+        heard=heard,
+        room=engine.room,
+    )
 
 
 def make_provider(settings: GenerationSettings) -> Provider:
@@ -94,11 +118,19 @@ def make_engine(settings: ServerSettings, database: Database, provider: Provider
     generator = Generator(
         database,
         provider,
-        GeneratorOptions(
+        CallTerms(
             mode=ModeLibrary([*own, settings.paths.data_dir / "modes"]).load(settings.generation.mode),
             language=settings.generation.language or None,
-            retry_base_s=settings.jobs.retry_base_seconds,
+            events=settings.generation.events_per_call,
+            tokens=settings.generation.max_prompt_tokens * 3 // 4,
+            skips_trivial=not settings.generation.keep_trivial_events,
         ),
+        BudgetService(
+            database,
+            prices=PriceList.load(settings.paths.data_dir / "prices.json"),
+            default_daily_tokens=settings.generation.daily_token_budget,
+        ),
+        retry_base_s=settings.jobs.retry_base_seconds,
     )
     return Engine(
         database,
@@ -106,6 +138,7 @@ def make_engine(settings: ServerSettings, database: Database, provider: Provider
         EngineOptions(
             worker=worker_name(),
             concurrency=settings.generation.concurrency,
+            mates=settings.generation.events_per_call,
             lease_s=settings.jobs.lease_seconds,
             heartbeat_s=settings.jobs.heartbeat_seconds,
             grace_s=GRACE_S,

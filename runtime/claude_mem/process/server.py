@@ -21,6 +21,7 @@ from claude_mem.http.keys import GenerationState, Runtime
 from claude_mem.model.times import iso8601_ms, now_us
 from claude_mem.process import state
 from claude_mem.process.parts import make_engine, make_provider, make_queue
+from claude_mem.process.worker import hearing
 from claude_mem.services.assembly import Services
 from claude_mem.services.bootstrap import ensure_local_scope, local_principal
 from claude_mem.storage import opening
@@ -100,6 +101,8 @@ async def serve(settings: ServerSettings) -> None:
             stack.push_async_callback(services.close)
             runtime = await _runtime(settings, database, engine, stopping)
             await stack.enter_async_context(_background(services, engine))
+            if engine:
+                await stack.enter_async_context(hearing(settings, engine))
             await stack.enter_async_context(_listening(listener, create_app(services, runtime)))
             stack.callback(services.waiter.stop)
             _announce(stack, settings, runtime, listener)

@@ -76,9 +76,8 @@ def read(data_dir: Path) -> ServerState | None:
 
 def write(data_dir: Path, state: ServerState, *, host: str, boundaries: dict[str, Any]) -> None:
     """Announce this server."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    _put(data_dir / PID_FILE, json.dumps(asdict(state)))
-    _put(data_dir / PORT_FILE, str(state.port))
+    put(data_dir / PID_FILE, json.dumps(asdict(state)))
+    put(data_dir / PORT_FILE, str(state.port))
     runtime = {
         "runtime": RUNTIME_LABEL,
         "pid": state.pid,
@@ -88,7 +87,7 @@ def write(data_dir: Path, state: ServerState, *, host: str, boundaries: dict[str
         "bootstrap": {"mode": "server"},
         "boundaries": boundaries,
     }
-    _put(data_dir / RUNTIME_FILE, json.dumps(runtime))
+    put(data_dir / RUNTIME_FILE, json.dumps(runtime))
 
 
 def remove(data_dir: Path, pid: int) -> None:
@@ -102,7 +101,9 @@ def remove(data_dir: Path, pid: int) -> None:
             (data_dir / name).unlink(missing_ok=True)
 
 
-def _put(path: Path, text: str) -> None:
+def put(path: Path, text: str) -> None:
+    """Write a file so that nobody ever reads half of it; its directory is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     temporary.write_text(text, "utf-8")
     temporary.replace(path)

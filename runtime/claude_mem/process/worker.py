@@ -7,15 +7,33 @@ import json
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from claude_mem.process.parts import make_engine, make_provider
+from claude_mem.process.beat import beating
+from claude_mem.process.parts import make_consumer, make_engine, make_provider
 from claude_mem.process.state import RUNTIME_LABEL
 from claude_mem.storage import opening
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from claude_mem.settings import ServerSettings
+    from claude_mem.worker.engine import Engine
+
+
+@asynccontextmanager
+async def hearing(settings: ServerSettings, engine: Engine) -> AsyncIterator[None]:
+    """Listen for news of jobs, where a transport brings any."""
+    consumer = make_consumer(settings.queue, engine)
+    if consumer is None:
+        yield
+        return
+    await asyncio.to_thread(consumer.start)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(consumer.stop)
 
 
 async def work(settings: ServerSettings) -> None:
@@ -31,6 +49,8 @@ async def work(settings: ServerSettings) -> None:
         provider = make_provider(settings.generation)
         stack.push_async_callback(provider.close)
         engine = make_engine(settings, database, provider)
+        await stack.enter_async_context(hearing(settings, engine))
+        await stack.enter_async_context(beating(settings.paths.data_dir))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, engine.stop)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from claude_mem.model.errors import Forbidden
 from claude_mem.model.times import now_us
 from claude_mem.services.publishing import as_stored, job_for_event, queued_event
-from claude_mem.storage import audit, events, jobs, sessions, tenancy
+from claude_mem.storage import audit, events, jobs, sessions, tenancy, work
 from claude_mem.storage.database import Retryable
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class PreparedEvent:
     Parameters:
         key: idempotency key.
         content_session_id: links to the newest session of that id when the event names no session itself.
+        wait_us: microseconds for which its job waits for others of the session; 0 when somebody waits for it.
+        max_attempts: how often the job may be tried.
         private: nothing was left of the payload after privacy.
         redactions: private spans and secrets that were taken out.
     """
@@ -40,6 +42,8 @@ class PreparedEvent:
     content_session_id: str | None
     any_platform: bool
     generate: bool
+    wait_us: int
+    max_attempts: int
     source: str
     audited: bool
     private: bool
@@ -158,7 +162,14 @@ async def _add_jobs(
     for n, item in accepted.items():
         event = stored[n].event
         if item.generate and event.id not in wanted:
-            new = job_for_event(event, context=item.context, private=item.private, now_us=now)
+            new = job_for_event(
+                event,
+                context=item.context,
+                private=item.private,
+                wait_us=item.wait_us,
+                max_attempts=item.max_attempts,
+                now_us=now,
+            )
             wanted[event.id] = (new, item.source)
     fresh = [new for event_id, (new, _) in wanted.items() if event_id in inserted]
     await jobs.insert_fresh(executor, fresh)
@@ -169,6 +180,8 @@ async def _add_jobs(
     )
     missing = {new.key for new, _ in wanted.values() if new.id not in created}
     existing = await jobs.find_by_keys(executor, missing) if missing else {}
+    urgent = [stored[n].event.id for n, item in accepted.items() if item.generate and not item.wait_us]
+    await work.expedite(executor, [job.id for job in existing.values() if job.source_id in urgent])
     outcomes: dict[int, Appended] = {}
     entries: list[AuditEntry] = []
     for n, item in accepted.items():

@@ -16,6 +16,7 @@ from claude_mem.services.jobs import JobService
 from claude_mem.services.keys import KeyService
 from claude_mem.services.limits import Admission, FailedAuthentications, Limits
 from claude_mem.services.memories import MemoryService
+from claude_mem.services.publishing import JobTerms
 from claude_mem.services.recall import RecallService
 from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
@@ -69,14 +70,18 @@ class Services:
         budgets = BudgetService(
             database, prices=prices, default_daily_tokens=settings.generation.daily_token_budget
         )
+        terms = JobTerms(
+            max_attempts=settings.generation.max_attempts,
+            session_window_us=settings.generation.session_window_ms * 1000,
+        )
         return cls(
             database=database,
             queue=queue,
             authenticator=Authenticator(database),
             admission=Admission(database, limits),
             failed_authentications=FailedAuthentications(settings.auth.failures_per_minute),
-            ingest=IngestService(database, queue),
-            sessions=SessionService(database, queue),
+            ingest=IngestService(database, queue, terms=terms),
+            sessions=SessionService(database, queue, terms=terms),
             memories=MemoryService(database),
             recall=RecallService(database),
             jobs=JobService(database, queue),

@@ -1,7 +1,7 @@
-"""One claimed job: what the provider is asked, and what becomes of the answer.
+"""Calls are made, their answers kept and stored; what fails is tried again, put off, or ended with its reason.
 
-Everything that a job leaves behind (observations, sources, usage, audit, its own end) is one transaction that holds only
-while the claim is the current one. A worker that lost its lease leaves nothing.
+Outcomes of many calls that end together are stored in one transaction. While the database is away they wait: an answer
+that was paid for is not thrown away.
 """
 
 from __future__ import annotations
@@ -11,242 +11,254 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from claude_mem.generation.content import render_observation, render_summary
 from claude_mem.generation.errors import GenerationError
-from claude_mem.generation.payload import nothing_left
-from claude_mem.generation.port import EventInput, GenerationRequest, ObservationInput, ProviderResult
+from claude_mem.generation.failover import CIRCUIT_OPEN
+from claude_mem.generation.parser import parse_reply
+from claude_mem.generation.port import ProviderResult, Usage
+from claude_mem.generation.prompts import event_tokens
 from claude_mem.model.errors import Unavailable
-from claude_mem.model.records import Event, Job, SourceType
+from claude_mem.model.identity import new_id
 from claude_mem.model.times import now_us
-from claude_mem.services import persisting
-from claude_mem.services.publishing import PRIVATE_MARK
-from claude_mem.storage import events, jobs, keys, observations, rows, sessions, tenancy
-from claude_mem.storage.database import Database, Retryable, StorageError, run_transaction
+from claude_mem.services import calls
+from claude_mem.services.budget_changes import WAITING
+from claude_mem.services.failures import Failure
+from claude_mem.services.group import GroupCommit
+from claude_mem.services.settling import Answered, Drafted, Failed, Outcome, Postponed, Taken, settle
+from claude_mem.storage import work
+from claude_mem.storage.database import Retryable, StorageError, run_transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Sequence
 
-    from claude_mem.generation.mode import Mode
     from claude_mem.generation.port import Provider
-    from claude_mem.storage.database import Executor
+    from claude_mem.services.budgets import BudgetService
+    from claude_mem.services.calls import Call, CallTerms, Plan
+    from claude_mem.storage.database import Database
 
 logger = logging.getLogger(__name__)
 
-#: Events of a session that its summary is made from at most, the newest of them.
-SUMMARY_EVENTS = 500
+#: The provider that asks nobody and so costs nothing.
+OFFLINE = "offline"
 
-#: Observations of a session that its summary is told of at most, the newest of them.
-SUMMARY_OBSERVATIONS = 100
+#: Tokens of a reply and of a prompt's frame, as estimated before a call.
+REPLY_TOKENS = 2_000
 
 #: Seconds between tries to store an answer that was paid for, while the database does not answer.
 STORE_AGAIN_S = 1.0
 
+#: Milliseconds until a job that no provider could be asked about is looked at again, unless they say otherwise.
+CIRCUIT_PAUSE_MS = 3000
+
 
 @dataclass(frozen=True, slots=True)
-class GeneratorOptions:
-    """How jobs are generated.
+class _Reply:
+    """An answer, as it is kept for each job of its call."""
 
-    Parameters:
-        mode: what kinds of observation there are.
-        language: to write in, or None.
-        retry_base_s: seconds before the second attempt; doubled for each further one.
-    """
+    result: ProviderResult
+    jobs_of: dict[str, list[str]]
 
-    mode: Mode
-    language: str | None
-    retry_base_s: float
+    def document(self) -> str:
+        result = self.result
+        used = result.usage
+        kept = {
+            "text": result.text,
+            "provider": result.provider,
+            "model": result.model,
+            "usage": [used.input_tokens, used.output_tokens, used.total],
+            "jobsOf": self.jobs_of,
+        }
+        return orjson.dumps(kept).decode()
+
+    @classmethod
+    def read(cls, document: str, *, default_type: str) -> _Reply:
+        """Raises: GenerationError when the text cannot be read as a reply after all."""
+        kept = orjson.loads(document)
+        reply = parse_reply(kept["text"], default_type=default_type, event_ids=list(kept["jobsOf"]))
+        spent = Usage(*kept["usage"])
+        result = ProviderResult(kept["text"], reply, spent, kept["provider"], kept["model"])
+        return cls(result, kept["jobsOf"])
 
 
 class Generator:
-    """Works one claimed job off.
+    """Works claimed jobs off.
 
     Parameters:
-        provider: asked once for each attempt that has something to ask.
+        provider: asked once for each call.
+        terms: how jobs are put together to calls.
+        budgets: asked before each call of a model; jobs that do not fit wait.
+        retry_base_s: seconds before the second attempt; doubled for each further one.
     """
 
-    def __init__(self, database: Database, provider: Provider, options: GeneratorOptions) -> None:
+    def __init__(
+        self,
+        database: Database,
+        provider: Provider,
+        terms: CallTerms,
+        budgets: BudgetService,
+        *,
+        retry_base_s: float,
+    ) -> None:
         self._database = database
         self._provider = provider
-        self._options = options
+        self._terms = terms
+        self._budgets = budgets
+        self._retry_base_s = retry_base_s
+        self._settling: GroupCommit[Outcome, None] = GroupCommit(
+            "settle", self._settle, largest=64, parallel=2
+        )
+        self._keeping: GroupCommit[list[work.KeptReply], None] = GroupCommit(
+            "keep", self._keep, largest=64, parallel=2
+        )
 
     @property
     def provider(self) -> Provider:
         return self._provider
 
-    async def process(self, job: Job, claimed: jobs.Claim) -> None:
-        """Bring a job to its end, or to its next attempt.
+    async def plan(self, group: Sequence[Taken]) -> Plan:
+        """What is to be done about claimed jobs.
 
-        Raises: Unavailable when the database stays away; the job's lease then runs out.
+        Raises: Unavailable.
         """
-        refused = await self._refused(job)
-        if refused is not None:
-            await self._end(lambda transaction: persisting.fail(transaction, job, claimed, refused))
+        return await calls.plan(self._database, group, self._terms)
+
+    async def settle(self, outcome: Outcome) -> None:
+        """Store an outcome, together with others, again and again while the database is away."""
+        await self._settling.submit(outcome)
+
+    async def make(self, call: Call) -> None:
+        """Make a call and store what came of it; where the budget is spent, let its jobs wait.
+
+        Raises: Unavailable when the database cannot say what was spent; then no call was made.
+        """
+        if self._provider.name == OFFLINE:
+            await self._ask(call)
             return
+        job = call.taken[0].job
+        async with self._budgets.hold(
+            team_id=job.team_id,
+            project_id=job.project_id,
+            estimated_tokens=sum(event_tokens(event) for event in call.request.events) + REPLY_TOKENS,
+            now_us=now_us(),
+        ) as admission:
+            if admission.warning:
+                await self._budgets.record_warning(admission, now_us=now_us())
+            if admission.allowed:
+                await self._ask(call)
+        if not admission.allowed:
+            spent = Failure(WAITING, "the token budget is spent")
+            await self._postpone(call.taken, admission.waits_until_us, spent)
+
+    async def _postpone(self, taken: Sequence[Taken], until_us: int | None, failure: Failure) -> None:
+        await asyncio.gather(*[self.settle(Postponed(each, until_us, failure)) for each in taken])
+
+    async def _ask(self, call: Call) -> None:
+        jobs_of = {event_id: list(job_ids) for event_id, job_ids in call.jobs_of.items()}
         try:
-            result = await self._generate(job)
+            reply = _Reply(await self._provider.generate(call.request), jobs_of)
         except GenerationError as error:
-            failure = persisting.Failure.of(error)
-            await self._end(lambda transaction: self._fail_or_retry(transaction, job, claimed, failure))
+            await self._set_back(call.taken, error)
             return
-        await self._end(lambda transaction: persisting.complete(transaction, job, claimed, result))
-
-    async def _refused(self, job: Job) -> persisting.Failure | None:
-        """Why a job must not be generated: its payload speaks of another scope, or its key was revoked."""
-        payload = job.payload.members
-        if (
-            payload.get("team_id", job.team_id) != job.team_id
-            or payload.get("project_id", job.project_id) != job.project_id
-        ):
-            return persisting.Failure("scope_mismatch", "the job's payload names another team or project")
-        key_id = _asking_key(payload)
-        if key_id is None:
-            return None
-        key = await keys.find(self._database, key_id)
-        # A key that was rotated or has expired was good when the work was accepted; a revoked one takes it back.
-        if key is None or (key.revoked_ms is not None and key.replaced_by is None):
-            return persisting.Failure("revoked_key", "the API key that asked for this was revoked")
-        return None
-
-    async def _generate(self, job: Job) -> ProviderResult | None:
-        """The provider's answer, or None where there is nothing to ask it."""
-        request = await self._request(job)
-        return None if request is None else await self._provider.generate(request)
-
-    async def _request(self, job: Job) -> GenerationRequest | None:
-        if job.source_type == SourceType.SESSION_SUMMARY:
-            return await self._summary_request(job)
-        if job.payload.members.get(PRIVATE_MARK):
-            return None
-        event_id = job.agent_event_id or job.source_id
-        event = await events.find_for_job(
-            self._database, event_id, team_id=job.team_id, project_id=job.project_id
-        )
-        if event is None or nothing_left(_payload(event)):
-            return None
-        return await self._build(job, (event,))
-
-    async def _summary_request(self, job: Job) -> GenerationRequest | None:
-        session = await sessions.find(self._database, job.source_id, team_id=job.team_id)
-        if session is None:
-            return None
-        happened = await events.of_session(
-            self._database,
-            session.id,
-            team_id=job.team_id,
-            project_id=job.project_id,
-            limit=SUMMARY_EVENTS,
-        )
-        if not happened:
-            return None
-        known = await observations.list_rows(
-            self._database,
-            team_id=job.team_id,
-            project_id=job.project_id,
-            kind=None,
-            session_id=session.id,
-            before=None,
-            limit=SUMMARY_OBSERVATIONS,
-        )
-        prompt = session.metadata.members.get("prompt")
-        remembered = tuple(
-            ObservationInput(
-                id=found.id,
-                kind=found.kind,
-                content=found.content,
-                metadata=found.metadata.members,
-                created_at_ms=found.created_ms,
+        if reply.result.text is not None:
+            call_id = new_id()
+            document = reply.document()
+            await self._keeping.submit(
+                [work.KeptReply(taken.job.id, call_id, document) for taken in call.taken]
             )
-            for found in (rows.observation(row) for row in reversed(known))
-        )
-        return await self._build(
-            job, tuple(happened), remembered, session_prompt=prompt if isinstance(prompt, str) else None
-        )
+        await self.settle(self._answered(call.taken, reply, usage=reply.result.usage))
 
-    async def _build(
-        self,
-        job: Job,
-        happened: tuple[Event, ...],
-        remembered: tuple[ObservationInput, ...] = (),
-        *,
-        session_prompt: str | None = None,
-    ) -> GenerationRequest:
-        project = await tenancy.find_project(self._database, project_id=job.project_id, team_id=job.team_id)
-        return GenerationRequest(
-            kind=job.lane,
-            job_id=job.id,
-            project_id=job.project_id,
-            team_id=job.team_id,
-            events=tuple(_seen(event) for event in happened),
-            mode=self._options.mode,
-            project_name=project.name if project else None,
-            server_session_id=job.server_session_id,
-            observations=remembered,
-            session_prompt=session_prompt,
-            language=self._options.language,
-        )
-
-    async def _fail_or_retry(
-        self, executor: Executor, job: Job, claimed: jobs.Claim, failure: persisting.Failure
-    ) -> None:
-        if not failure.retryable or job.attempts >= job.max_attempts:
-            await persisting.fail(executor, job, claimed, failure)
+    async def use(self, taken: Sequence[Taken], document: str) -> None:
+        """Store what an earlier attempt paid for; its tokens are counted now, as they never were."""
+        try:
+            reply = _Reply.read(document, default_type=self._terms.mode.default_type)
+        except GenerationError as error:
+            await self._set_back(taken, error)
             return
-        delay_s = self._options.retry_base_s * 2 ** (job.attempts - 1)
-        if failure.retry_after_ms is not None:
-            delay_s = failure.retry_after_ms / 1000
-        await persisting.retry(
-            executor, job, claimed, failure, next_attempt_us=now_us() + int(delay_s * 1_000_000)
+        await self.settle(self._answered(tuple(taken), reply, usage=reply.result.usage))
+
+    async def give_up(self, taken: Sequence[Taken], error: Exception) -> None:
+        """End jobs that met an error nobody foresaw; a person may look at them and try again.
+
+        Parameters:
+            error: what happened; its class is kept, its text is not, for it may quote what is private.
+        """
+        failure = Failure("unknown", f"unexpected {type(error).__name__} while generating")
+        try:
+            for each in taken:
+                await self.settle(Failed(each, failure, None))
+        except StorageError as second:
+            logger.warning("jobs could not be ended", extra={"reason": type(second).__name__})
+
+    def _answered(self, taken: tuple[Taken, ...], reply: _Reply, *, usage: Usage | None) -> Answered:
+        result = reply.result
+        return Answered(
+            tuple(taken),
+            tuple(self._drafted(taken, reply)),
+            usage=usage,
+            provider=result.provider,
+            model=result.model,
         )
 
-    async def _end(self, work: Callable[[Executor], Awaitable[None]]) -> None:
-        """Store how a job ended, again and again while the database is away: the answer has been paid for."""
+    @staticmethod
+    def _drafted(taken: Sequence[Taken], reply: _Reply) -> list[Drafted]:
+        result = reply.result
+        wrote: dict[str, Any] = {
+            "provider": result.provider,
+            "model": result.model,
+            "method": result.method,
+        }
+        everyone = tuple(each.job.id for each in taken)
+        if result.reply.skipped:
+            return []
+        if taken[0].job.lane == "summary":
+            if result.reply.summary is None:
+                return []
+            summary = render_summary(result.reply.summary, **wrote)
+            return [Drafted(summary, 0, everyone)] if summary.content.strip() else []
+        drafted = []
+        for index, draft in enumerate(result.reply.observations):
+            named = {job_id for event_id in draft.source_events for job_id in reply.jobs_of.get(event_id, ())}
+            job_ids = tuple(job_id for job_id in everyone if job_id in named) or everyone
+            item = render_observation(draft, **wrote)
+            if item.content.strip():
+                drafted.append(Drafted(item, index, job_ids))
+        return drafted
+
+    async def _set_back(self, taken: Sequence[Taken], error: GenerationError) -> None:
+        if error.category == CIRCUIT_OPEN:
+            # Nobody was asked, so no attempt was used.
+            until = now_us() + (error.retry_after_ms or CIRCUIT_PAUSE_MS) * 1000
+            await self._postpone(taken, until, Failure.of(error))
+            return
+        failure = Failure.of(error)
+        outcomes = [
+            Failed(
+                each,
+                failure,
+                failure.pause_us(each.job, retry_base_s=self._retry_base_s),
+                counts_usage=place == 0,
+            )
+            for place, each in enumerate(taken)
+        ]
+        await asyncio.gather(*[self.settle(outcome) for outcome in outcomes])
+
+    async def _settle(self, outcomes: Sequence[Outcome]) -> Sequence[None]:
+        await self._persist(lambda transaction: settle(transaction, outcomes))
+        return [None] * len(outcomes)
+
+    async def _keep(self, groups: Sequence[list[work.KeptReply]]) -> Sequence[None]:
+        replies = sorted((reply for group in groups for reply in group), key=lambda reply: reply.job_id)
+        await self._persist(lambda transaction: work.keep_replies(transaction, replies, now_us=now_us()))
+        return [None] * len(groups)
+
+    async def _persist(self, work_to_do: Any) -> None:
         while True:
             try:
-                await run_transaction(self._database, work)
+                await run_transaction(self._database, work_to_do)
             except (Unavailable, Retryable):
                 logger.warning("an answer waits for the database")
                 await asyncio.sleep(STORE_AGAIN_S)
             else:
                 return
-
-    async def give_up(self, job: Job, claimed: jobs.Claim, error: Exception) -> None:
-        """End a job that met an error nobody foresaw; a person may look at it and try again.
-
-        Parameters:
-            error: what happened; its class is kept, its text is not, for it may quote what is private.
-        """
-        failure = persisting.Failure("unknown", f"unexpected {type(error).__name__} while generating")
-        try:
-            await self._end(lambda transaction: persisting.fail(transaction, job, claimed, failure))
-        except StorageError as second:
-            logger.warning(
-                "a job could not be ended", extra={"jobId": job.id, "reason": type(second).__name__}
-            )
-
-
-def _asking_key(payload: dict[str, Any]) -> str | None:
-    """The id of the key that last asked for a job; None when it was nobody's.
-
-    An operator who tries a job again vouches for it: the key of its first request may be gone by then.
-    """
-    if "last_retried_by" in payload:
-        return None
-    key_id = payload.get("last_retried_by_actor" if "last_retried_by_actor" in payload else "api_key_id")
-    return key_id if isinstance(key_id, str) else None
-
-
-def _payload(event: Event) -> Any:
-    """What was observed; as text where it is nested deeper than the parser goes, as adopted rows may be."""
-    try:
-        return event.payload.value
-    except ValueError:
-        return event.payload.text
-
-
-def _seen(event: Event) -> EventInput:
-    return EventInput(
-        id=event.id,
-        event_type=event.event_type,
-        source_adapter=event.source_adapter,
-        occurred_at_ms=event.occurred_ms,
-        payload=_payload(event),
-    )

@@ -5,7 +5,7 @@ Single events that arrive together share a transaction (group commit); a batch h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.model.canonical import canonical_json
@@ -16,7 +16,7 @@ from claude_mem.model.times import now_us
 from claude_mem.services.appending import Appended, PreparedEvent, append
 from claude_mem.services.cleaning import clean, clean_id, clean_text
 from claude_mem.services.group import GroupCommit
-from claude_mem.services.publishing import publish
+from claude_mem.services.publishing import JobTerms, publish
 from claude_mem.services.refusals import refusal, refuse_storage_errors
 from claude_mem.storage import audit
 from claude_mem.storage.database import Database, Executor, StorageError, run_transaction
@@ -80,11 +80,13 @@ class IngestService:
     Parameters:
         database: where events and jobs are kept.
         queue: what tells workers about new jobs.
+        terms: what new jobs are made with.
     """
 
-    def __init__(self, database: Database, queue: Queue) -> None:
+    def __init__(self, database: Database, queue: Queue, *, terms: JobTerms | None = None) -> None:
         self._database = database
         self._queue = queue
+        self._terms = terms or JobTerms()
         self._group: GroupCommit[PreparedEvent, tuple[Appended, Transport]] = GroupCommit(
             "ingest", self._commit_group, largest=GROUP_LARGEST, parallel=GROUPS_PARALLEL
         )
@@ -96,31 +98,36 @@ class IngestService:
         *,
         generate: bool,
         source: str,
+        urgent: bool = False,
         audited: bool = True,
     ) -> Ingested:
         """Store one event and, where asked for, its job.
 
         Parameters:
             source: what the job's history names as its origin.
+            urgent: somebody waits for what is generated, so that it does not wait for others.
 
         Raises: Forbidden, InvalidInput, Unavailable.
         """
         context.check_project(received.project_id)
-        prepared = prepare(context, received, generate=generate, source=source, audited=audited)
+        terms = replace(self._terms, session_window_us=0) if urgent else self._terms
+        prepared = prepare(context, received, generate=generate, terms=terms, source=source, audited=audited)
         appended, transport = await self._group.submit(prepared)
         return _ingested(appended, transport)
 
     async def ingest_batch(
-        self, context: RequestContext, received: Sequence[EventInput], *, generate: bool
+        self, context: RequestContext, received: Sequence[EventInput], *, generate: bool, urgent: bool = False
     ) -> list[Ingested]:
-        """Store all events, or none.
+        """Store all events, or none; `urgent` as for one.
 
         Raises: Forbidden, InvalidInput, Unavailable; then nothing was stored.
         """
         for item in received:
             context.check_project(item.project_id)
+        terms = replace(self._terms, session_window_us=0) if urgent else self._terms
+        source = "http_post_v1_events_batch"
         prepared = [
-            prepare(context, item, generate=generate, source="http_post_v1_events_batch", audited=False)
+            prepare(context, item, generate=generate, terms=terms, source=source, audited=False)
             for item in received
         ]
 
@@ -167,7 +174,13 @@ class IngestService:
 
 
 def prepare(
-    context: RequestContext, received: EventInput, *, generate: bool, source: str, audited: bool
+    context: RequestContext,
+    received: EventInput,
+    *,
+    generate: bool,
+    terms: JobTerms,
+    source: str,
+    audited: bool,
 ) -> PreparedEvent:
     """Identify and clean an event; nothing of this needs the database.
 
@@ -218,6 +231,8 @@ def prepare(
         generate=generate,
         source=source,
         audited=audited,
+        wait_us=terms.session_window_us,
+        max_attempts=terms.max_attempts,
         private=cleaned.removed > 0 and cleaned.is_blank,
         redactions=cleaned.removed + metadata.removed + in_type + in_source + in_platform,
     )

@@ -158,7 +158,7 @@ class JobService:
             if changed is None:
                 raise Retryable("the job changed at the same time")
             await _record(transaction, operator, "cancel", current, changed, outcome="cancelled")
-            await announce(transaction, job.id)
+            await announce(transaction, [job.id])
             return Steered(changed, unchanged=False)
 
         with refuse_storage_errors():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.model.documents import Document
@@ -16,17 +17,32 @@ if TYPE_CHECKING:
     from claude_mem.queue.port import Queue
     from claude_mem.services.context import RequestContext
 
-DEFAULT_MAX_ATTEMPTS = 3
+
+@dataclass(frozen=True, slots=True)
+class JobTerms:
+    """What new jobs are made with.
+
+    Parameters:
+        max_attempts: how often a job is tried before it counts as failed.
+        session_window_us: microseconds for which an event of a session waits for others to share its call.
+    """
+
+    max_attempts: int = 3
+    session_window_us: int = 0
+
 
 #: Member of a job's payload that says privacy left nothing to generate from.
 PRIVATE_MARK = "nothing_left_after_privacy"
 
 
-def job_for_event(event: Event, *, context: RequestContext, private: bool, now_us: int) -> NewJob:
+def job_for_event(
+    event: Event, *, context: RequestContext, private: bool, wait_us: int, max_attempts: int, now_us: int
+) -> NewJob:
     """The job that turns an event into observations.
 
     Parameters:
         private: nothing of the event was left after privacy, so that no provider is to be asked.
+        wait_us: microseconds for which an event of a session waits for others to share its call.
     """
     payload = _payload("event", event, event.id, source_adapter=event.source_adapter, context=context)
     payload["agent_event_id"] = event.id
@@ -38,17 +54,26 @@ def job_for_event(event: Event, *, context: RequestContext, private: bool, now_u
         agent_event_id=event.id,
         server_session_id=event.server_session_id,
         job_type=JobType.EVENT,
+        max_attempts=max_attempts,
         now_us=now_us,
+        next_attempt_us=now_us + wait_us if wait_us and event.server_session_id else None,
     )
 
 
-def job_for_summary(session: Session, *, context: RequestContext, source_adapter: str, now_us: int) -> NewJob:
+def job_for_summary(
+    session: Session, *, context: RequestContext, source_adapter: str, max_attempts: int, now_us: int
+) -> NewJob:
     """The job that sums a session up."""
     payload = _payload("summary", session, session.id, source_adapter=source_adapter, context=context)
     payload["server_session_id"] = session.id
     payload["request_id"] = None
     return _new_job(
-        payload, agent_event_id=None, server_session_id=session.id, job_type=JobType.SUMMARY, now_us=now_us
+        payload,
+        agent_event_id=None,
+        server_session_id=session.id,
+        job_type=JobType.SUMMARY,
+        max_attempts=max_attempts,
+        now_us=now_us,
     )
 
 
@@ -75,7 +100,9 @@ def _new_job(
     agent_event_id: str | None,
     server_session_id: str | None,
     job_type: JobType,
+    max_attempts: int,
     now_us: int,
+    next_attempt_us: int | None = None,
 ) -> NewJob:
     scope = {name: payload[name] for name in ("team_id", "project_id", "source_type", "source_id")}
     return NewJob(
@@ -89,9 +116,10 @@ def _new_job(
         job_type=str(job_type),
         key=job_key(**scope, job_type=str(job_type)),
         bullmq_job_id=transport_job_id(kind=payload["kind"], **scope),
-        max_attempts=DEFAULT_MAX_ATTEMPTS,
+        max_attempts=max_attempts,
         payload=Document.of(payload),
         created_us=now_us,
+        next_attempt_us=next_attempt_us,
     )
 
 
@@ -127,7 +155,7 @@ def as_stored(job: NewJob) -> Job:
         bullmq_job_id=job.bullmq_job_id,
         attempts=0,
         max_attempts=job.max_attempts,
-        next_attempt_ms=None,
+        next_attempt_ms=None if job.next_attempt_us is None else job.next_attempt_us // 1000,
         locked_ms=None,
         locked_by=None,
         lease_expires_ms=None,

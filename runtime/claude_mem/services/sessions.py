@@ -10,9 +10,9 @@ from claude_mem.model.identity import is_open_session_key, new_id, session_key
 from claude_mem.model.records import Session, Transport
 from claude_mem.model.times import now_us
 from claude_mem.services.cleaning import Cleaned, clean, clean_id
-from claude_mem.services.publishing import as_stored, job_for_summary, publish, queued_event
+from claude_mem.services.publishing import JobTerms, as_stored, job_for_summary, publish, queued_event
 from claude_mem.services.refusals import refuse_storage_errors
-from claude_mem.storage import audit, jobs, sessions, tenancy
+from claude_mem.storage import audit, jobs, sessions, tenancy, work
 from claude_mem.storage.database import Database, Executor, Retryable, run_transaction
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ class Ended:
 class SessionService:
     """Starts, shows and ends sessions."""
 
-    def __init__(self, database: Database, queue: Queue) -> None:
+    def __init__(self, database: Database, queue: Queue, *, terms: JobTerms | None = None) -> None:
         self._database = database
         self._queue = queue
+        self._terms = terms or JobTerms()
 
     async def start(
         self, context: RequestContext, received: SessionInput, *, audited: bool = True
@@ -123,7 +124,14 @@ class SessionService:
             session = await sessions.end(transaction, session_id, team_id=context.team_id, now_us=now)
             if session is None:
                 raise NotFound("Session not found")
-            new = job_for_summary(session, context=context, source_adapter=source_adapter, now_us=now)
+            await work.expedite_session(transaction, session.id)
+            new = job_for_summary(
+                session,
+                context=context,
+                source_adapter=source_adapter,
+                max_attempts=self._terms.max_attempts,
+                now_us=now,
+            )
             created = bool(await jobs.insert(transaction, [new]))
             if created:
                 await jobs.append_events(transaction, [queued_event(new, source)])

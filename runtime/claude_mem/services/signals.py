@@ -20,9 +20,14 @@ CHANNEL = "claude_mem_job_ended"
 LOOK_AGAIN_S = 1.0
 
 
-async def announce(executor: Executor, job_id: str) -> None:
-    """Tell waiters, once the transaction commits, that a job has ended."""
-    await executor.notify(CHANNEL, job_id)
+#: Ids in one announcement; PostgreSQL takes 8,000 bytes.
+_ANNOUNCED_TOGETHER = 100
+
+
+async def announce(executor: Executor, job_ids: Sequence[str]) -> None:
+    """Tell waiters, once the transaction commits, that jobs have ended."""
+    for start in range(0, len(job_ids), _ANNOUNCED_TOGETHER):
+        await executor.notify(CHANNEL, " ".join(job_ids[start : start + _ANNOUNCED_TOGETHER]))
 
 
 class JobWaiter:
@@ -86,9 +91,10 @@ class JobWaiter:
             if self._stop is None:
                 self._stop = await self._database.listen(CHANNEL, self._heard)
 
-    def _heard(self, job_id: str) -> None:
-        for news in self._waiting.get(job_id, ()):
-            news.set()
+    def _heard(self, announced: str) -> None:
+        for job_id in announced.split():
+            for news in self._waiting.get(job_id, ()):
+                news.set()
 
     def stop(self) -> None:
         """Let everybody go who waits, as if time had run out: the server is about to end."""

@@ -109,6 +109,9 @@ class GenerationSettings:
     concurrency: int = setting(generation.CONCURRENCY)
     max_attempts: int = setting(generation.MAX_ATTEMPTS)
     daily_token_budget: int | None = setting(generation.DAILY_TOKEN_BUDGET)
+    events_per_call: int = setting(generation.EVENTS_PER_CALL)
+    session_window_ms: int = setting(generation.SESSION_WINDOW_MS)
+    keep_trivial_events: bool = setting(generation.KEEP_TRIVIAL_EVENTS)
     mode: str = setting(generation.MODE)
     language: str = setting(generation.LANGUAGE)
 

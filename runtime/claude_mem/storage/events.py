@@ -81,13 +81,6 @@ async def find(executor: Executor, event_id: str, *, team_id: str) -> Event | No
     return rows.event(row) if row else None
 
 
-async def find_for_job(executor: Executor, event_id: str, *, team_id: str, project_id: str) -> Event | None:
-    row = await fetch_one(
-        executor, "events.find_for_job", id=event_id, team_id=team_id, project_id=project_id
-    )
-    return rows.event(row) if row else None
-
-
 async def of_session(
     executor: Executor, session_id: str, *, team_id: str, project_id: str, limit: int
 ) -> list[Event]:

@@ -28,6 +28,7 @@ class NewJob:
     Parameters:
         key: idempotency key of the row.
         payload: the JSON object that claude-mem 13's workers validate.
+        next_attempt_us: when it is due, in microseconds; None is at once.
     """
 
     id: str
@@ -43,6 +44,7 @@ class NewJob:
     max_attempts: int
     payload: Document
     created_us: int
+    next_attempt_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def _columns(job: NewJob) -> dict[str, Any]:
         "idempotency_key": job.key,
         "bullmq_job_id": job.bullmq_job_id,
         "max_attempts": job.max_attempts,
+        "next_attempt_at": job.next_attempt_us,
         "payload": job.payload.text,
         "created_at": job.created_us,
     }
@@ -213,14 +216,6 @@ async def history(executor: Executor, job_id: str) -> list[JobEvent]:
     return [rows.job_event(row) for row in await executor.fetch("jobs.events", id=job_id)]
 
 
-async def claim(executor: Executor, *, worker: str, limit: int, lease_us: int, now_us: int) -> list[Job]:
-    """Take up to `limit` due jobs for a worker, for `lease_us` microseconds."""
-    found = await executor.fetch(
-        "jobs.claim", worker=worker, limit=limit, lease_expires_at=now_us + lease_us, now=now_us
-    )
-    return [rows.job(row) for row in found]
-
-
 async def _change(
     executor: Executor, statement: str, claimed: Claim, *, now_us: int, **more: Any
 ) -> Job | None:
@@ -247,35 +242,6 @@ async def heartbeat(executor: Executor, claimed: Claim, *, lease_us: int, now_us
         now=now_us,
     )
     return touched > 0
-
-
-async def hold(executor: Executor, claimed: Claim, *, now_us: int) -> bool:
-    """Lock a claimed row for the transaction; False when the claim is no longer the current one."""
-    row = await fetch_one(
-        executor, "jobs.hold", id=claimed.job_id, attempt=claimed.attempt, worker=claimed.worker, now=now_us
-    )
-    return row is not None
-
-
-async def complete(executor: Executor, claimed: Claim, *, now_us: int) -> Job | None:
-    return await _change(executor, "jobs.complete", claimed, now_us=now_us)
-
-
-async def fail(executor: Executor, claimed: Claim, *, error: Document, now_us: int) -> Job | None:
-    return await _change(executor, "jobs.fail", claimed, now_us=now_us, last_error=error.text)
-
-
-async def retry_later(
-    executor: Executor, claimed: Claim, *, error: Document, next_attempt_us: int, now_us: int
-) -> Job | None:
-    return await _change(
-        executor,
-        "jobs.retry_later",
-        claimed,
-        now_us=now_us,
-        last_error=error.text,
-        next_attempt_at=next_attempt_us,
-    )
 
 
 async def hand_back(executor: Executor, claimed: Claim, *, now_us: int) -> Job | None:

@@ -32,61 +32,6 @@ async def insert(executor: Executor, observation: Observation) -> None:
     )
 
 
-async def insert_generated(executor: Executor, observation: Observation, *, now_us: int) -> str:
-    """Store an observation made by a job, once by its generation key.
-
-    Returns: the id of the row, which is another's where the key was there already.
-    """
-    row = await fetch_one(
-        executor,
-        "observations.insert_generated",
-        id=observation.id,
-        project_id=observation.project_id,
-        team_id=observation.team_id,
-        server_session_id=observation.server_session_id,
-        kind=observation.kind,
-        content=observation.content,
-        generation_key=observation.generation_key,
-        metadata=observation.metadata.text,
-        job_id=observation.created_by_job_id,
-        now=now_us,
-    )
-    if row is None:
-        row = await fetch_one(
-            executor,
-            "observations.by_generation_key",
-            team_id=observation.team_id,
-            project_id=observation.project_id,
-            generation_key=observation.generation_key,
-        )
-    if row is None:
-        raise AssertionError("an observation that conflicts has no row under its generation key")
-    found: str = row["id"]
-    return found
-
-
-async def add_source(
-    executor: Executor,
-    source: ObservationSource,
-    *,
-    agent_event_id: str | None,
-    metadata: Document,
-    now_us: int,
-) -> None:
-    """Link an observation to what it was made from; a link that exists is left as it is."""
-    await executor.execute(
-        "observations.add_source",
-        id=source.id,
-        observation_id=source.observation_id,
-        agent_event_id=agent_event_id,
-        generation_job_id=source.generation_job_id,
-        source_type=source.source_type,
-        source_id=source.source_id,
-        metadata=metadata.text,
-        now=now_us,
-    )
-
-
 async def find(executor: Executor, observation_id: str, *, team_id: str) -> Observation | None:
     row = await fetch_one(executor, "observations.find", id=observation_id, team_id=team_id)
     return rows.observation(row) if row else None

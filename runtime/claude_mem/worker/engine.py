@@ -1,4 +1,4 @@
-"""The engine of a worker: takes due jobs from the database, a bounded number at a time, and works them off.
+"""The engine of a worker: takes due jobs from the database and makes a bounded number of calls at a time.
 
 It runs inside the HTTP server in local development, and alone in a worker process. Nothing is kept in memory that the
 database does not know: when the process dies, leases run out and another engine goes on.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,12 +16,16 @@ from typing import TYPE_CHECKING
 from claude_mem.model.documents import Document
 from claude_mem.model.errors import ClaudeMemError, Unavailable
 from claude_mem.model.times import now_us
-from claude_mem.services import persisting
+from claude_mem.services import trail
+from claude_mem.services.settling import Taken
 from claude_mem.services.signals import announce
-from claude_mem.storage import audit, jobs
+from claude_mem.storage import audit, jobs, work
 from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from typing import Any
+
     from claude_mem.model.records import Job
     from claude_mem.services.generating import Generator
 
@@ -36,13 +41,18 @@ SWEEP_S = 5.0
 STALE_LOCK_US = 300_000_000
 
 
+#: Microseconds after which a summary no longer waits for the events of its session.
+SUMMARY_PATIENCE_US = 60_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """How an engine works.
 
     Parameters:
         worker: its name in `locked_by`, unlike any other's.
-        concurrency: jobs under way at most.
+        concurrency: calls under way at most.
+        mates: events of a session in one call at most.
         lease_s: seconds for which a claimed job is its own.
         heartbeat_s: seconds between extensions of the leases.
         grace_s: seconds that jobs under way get to finish when the engine stops.
@@ -50,6 +60,7 @@ class EngineOptions:
 
     worker: str
     concurrency: int
+    mates: int
     lease_s: float
     heartbeat_s: float
     grace_s: float
@@ -57,6 +68,13 @@ class EngineOptions:
     @property
     def lease_us(self) -> int:
         return int(self.lease_s * 1_000_000)
+
+    @property
+    def terms(self) -> work.ClaimTerms:
+        """The terms on which this engine takes jobs."""
+        return work.ClaimTerms(
+            worker=self.worker, lease_us=self.lease_us, mates=self.mates, patience_us=SUMMARY_PATIENCE_US
+        )
 
 
 class Engine:
@@ -69,6 +87,9 @@ class Engine:
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
         self._under_way: dict[jobs.Claim, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.room = threading.Event()
+        self.room.set()
 
     @property
     def worker(self) -> str:
@@ -95,80 +116,113 @@ class Engine:
                 await self._take_jobs()
                 await self._drain()
             finally:
-                for task in (*keeping, *self._under_way.values()):
+                for task in (*keeping, *self._tasks):
                     task.cancel()
 
     async def _take_jobs(self) -> None:
         while not self._stopping.is_set():
             self._news.clear()
-            free = self._options.concurrency - len(self._under_way)
-            try:
-                claimed = await self._claim(free) if free else []
-            except (ClaudeMemError, StorageError) as error:
-                logger.warning("no jobs can be taken", extra={"reason": type(error).__name__})
-                claimed = []
-            for job in claimed:
-                self._begin(job)
-            if not claimed or len(self._under_way) >= self._options.concurrency:
+            free = self._options.concurrency - len(self._tasks)
+            claimed = await self._take(free) if free > 0 else False
+            if not claimed or len(self._tasks) >= self._options.concurrency:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._news.wait()
 
+    async def _take(self, limit: int) -> bool:
+        """Take due jobs and begin with them; whether there were any."""
+        try:
+            claimed = await self._claim(limit)
+        except (ClaudeMemError, StorageError) as error:
+            logger.warning("no jobs can be taken", extra={"reason": type(error).__name__})
+            return False
+        if claimed:
+            await self._plan([Taken(job, jobs.Claim(job.id, job.attempts, self.worker)) for job in claimed])
+        return bool(claimed)
+
+    async def _plan(self, group: list[Taken]) -> None:
+        try:
+            plan = await self._generator.plan(group)
+        except (ClaudeMemError, StorageError) as error:
+            logger.warning("jobs are handed back", extra={"reason": type(error).__name__})
+            await self._hand_back(group)
+            return
+        for outcome in plan.settled:
+            taken = outcome.taken if isinstance(outcome.taken, tuple) else (outcome.taken,)
+            self._begin(taken, self._generator.settle(outcome))
+        for call in plan.calls:
+            self._begin(call.taken, self._generator.make(call))
+        for kept, document in plan.kept.values():
+            self._begin(kept, self._generator.use(kept, document))
+
     async def _claim(self, limit: int) -> list[Job]:
         async def take(transaction: Executor) -> list[Job]:
             now = now_us()
-            taken = await jobs.claim(
-                transaction, worker=self.worker, limit=limit, lease_us=self._options.lease_us, now_us=now
-            )
+            taken = await work.claim(transaction, self._options.terms, limit=limit, now_us=now)
             if taken:
                 await jobs.append_events(transaction, [_processing(job, self.worker, now) for job in taken])
-                await audit.append(
-                    transaction, [persisting.processing_entry(job) for job in taken], now_us=now
-                )
+                await audit.append(transaction, [trail.processing_entry(job) for job in taken], now_us=now)
             return taken
 
         return await run_transaction(self._database, take)
 
-    def _begin(self, job: Job) -> None:
-        claimed = jobs.Claim(job.id, job.attempts, self.worker)
-        task = asyncio.create_task(self._work(job, claimed), name=f"job:{job.id}")
-        self._under_way[claimed] = task
-        task.add_done_callback(lambda _: self._finished(claimed))
+    def _tell_room(self) -> None:
+        """Let transports know whether news of jobs is of use here, or better left to others."""
+        if len(self._tasks) < self._options.concurrency:
+            self.room.set()
+        else:
+            self.room.clear()
 
-    def _finished(self, claimed: jobs.Claim) -> None:
-        self._under_way.pop(claimed, None)
+    def _begin(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._work(taken, doing), name=f"call:{taken[0].job.id}")
+        self._tasks.add(task)
+        self._tell_room()
+        for each in taken:
+            self._under_way[each.claim] = task
+        task.add_done_callback(lambda done: self._finished(done, taken))
+
+    def _finished(self, task: asyncio.Task[None], taken: Sequence[Taken]) -> None:
+        self._tasks.discard(task)
+        self._tell_room()
+        for each in taken:
+            self._under_way.pop(each.claim, None)
         self._news.set()
 
-    async def _work(self, job: Job, claimed: jobs.Claim) -> None:
+    async def _work(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._generator.process(job, claimed)
+            await doing
         except (Unavailable, Retryable) as error:
-            # Nothing was paid for yet. Where even this fails, the lease runs out and the job is taken again.
-            logger.warning("a job is handed back", extra={"jobId": job.id, "reason": type(error).__name__})
-            await self._hand_back(claimed)
+            # Nothing was paid for yet. Where even this fails, the lease runs out and the jobs are taken again.
+            logger.warning("jobs are handed back", extra={"reason": type(error).__name__})
+            await self._hand_back(taken)
         except StorageError as error:
             # Without its traceback, which leads to an error that may quote what was to be stored.
-            reason = type(error).__name__
-            logger.warning("an answer cannot be stored", extra={"jobId": job.id, "reason": reason})
-            await self._generator.give_up(job, claimed, error)
+            logger.warning("an answer cannot be stored", extra={"reason": type(error).__name__})
+            await self._generator.give_up(taken, error)
         except Exception as error:
-            logger.exception("a job met an unexpected error", extra={"jobId": job.id})
-            await self._generator.give_up(job, claimed, error)
+            logger.exception("a call met an unexpected error", extra={"jobId": taken[0].job.id})
+            await self._generator.give_up(taken, error)
 
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self._options.heartbeat_s)
+            held: dict[asyncio.Task[None], bool] = {}
             for claimed, task in list(self._under_way.items()):
-                try:
-                    kept = await jobs.heartbeat(
-                        self._database, claimed, lease_us=self._options.lease_us, now_us=now_us()
-                    )
-                except (ClaudeMemError, StorageError) as error:
-                    logger.warning("a lease was not extended", extra={"reason": type(error).__name__})
-                    continue
+                held[task] = held.get(task, False) or await self._is_kept(claimed)
+            for task, kept in held.items():
                 if not kept:
-                    # Cancelled by an operator, or taken by another: what is under way can no longer be stored.
+                    # Cancelled by an operator, or taken by others: nothing of the call can be stored any more.
                     task.cancel()
+
+    async def _is_kept(self, claimed: jobs.Claim) -> bool:
+        """Extend a lease; False when the claim is lost, True also when nobody can say."""
+        try:
+            return await jobs.heartbeat(
+                self._database, claimed, lease_us=self._options.lease_us, now_us=now_us()
+            )
+        except (ClaudeMemError, StorageError) as error:
+            logger.warning("a lease was not extended", extra={"reason": type(error).__name__})
+            return True
 
     async def _sweep(self) -> None:
         away = False
@@ -186,16 +240,21 @@ class Engine:
             await asyncio.sleep(SWEEP_S)
 
     async def _drain(self) -> None:
-        if self._under_way:
-            await asyncio.wait(list(self._under_way.values()), timeout=self._options.grace_s)
-        left = dict(self._under_way)
-        for task in left.values():
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=self._options.grace_s)
+        left = list(self._under_way)
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*left.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for claimed in left:
-            await self._hand_back(claimed)
+            await self._return(claimed)
 
-    async def _hand_back(self, claimed: jobs.Claim) -> None:
+    async def _hand_back(self, taken: Sequence[Taken]) -> None:
+        for each in taken:
+            await self._return(each.claim)
+
+    async def _return(self, claimed: jobs.Claim) -> None:
         with suppress(ClaudeMemError, StorageError):
             await jobs.hand_back(self._database, claimed, now_us=now_us())
 
@@ -231,7 +290,5 @@ async def _release_expired(executor: Executor) -> list[Job]:
         for job in released
     ]
     await jobs.append_events(executor, lines)
-    for job in released:
-        if job.status.is_final:
-            await announce(executor, job.id)
+    await announce(executor, [job.id for job in released if job.status.is_final])
     return released

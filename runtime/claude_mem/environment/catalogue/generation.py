@@ -131,6 +131,34 @@ DAILY_TOKEN_BUDGET = numeric.ceiling(
     unit="tokens a UTC day and team",
     meaning="When it is spent, the team's jobs wait for the next day. On by default, against a runaway bill.",
 )
+EVENTS_PER_CALL = numeric.count(
+    "CLAUDE_MEM_EVENTS_PER_CALL",
+    group=GENERATION,
+    default=16,
+    unit="events",
+    maximum=100,
+    meaning="Events of one session that share a provider call at most; 1 gives each a call of its own.",
+)
+SESSION_WINDOW_MS = numeric.count(
+    "CLAUDE_MEM_SESSION_WINDOW_MS",
+    group=GENERATION,
+    default=5_000,
+    unit="milliseconds",
+    minimum=0,
+    maximum=600_000,
+    meaning=(
+        "How long the first event of a session waits for others to share its call. The end of the session "
+        "and wait=true end the waiting; 0 is no waiting."
+    ),
+)
+KEEP_TRIVIAL_EVENTS = kinds.switch(
+    "CLAUDE_MEM_KEEP_TRIVIAL_EVENTS",
+    group=GENERATION,
+    meaning=(
+        "1 or true asks the provider about every event. Without it, steps of known shape that hold nothing, "
+        "such as an empty search, are done without a call."
+    ),
+)
 MODE = kinds.word(
     "CLAUDE_MEM_MODE",
     group=GENERATION,

@@ -31,7 +31,7 @@ async def create(request: web.Request) -> web.Response:
     body = validate(EVENT, await read_json(request))
     _ = context.team_id
     ingested = await request.app[SERVICES].ingest.ingest(
-        context, _input(body), generate=generate, source="http_post_v1_events"
+        context, _input(body), generate=generate, source="http_post_v1_events", urgent=wait
     )
     latest, late = await wait_for(request, [ingested.job] if wait and ingested.job else [])
     entry = _entry(ingested, wait=wait, latest=latest)
@@ -47,7 +47,7 @@ async def create_batch(request: web.Request) -> web.Response:
     bodies = validate(EVENTS, await read_json(request))
     _ = context.team_id
     ingested = await request.app[SERVICES].ingest.ingest_batch(
-        context, [_input(body) for body in bodies], generate=generate
+        context, [_input(body) for body in bodies], generate=generate, urgent=wait
     )
     latest, late = await wait_for(request, [item.job for item in ingested if wait and item.job])
     entries = []

@@ -1,10 +1,6 @@
 -- name: events.find
 SELECT * FROM agent_events WHERE id = :id AND team_id = :team_id;
 
--- name: events.find_for_job
--- A worker reads within the scope of its job's row.
-SELECT * FROM agent_events WHERE id = :id AND team_id = :team_id AND project_id = :project_id;
-
 -- name: events.of_session
 -- The newest of a session within the limit; the caller puts them in order.
 SELECT * FROM agent_events

@@ -59,29 +59,6 @@ SELECT * FROM observation_generation_job_events WHERE generation_job_id = :id OR
 UPDATE observation_generation_jobs SET lease_expires_at = :lease_expires_at, updated_at = :now
 WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker;
 
--- name: jobs.hold
--- Locks the row for the rest of the transaction if the attempt is still the current one.
-UPDATE observation_generation_jobs SET updated_at = :now
-WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker RETURNING id;
-
--- name: jobs.complete
-UPDATE observation_generation_jobs
-SET status = 'completed', completed_at = :now, failed_at = NULL, cancelled_at = NULL, last_error = NULL, locked_at = NULL,
-    locked_by = NULL, lease_expires_at = NULL, next_attempt_at = NULL, updated_at = :now
-WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker RETURNING *;
-
--- name: jobs.fail
-UPDATE observation_generation_jobs
-SET status = 'failed', failed_at = :now, completed_at = NULL, cancelled_at = NULL, last_error = :last_error, locked_at = NULL,
-    locked_by = NULL, lease_expires_at = NULL, next_attempt_at = NULL, updated_at = :now
-WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker RETURNING *;
-
--- name: jobs.retry_later
-UPDATE observation_generation_jobs
-SET status = 'queued', next_attempt_at = :next_attempt_at, last_error = :last_error, completed_at = NULL, failed_at = NULL,
-    cancelled_at = NULL, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
-WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker RETURNING *;
-
 -- name: jobs.hand_back
 -- A worker that stops gives its jobs back as if they had not been taken.
 UPDATE observation_generation_jobs

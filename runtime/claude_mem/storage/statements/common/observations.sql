@@ -34,21 +34,5 @@ FROM observation_sources AS s JOIN observations AS o ON o.id = s.observation_id
 WHERE s.agent_event_id = :event_id AND o.team_id = :team_id AND o.project_id = :project_id
 ORDER BY o.created_at, o.id;
 
--- name: observations.by_generation_key
-SELECT id FROM observations WHERE team_id = :team_id AND project_id = :project_id AND generation_key = :generation_key;
-
--- name: observations.insert_generated
--- A repeated generation with the same content finds its row by the key and adds nothing.
-INSERT INTO observations (id, project_id, team_id, server_session_id, kind, content, generation_key, metadata,
-                          created_by_job_id, created_at, updated_at)
-VALUES (:id, :project_id, :team_id, :server_session_id, :kind, :content, :generation_key, :metadata, :job_id, :now, :now)
-ON CONFLICT DO NOTHING
-RETURNING id;
-
--- name: observations.add_source
-INSERT INTO observation_sources (id, observation_id, agent_event_id, generation_job_id, source_type, source_id, metadata, created_at)
-VALUES (:id, :observation_id, :agent_event_id, :generation_job_id, :source_type, :source_id, :metadata, :now)
-ON CONFLICT DO NOTHING;
-
 -- name: observations.purge
 DELETE FROM observations WHERE team_id = :team_id AND project_id = :project_id;

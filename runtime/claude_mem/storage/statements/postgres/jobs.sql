@@ -1,30 +1,32 @@
 -- name: jobs.insert
 -- Rows come sorted by key, so that two groups never wait for each other.
 INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
-                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, payload,
+                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload,
                                          created_at, updated_at)
 SELECT id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, 'queued',
-       idempotency_key, bullmq_job_id, max_attempts, payload, created_at, created_at
+       idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload, created_at, created_at
 FROM unnest(:id::text[], :project_id::text[], :team_id::text[], :agent_event_id::text[], :source_type::text[],
             :source_id::text[], :server_session_id::text[], :job_type::text[], :idempotency_key::text[],
-            :bullmq_job_id::text[], :max_attempts::integer[], :payload::jsonb[], :created_at::timestamptz[])
+            :bullmq_job_id::text[], :max_attempts::integer[], :next_attempt_at::timestamptz[], :payload::jsonb[],
+            :created_at::timestamptz[])
   AS new (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, idempotency_key,
-          bullmq_job_id, max_attempts, payload, created_at)
+          bullmq_job_id, max_attempts, next_attempt_at, payload, created_at)
 ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: jobs.insert_fresh
 -- For sources stored in the same transaction, which nobody else can have made a job for: no conflict to look for.
 INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
-                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, payload,
+                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload,
                                          created_at, updated_at)
 SELECT id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, 'queued',
-       idempotency_key, bullmq_job_id, max_attempts, payload, created_at, created_at
+       idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload, created_at, created_at
 FROM unnest(:id::text[], :project_id::text[], :team_id::text[], :agent_event_id::text[], :source_type::text[],
             :source_id::text[], :server_session_id::text[], :job_type::text[], :idempotency_key::text[],
-            :bullmq_job_id::text[], :max_attempts::integer[], :payload::jsonb[], :created_at::timestamptz[])
+            :bullmq_job_id::text[], :max_attempts::integer[], :next_attempt_at::timestamptz[], :payload::jsonb[],
+            :created_at::timestamptz[])
   AS new (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, idempotency_key,
-          bullmq_job_id, max_attempts, payload, created_at);
+          bullmq_job_id, max_attempts, next_attempt_at, payload, created_at);
 
 -- name: jobs.by_keys
 SELECT * FROM observation_generation_jobs WHERE idempotency_key = ANY(:keys::text[]);
@@ -36,17 +38,6 @@ SELECT * FROM observation_generation_jobs WHERE id = ANY(:ids::text[]);
 INSERT INTO observation_generation_job_events (id, generation_job_id, event_type, status_after, attempt, details, created_at)
 SELECT * FROM unnest(:id::text[], :generation_job_id::text[], :event_type::text[], :status_after::text[],
                      :attempt::integer[], :details::jsonb[], :created_at::timestamptz[]);
-
--- name: jobs.claim
--- Each worker takes what no other is taking; the attempt counts from here, also when the process then dies.
-UPDATE observation_generation_jobs
-SET status = 'processing', attempts = attempts + 1, locked_at = :now, locked_by = :worker,
-    lease_expires_at = :lease_expires_at, next_attempt_at = NULL, updated_at = :now
-WHERE id IN (
-  SELECT id FROM observation_generation_jobs
-  WHERE status = 'queued' AND attempts < max_attempts AND COALESCE(next_attempt_at, created_at) <= :now
-  ORDER BY COALESCE(next_attempt_at, created_at), id LIMIT :limit FOR UPDATE SKIP LOCKED)
-RETURNING *;
 
 -- name: jobs.release_expired
 -- A holder that went silent loses its job; without a lease, a lock taken long ago counts as silence. What somebody holds

@@ -1,10 +1,10 @@
 -- name: jobs.insert
 INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
-                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, payload,
+                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload,
                                          created_at, updated_at)
 SELECT value ->> 'id', value ->> 'project_id', value ->> 'team_id', value ->> 'agent_event_id', value ->> 'source_type',
        value ->> 'source_id', value ->> 'server_session_id', value ->> 'job_type', 'queued', value ->> 'idempotency_key',
-       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'payload', value ->> 'created_at', value ->> 'created_at'
+       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'next_attempt_at', value ->> 'payload', value ->> 'created_at', value ->> 'created_at'
 FROM json_each(:rows) WHERE true
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -12,11 +12,11 @@ RETURNING id;
 -- name: jobs.insert_fresh
 -- For sources stored in the same transaction, which nobody else can have made a job for: no conflict to look for.
 INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
-                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, payload,
+                                         job_type, status, idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload,
                                          created_at, updated_at)
 SELECT value ->> 'id', value ->> 'project_id', value ->> 'team_id', value ->> 'agent_event_id', value ->> 'source_type',
        value ->> 'source_id', value ->> 'server_session_id', value ->> 'job_type', 'queued', value ->> 'idempotency_key',
-       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'payload', value ->> 'created_at', value ->> 'created_at'
+       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'next_attempt_at', value ->> 'payload', value ->> 'created_at', value ->> 'created_at'
 FROM json_each(:rows);
 
 -- name: jobs.by_keys
@@ -30,16 +30,6 @@ INSERT INTO observation_generation_job_events (id, generation_job_id, event_type
 SELECT value ->> 'id', value ->> 'generation_job_id', value ->> 'event_type', value ->> 'status_after', value ->> 'attempt',
        value ->> 'details', value ->> 'created_at'
 FROM json_each(:rows);
-
--- name: jobs.claim
-UPDATE observation_generation_jobs
-SET status = 'processing', attempts = attempts + 1, locked_at = :now, locked_by = :worker,
-    lease_expires_at = :lease_expires_at, next_attempt_at = NULL, updated_at = :now
-WHERE id IN (
-  SELECT id FROM observation_generation_jobs
-  WHERE status = 'queued' AND attempts < max_attempts AND COALESCE(next_attempt_at, created_at) <= :now
-  ORDER BY COALESCE(next_attempt_at, created_at), id LIMIT :limit)
-RETURNING *;
 
 -- name: jobs.release_expired
 -- A holder that went silent loses its job; without a lease, a lock taken long ago counts as silence.

@@ -1,0 +1,282 @@
+"""Claimed jobs become calls: what can be decided without a provider is, and events of one session share a call.
+
+The material of a whole group of jobs is read with one statement a kind. Nothing is changed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from claude_mem.generation.payload import nothing_left
+from claude_mem.generation.port import EventInput, GenerationRequest, ObservationInput
+from claude_mem.generation.prompts import event_tokens
+from claude_mem.generation.rules import is_trivial
+from claude_mem.model.documents import dumps
+from claude_mem.services.failures import Failure
+from claude_mem.services.publishing import PRIVATE_MARK
+from claude_mem.services.settling import Answered, Failed, Outcome, Taken
+from claude_mem.storage import events, observations, rows, sessions, work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from claude_mem.generation.mode import Mode
+    from claude_mem.model.records import ApiKey, Event, Job, Project
+    from claude_mem.storage.database import Database
+
+#: Events of a session that its summary is made from at most, the newest of them.
+SUMMARY_EVENTS = 500
+
+#: Observations of a session that its summary is told of at most, the newest of them.
+SUMMARY_OBSERVATIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CallTerms:
+    """How calls are made up.
+
+    Parameters:
+        mode: what kinds of observation there are.
+        language: to write in, or None.
+        events: events in a call at most.
+        tokens: estimated tokens of a call's events at most.
+        skips_trivial: whether events without substance are done without a call.
+    """
+
+    mode: Mode
+    language: str | None
+    events: int
+    tokens: int
+    skips_trivial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call to be made, and the jobs that share its answer.
+
+    Parameters:
+        request: what to ask; events that say the same stand in it once.
+        jobs_of: for each event of the request, the jobs that its observations belong to.
+    """
+
+    taken: tuple[Taken, ...]
+    request: GenerationRequest
+    jobs_of: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done about a group of claimed jobs.
+
+    Parameters:
+        settled: outcomes that need no call.
+        kept: answers that earlier attempts paid for, by call, with the jobs that are to have them.
+    """
+
+    settled: list[Outcome]
+    calls: list[Call]
+    kept: dict[str, tuple[list[Taken], str]]
+
+
+async def plan(database: Database, group: Sequence[Taken], terms: CallTerms) -> Plan:
+    """Decide what is to be done about claimed jobs.
+
+    Raises: Unavailable.
+    """
+    made = Plan([], [], {})
+    permitted = await _permitted(database, group, made)
+    kept = await work.kept_replies(database, [taken.job.id for taken in permitted]) if permitted else {}
+    for taken in permitted:
+        if taken.job.id in kept:
+            reply = kept[taken.job.id]
+            made.kept.setdefault(reply.call_id, ([], reply.document))[0].append(taken)
+    open_jobs = [taken for taken in permitted if taken.job.id not in kept]
+    projects = await work.projects(database, {taken.job.project_id for taken in open_jobs})
+    await _plan_events(
+        database, [taken for taken in open_jobs if taken.job.lane == "event"], terms, projects, made
+    )
+    for taken in open_jobs:
+        if taken.job.lane == "summary":
+            request = await _summary_request(database, taken.job, terms, projects)
+            if request is None:
+                made.settled.append(Answered((taken,)))
+            else:
+                made.calls.append(Call((taken,), request, {}))
+    return made
+
+
+async def _permitted(database: Database, group: Sequence[Taken], made: Plan) -> list[Taken]:
+    asking = {taken.job.id: _asking_key(taken.job.payload.members) for taken in group}
+    known = await work.keys(database, {key_id for key_id in asking.values() if key_id is not None})
+    permitted = []
+    for taken in group:
+        failure = _refusal(taken.job, asking[taken.job.id], known)
+        if failure is None:
+            permitted.append(taken)
+        else:
+            made.settled.append(Failed(taken, failure, None))
+    return permitted
+
+
+def _refusal(job: Job, key_id: str | None, known: dict[str, ApiKey]) -> Failure | None:
+    payload = job.payload.members
+    scope = (payload.get("team_id", job.team_id), payload.get("project_id", job.project_id))
+    if scope != (job.team_id, job.project_id):
+        return Failure("scope_mismatch", "the job's payload names another team or project")
+    if key_id is None:
+        return None
+    key = known.get(key_id)
+    # A key that was rotated or has expired was good when the work was accepted; a revoked one takes it back.
+    if key is None or (key.revoked_ms is not None and key.replaced_by is None):
+        return Failure("revoked_key", "the API key that asked for this was revoked")
+    return None
+
+
+def _asking_key(payload: dict[str, Any]) -> str | None:
+    """The id of the key that last asked for a job; None when it was nobody's.
+
+    An operator who tries a job again vouches for it: the key of its first request may be gone by then.
+    """
+    if "last_retried_by" in payload:
+        return None
+    key_id = payload.get("last_retried_by_actor" if "last_retried_by_actor" in payload else "api_key_id")
+    return key_id if isinstance(key_id, str) else None
+
+
+async def _plan_events(
+    database: Database,
+    group: Sequence[Taken],
+    terms: CallTerms,
+    projects: dict[str, Project],
+    made: Plan,
+) -> None:
+    found = await work.events(database, {_event_id(taken.job) for taken in group})
+    groups: dict[object, list[tuple[Taken, EventInput]]] = {}
+    for taken in group:
+        job = taken.job
+        event = found.get(_event_id(job))
+        if event is None or (event.team_id, event.project_id) != (job.team_id, job.project_id):
+            made.settled.append(Answered((taken,)))
+            continue
+        seen = _seen(event)
+        if job.payload.members.get(PRIVATE_MARK) or nothing_left(seen.payload) or _is_skipped(seen, terms):
+            made.settled.append(Answered((taken,)))
+            continue
+        session = job.server_session_id
+        groups.setdefault(session if session is not None else (job.id,), []).append((taken, seen))
+    for members in groups.values():
+        members.sort(key=lambda member: (member[1].occurred_at_ms, member[1].id))
+        made.calls.extend(_call(part, terms, projects) for part in _parts(members, terms))
+
+
+def _is_skipped(event: EventInput, terms: CallTerms) -> bool:
+    return terms.skips_trivial and is_trivial(event)
+
+
+def _parts(
+    members: Iterable[tuple[Taken, EventInput]], terms: CallTerms
+) -> Iterable[list[tuple[Taken, EventInput]]]:
+    part: list[tuple[Taken, EventInput]] = []
+    size = 0
+    for member in members:
+        tokens = event_tokens(member[1])
+        if part and (len(part) >= terms.events or size + tokens > terms.tokens):
+            yield part
+            part, size = [], 0
+        part.append(member)
+        size += tokens
+    if part:
+        yield part
+
+
+def _call(members: list[tuple[Taken, EventInput]], terms: CallTerms, projects: dict[str, Project]) -> Call:
+    asked: dict[tuple[str, bytes], EventInput] = {}
+    jobs_of: dict[str, tuple[str, ...]] = {}
+    for taken, event in members:
+        first = asked.setdefault((event.event_type, dumps(event.payload)), event)
+        jobs_of[first.id] = (*jobs_of.get(first.id, ()), taken.job.id)
+    job = members[0][0].job
+    request = _request(job, tuple(asked.values()), terms, projects)
+    return Call(tuple(taken for taken, _ in members), request, jobs_of)
+
+
+async def _summary_request(
+    database: Database, job: Job, terms: CallTerms, projects: dict[str, Project]
+) -> GenerationRequest | None:
+    session = await sessions.find(database, job.source_id, team_id=job.team_id)
+    if session is None:
+        return None
+    scope = {"team_id": job.team_id, "project_id": job.project_id}
+    happened = await events.of_session(database, session.id, **scope, limit=SUMMARY_EVENTS)
+    if not happened:
+        return None
+    known = await observations.list_rows(
+        database, **scope, kind=None, session_id=session.id, before=None, limit=SUMMARY_OBSERVATIONS
+    )
+    remembered = tuple(
+        ObservationInput(
+            id=found.id,
+            kind=found.kind,
+            content=found.content,
+            metadata=found.metadata.members,
+            created_at_ms=found.created_ms,
+        )
+        for found in (rows.observation(row) for row in reversed(known))
+    )
+    prompt = session.metadata.members.get("prompt")
+    return _request(
+        job,
+        tuple(_seen(event) for event in happened),
+        terms,
+        projects,
+        remembered=remembered,
+        session_prompt=prompt if isinstance(prompt, str) else None,
+    )
+
+
+def _request(
+    job: Job,
+    happened: tuple[EventInput, ...],
+    terms: CallTerms,
+    projects: dict[str, Project],
+    *,
+    remembered: tuple[ObservationInput, ...] = (),
+    session_prompt: str | None = None,
+) -> GenerationRequest:
+    project = projects.get(job.project_id)
+    return GenerationRequest(
+        kind=job.lane,
+        job_id=job.id,
+        project_id=job.project_id,
+        team_id=job.team_id,
+        events=happened,
+        mode=terms.mode,
+        project_name=project.name if project else None,
+        server_session_id=job.server_session_id,
+        observations=remembered,
+        session_prompt=session_prompt,
+        language=terms.language,
+    )
+
+
+def _event_id(job: Job) -> str:
+    return job.agent_event_id or job.source_id
+
+
+def _seen(event: Event) -> EventInput:
+    return EventInput(
+        id=event.id,
+        event_type=event.event_type,
+        source_adapter=event.source_adapter,
+        occurred_at_ms=event.occurred_ms,
+        payload=_payload(event),
+    )
+
+
+def _payload(event: Event) -> Any:
+    """What was observed; as text where it is nested deeper than the parser goes, as adopted rows may be."""
+    try:
+        return event.payload.value
+    except ValueError:
+        return event.payload.text

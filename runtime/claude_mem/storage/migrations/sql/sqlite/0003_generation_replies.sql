@@ -1,0 +1,10 @@
+-- description: answers of providers, kept until they are used
+
+-- name: generation_replies
+-- One row for each job of a call, written as soon as the answer is there and deleted by the transaction that uses it.
+CREATE TABLE generation_replies (
+    job_id     TEXT PRIMARY KEY REFERENCES observation_generation_jobs (id) ON DELETE CASCADE,
+    call_id    TEXT NOT NULL,
+    document   TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
