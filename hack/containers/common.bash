@@ -73,6 +73,12 @@ within() {
   if [[ ! -e /run/netns/$namespace ]]; then
     ip netns add "$namespace"
     nsenter --net="/run/netns/$namespace" ip link set lo up
+    # The machine's name servers are out of reach. As addresses of the namespace they refuse at once, where a lookup of a
+    # service that is just being restarted would otherwise hold up all others until its time is over.
+    local server
+    for server in $(awk '$1 == "nameserver" && $2 !~ /^127\.|:/ {print $2}' /etc/resolv.conf); do
+      nsenter --net="/run/netns/$namespace" ip address add "$server/32" dev lo
+    done
   fi
   # Not `ip netns exec`: that mounts a fresh /sys, and the control groups are gone.
   nsenter --net="/run/netns/$namespace" "$@"
