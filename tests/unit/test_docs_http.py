@@ -127,7 +127,7 @@ def _limits(schema: Any) -> set[int]:
         return set().union(*map(_limits, schema))
     if not isinstance(schema, dict):
         return set()
-    bounds = {"minimum", "maximum", "maxLength", "maxItems"}
+    bounds = {"minimum", "maximum", "maxLength", "maxItems", "ge", "le"}
     own = {int(schema[name]) for name in bounds & schema.keys()}
     return own.union(*(_limits(schema[name]) for name in ("anyOf", "allOf") if name in schema))
 
