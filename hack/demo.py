@@ -98,6 +98,8 @@ def _environment(data: Path) -> tuple[dict[str, str], str]:
     """No settings but a data directory and, where the usual port is taken, another; and the server's URL."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
     environment = {**inherited, "CLAUDE_MEM_DOCKER": "0", "CLAUDE_MEM_DATA_DIR": str(data)}
+    # The recording has several turns, a second apart: sum the whole session up, and soon.
+    environment["CLAUDE_MEM_SUMMARY_REFRESH_MS"] = "1000"
     url = default_server_url(environment)
     if is_listening(int(url.rpartition(":")[2])):
         environment["CLAUDE_MEM_SERVER_PORT"] = str(free_port())

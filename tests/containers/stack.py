@@ -91,12 +91,10 @@ def run_image(*arguments: str, options: tuple[str, ...] = (), entrypoint: str | 
 class Stack:
     """One project of the compose file, with a language model beside it, on ports of its own.
 
-    Parameters
-    ----------
+    Parameters:
         directory: for the file with its variables.
         project: the compose project, which no other run may have.
         variables: of the compose file, beyond those that it requires.
-
     """
 
     def __init__(self, directory: Path, *, project: str, variables: Mapping[str, str] | None = None) -> None:

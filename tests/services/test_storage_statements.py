@@ -404,6 +404,28 @@ async def worker_rows(database: Database, world: World) -> None:
     await work.set_back(database, [back], now_us=NOW)
     (again,) = await claim(database, limit=9)
     assert (again.id, again.attempts, again.last_error) == ("job-shared-1", 1, None)
+    ended_us = 4_000_000_000_000_000
+    await work.complete(database, ["job-shared"], now_us=ended_us)
+    reopening: dict[str, Any] = {"session_id": "shared", "next_attempt_us": NOW + 1_000_000, "now_us": NOW}
+    assert await jobs.reopen_summary(database, "job-shared", **reopening) is None, "nothing is newer"
+    late = replace(world.stored_event("late"), server_session_id="shared", created_ms=ended_us // 1000 + 1)
+    await events.insert(database, [events.KeyedEvent(late, "late")])
+    reopened = await jobs.reopen_summary(database, "job-shared", **reopening)
+    assert reopened is not None
+    assert (reopened.status, reopened.attempts) == (JobStatus.QUEUED, 0)
+    put_off = await jobs.reopen_summary(
+        database, "job-shared", **(reopening | {"next_attempt_us": NOW + 9_000_000})
+    )
+    assert put_off is not None
+    assert put_off.next_attempt_ms == (NOW + 9_000_000) // 1000
+    made = [
+        replace(new_observation(world, name, name, key=name, job="job-shared"), kind="summary")
+        for name in ("old-summary", "new-summary")
+    ]
+    await work.insert_observations(database, made, now_us=NOW)
+    await work.replace_summaries(database, ["job-shared"], kept=["new-summary"])
+    assert await observations.find(database, "old-summary", team_id=world.team_id) is None
+    assert await observations.delete(database, "new-summary", team_id=world.team_id, project_id=None)
     assert list(await work.keys(database, ["key-1", "absent"])) == ["key-1"]
     assert list(await work.events(database, ["shared-1", "absent"])) == ["shared-1"]
     assert list(await work.projects(database, [world.project_id, "absent"])) == [world.project_id]
@@ -446,7 +468,7 @@ async def purged_rows(database: Database, world: World) -> None:
     scope = {"team_id": world.team_id, "project_id": world.project_id}
     assert await observations.purge(database, **scope) == 1
     assert await jobs.purge(database, **scope) == 8
-    assert await events.purge(database, **scope) == 7
+    assert await events.purge(database, **scope) == 8
     assert await sessions.purge(database, **scope) == 3
     assert await jobs.history(database, "job-event-1") == []
 

@@ -51,7 +51,9 @@ def asking(llm: FakeLlm) -> Provider:
     return build_provider(name="openrouter", model="m", api_key="k", base_url=llm.url, timeout_s=30)
 
 
-def make_engine(database: Database, provider: Provider, **changes: Any) -> Engine:
+def make_engine(
+    database: Database, provider: Provider, *, daily_tokens: int | None = None, **changes: Any
+) -> Engine:
     options = replace(OPTIONS, **changes)
     terms = CallTerms(
         mode=ModeLibrary([]).load("code"),
@@ -60,7 +62,7 @@ def make_engine(database: Database, provider: Provider, **changes: Any) -> Engin
         tokens=18_000,
         skips_trivial=False,
     )
-    budgets = BudgetService(database, prices=PriceList.load())
+    budgets = BudgetService(database, prices=PriceList.load(), default_daily_tokens=daily_tokens)
     generator = Generator(database, provider, terms, budgets, retry_base_s=RETRY_BASE_S)
     return Engine(database, generator, options)
 

@@ -73,6 +73,7 @@ class Services:
         terms = JobTerms(
             max_attempts=settings.generation.max_attempts,
             session_window_us=settings.generation.session_window_ms * 1000,
+            summary_refresh_us=settings.generation.summary_refresh_ms * 1000,
         )
         return cls(
             database=database,

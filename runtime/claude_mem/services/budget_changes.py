@@ -27,10 +27,8 @@ LARGEST_LIMIT: Final = 2**53 - 1
 class BudgetChanges:
     """Sets and removes budgets.
 
-    Parameters
-    ----------
+    Parameters:
         service: tells what a budget has come to.
-
     """
 
     def __init__(self, database: Database, service: BudgetService) -> None:

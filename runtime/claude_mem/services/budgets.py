@@ -38,8 +38,7 @@ State = Literal["ok", "warning", "spent"]
 class Budget:
     """A budget and what was spent of it in the current period.
 
-    Parameters
-    ----------
+    Parameters:
         id: None for the default that the settings give every team.
         project_id: None is the whole team.
         tokens, micro_usd: limits; None does not apply.
@@ -47,7 +46,6 @@ class Budget:
         starts_us, resets_us: first instants of this period and the next, in microseconds since the epoch.
         spent_micro_usd: cost of the models that have a price.
         unpriced_tokens: tokens of the others, which no limit in dollars sees.
-
     """
 
     id: str | None
@@ -88,12 +86,10 @@ class Budget:
 class Admission:
     """Whether a call may be made.
 
-    Parameters
-    ----------
+    Parameters:
         waits_until_us: when to ask again, in microseconds since the epoch; None when the call is allowed.
         budget: the one that stands in the way, or else the one that is past its warning threshold.
         warning: whether that one is past its threshold, or spent.
-
     """
 
     allowed: bool
@@ -121,11 +117,9 @@ class _UnderWay:
 class BudgetService:
     """Admits provider calls, and keeps the budgets.
 
-    Parameters
-    ----------
+    Parameters:
         default_daily_tokens: for a team without a daily budget of its own; None or 0 is without limit.
         prices: what the tokens of a model cost.
-
     """
 
     def __init__(
@@ -140,13 +134,11 @@ class BudgetService:
     async def admit(self, *, team_id: str, project_id: str, estimated_tokens: int, now_us: int) -> Admission:
         """Say whether a call fits the budgets of its project and team; one read of the counters.
 
-        Parameters
-        ----------
+        Parameters:
             estimated_tokens: of prompt and answer together, at least 0.
             now_us: microseconds since the epoch.
 
         Raises: Unavailable when the database does not answer.
-
         """
         found = await self.standing(team_id=team_id, project_id=project_id, now_us=now_us)
         return self._decide(found, estimated_tokens, now_us)

@@ -25,10 +25,12 @@ class JobTerms:
     Parameters:
         max_attempts: how often a job is tried before it counts as failed.
         session_window_us: microseconds for which an event of a session waits for others to share its call.
+        summary_refresh_us: microseconds of quiet after which a session that went on is summed up again.
     """
 
     max_attempts: int = 3
     session_window_us: int = 0
+    summary_refresh_us: int = 60_000_000
 
 
 #: Member of a job's payload that says privacy left nothing to generate from.

@@ -112,7 +112,7 @@ class SessionService:
         source_adapter: str,
         audited: bool = True,
     ) -> Ended:
-        """End a session and ask for its summary; again is the same answer and nothing more.
+        """End a session and ask for its summary; again, ask for a new one only if the session went on meanwhile.
 
         Raises: NotFound, Forbidden, Unavailable.
         """
@@ -140,6 +140,15 @@ class SessionService:
             )
             if job is None:
                 raise Retryable("the summary's job was deleted meanwhile")
+            if not created:
+                again = await jobs.reopen_summary(
+                    transaction,
+                    job.id,
+                    session_id=session.id,
+                    next_attempt_us=now + self._terms.summary_refresh_us,
+                    now_us=now,
+                )
+                job = again or job
             if audited:
                 entry = context.audit(
                     "session.end", "server_session", session.id, project_id=session.project_id

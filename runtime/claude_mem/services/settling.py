@@ -180,6 +180,14 @@ async def _store_answers(executor: Executor, answered: Sequence[Answered], write
             made.setdefault(job_id, []).append((observation_id, draft))
             sources.append(_source(jobs_by_id[job_id], observation_id, draft, now))
     await work.insert_sources(executor, sources, now_us=now)
+    summaries = [
+        (job.id, stored[found.generation_key or ""])
+        for (_, job), found in zip(drafts, observations, strict=True)
+        if job.lane == "summary"
+    ]
+    await work.replace_summaries(
+        executor, [job_id for job_id, _ in summaries], kept=[kept for _, kept in summaries]
+    )
     for outcome in answered:
         _complete(outcome, made, writes, now)
 

@@ -49,13 +49,11 @@ _SUMS = ("tokens", "input_tokens", "output_tokens", "calls", "failed_calls")
 class Usage:
     """Sums of provider calls.
 
-    Parameters
-    ----------
+    Parameters:
         tokens: as the provider bills them; may exceed input and output together.
         failed_calls: calls, among `calls`, whose answer was of no use.
         priced_micro_usd: cost in millionths of a US dollar of the models that have a price.
         unpriced_tokens: tokens of the others.
-
     """
 
     tokens: int = 0
@@ -92,15 +90,13 @@ class Usage:
 class Breakdown:
     """Usage told apart.
 
-    Parameters
-    ----------
+    Parameters:
         since_us, until_us: first instants of UTC days; the second is left out.
         lines: the value and its sums: days in order, anything else by tokens, most first. An empty value or None is
             what belongs to none, such as calls without a session.
         more: how many lines were left out at the end.
         total: of all lines, those left out included.
         unpriced_models: models that have no price; an empty name is a row that names none.
-
     """
 
     by: Dimension
@@ -115,10 +111,8 @@ class Breakdown:
 class UsageService:
     """Tells what was spent.
 
-    Parameters
-    ----------
+    Parameters:
         prices: what the tokens of a model cost.
-
     """
 
     def __init__(self, database: Database, *, prices: PriceList) -> None:
@@ -137,12 +131,10 @@ class UsageService:
     ) -> Breakdown:
         """Tell usage apart; days are counted whole, from the one of `since_us` to the one before `until_us` ends.
 
-        Parameters
-        ----------
+        Parameters:
             team_id: None is every team.
             project_id: None is all projects and what belongs to none.
             limit: lines at most.
-
         """
         since = day_start_us(max(0, min(since_us, END_US)))
         until = day_start_us(max(since, min(until_us, END_US)) + DAY_US - 1)

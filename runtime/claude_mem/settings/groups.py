@@ -111,6 +111,7 @@ class GenerationSettings:
     daily_token_budget: int | None = setting(generation.DAILY_TOKEN_BUDGET)
     events_per_call: int = setting(generation.EVENTS_PER_CALL)
     session_window_ms: int = setting(generation.SESSION_WINDOW_MS)
+    summary_refresh_ms: int = setting(generation.SUMMARY_REFRESH_MS)
     keep_trivial_events: bool = setting(generation.KEEP_TRIVIAL_EVENTS)
     mode: str = setting(generation.MODE)
     language: str = setting(generation.LANGUAGE)

@@ -278,5 +278,23 @@ async def cancel(executor: Executor, job_id: str, *, now_us: int) -> Job | None:
     return rows.job(row) if row else None
 
 
+async def reopen_summary(
+    executor: Executor, job_id: str, *, session_id: str, next_attempt_us: int, now_us: int
+) -> Job | None:
+    """Queue a completed summary again if its session has newer events; put off one that waits already.
+
+    Returns: the job as it is now, or None when nothing was to be done.
+    """
+    row = await fetch_one(
+        executor,
+        "jobs.reopen_summary",
+        id=job_id,
+        server_session_id=session_id,
+        next_attempt_at=next_attempt_us,
+        now=now_us,
+    ) or await fetch_one(executor, "jobs.put_off", id=job_id, next_attempt_at=next_attempt_us)
+    return rows.job(row) if row else None
+
+
 async def purge(executor: Executor, *, team_id: str, project_id: str) -> int:
     return await executor.execute("jobs.purge", team_id=team_id, project_id=project_id)

@@ -157,6 +157,12 @@ async def insert_observations(
     return stored
 
 
+async def replace_summaries(executor: Executor, job_ids: Collection[str], *, kept: Collection[str]) -> None:
+    """Delete summaries that these jobs made before, but for those kept and those changed by hand."""
+    if job_ids and kept:
+        await executor.execute("work.replace_summaries", job_ids=sorted(job_ids), kept=sorted(kept))
+
+
 async def insert_sources(
     executor: Executor, sources: Sequence[tuple[ObservationSource, Document]], *, now_us: int
 ) -> None:

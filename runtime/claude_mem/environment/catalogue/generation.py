@@ -151,6 +151,18 @@ SESSION_WINDOW_MS = numeric.count(
         "and wait=true end the waiting; 0 is no waiting."
     ),
 )
+SUMMARY_REFRESH_MS = numeric.count(
+    "CLAUDE_MEM_SUMMARY_REFRESH_MS",
+    group=GENERATION,
+    default=60_000,
+    unit="milliseconds",
+    minimum=0,
+    maximum=86_400_000,
+    meaning=(
+        "A session that ends again after more has happened is summed up anew, once it was quiet for so long; "
+        "each further end starts the time again."
+    ),
+)
 KEEP_TRIVIAL_EVENTS = kinds.switch(
     "CLAUDE_MEM_KEEP_TRIVIAL_EVENTS",
     group=GENERATION,

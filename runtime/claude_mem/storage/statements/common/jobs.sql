@@ -88,3 +88,17 @@ WHERE id = :id AND status IN ('queued', 'processing', 'failed') RETURNING *;
 
 -- name: jobs.purge
 DELETE FROM observation_generation_jobs WHERE team_id = :team_id AND project_id = :project_id;
+
+-- name: jobs.reopen_summary
+-- A session that went on after its summary was made gets a new one, after a while in which nothing more happened.
+UPDATE observation_generation_jobs
+SET status = 'queued', attempts = 0, next_attempt_at = :next_attempt_at, completed_at = NULL, last_error = NULL, updated_at = :now
+WHERE id = :id AND status = 'completed'
+  AND EXISTS (SELECT 1 FROM agent_events AS e
+              WHERE e.server_session_id = :server_session_id AND e.created_at > observation_generation_jobs.completed_at)
+RETURNING *;
+
+-- name: jobs.put_off
+-- The session still goes on.
+UPDATE observation_generation_jobs SET next_attempt_at = :next_attempt_at
+WHERE id = :id AND status = 'queued' AND attempts = 0 AND next_attempt_at IS NOT NULL RETURNING *;

@@ -106,3 +106,7 @@ SELECT * FROM agent_events WHERE id = ANY(:ids::text[]);
 
 -- name: work.projects
 SELECT * FROM projects WHERE id = ANY(:ids::text[]);
+
+-- name: work.replace_summaries
+-- A newer summary of a session takes the place of the one before, unless somebody has changed that by hand.
+DELETE FROM observations WHERE created_by_job_id = ANY(:job_ids::text[]) AND kind = 'summary' AND id <> ALL(:kept::text[]) AND updated_at = created_at;

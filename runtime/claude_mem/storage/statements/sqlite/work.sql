@@ -104,3 +104,7 @@ SELECT * FROM agent_events WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: work.projects
 SELECT * FROM projects WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: work.replace_summaries
+-- A newer summary of a session takes the place of the one before, unless somebody has changed that by hand.
+DELETE FROM observations WHERE created_by_job_id IN (SELECT value FROM json_each(:job_ids)) AND kind = 'summary' AND id NOT IN (SELECT value FROM json_each(:kept)) AND updated_at = created_at;
