@@ -66,6 +66,7 @@ audit: setup-test ## Look the pinned requirements up among known vulnerabilities
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/dev.txt
 docs: setup-test ## Generate the reference pages again.
 	$(BIN)/python hack/generate_environment_reference.py
+	$(BIN)/python hack/generate_cli_reference.py
 
 .PHONY: clean
 clean: ## Remove what the other targets made in this checkout.
