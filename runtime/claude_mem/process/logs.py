@@ -12,7 +12,18 @@ from claude_mem.model.times import iso8601_ms
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 #: Loggers that say too much below a warning; some of them would quote what is sent.
-_QUIET = ("aiohttp", "aiosqlite", "anthropic", "asyncio", "google_genai", "httpx", "openai")
+_QUIET = (
+    "aiohttp",
+    "aiosqlite",
+    "anthropic",
+    "asyncio",
+    "google_genai",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "openai",
+)
 
 
 class JsonFormatter(logging.Formatter):

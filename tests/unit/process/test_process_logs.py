@@ -43,6 +43,7 @@ def test_an_exception_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> N
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(level="DEBUG", form="text")
     logging.getLogger("a").debug("done", extra={"port": 1})
-    logging.getLogger("httpx").info("not shown: it would name addresses")
+    for library in ("httpx", "httpx2", "httpcore2.http11"):
+        logging.getLogger(library).info("not shown: it would name addresses")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("DEBUG a: done port=1")
