@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -231,9 +230,3 @@ def audit_entry(found: AuditEntry) -> JsonObject:
         "details": found.details,
         "createdAtEpoch": found.created_ms,
     }
-
-
-def iso_time(epoch_ms: int) -> str:
-    """An instant as ISO 8601 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(epoch_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

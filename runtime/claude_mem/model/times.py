@@ -53,7 +53,7 @@ def iso8601_ms(ms: int) -> str:
 
 def iso8601_us(us: int) -> str:
     """The same for microseconds, rounded down: the text has milliseconds, as all times on the wire."""
-    return iso8601_ms(us // 1000)
+    return iso8601_ms(ms_from_us(us))
 
 
 @lru_cache(maxsize=256)

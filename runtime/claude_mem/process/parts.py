@@ -12,7 +12,7 @@ from claude_mem.environment.providers import PROVIDERS
 from claude_mem.environment.verdict import QueueEngine
 from claude_mem.generation.failover import FailoverProvider
 from claude_mem.generation.mode import ModeLibrary
-from claude_mem.generation.prices import PriceList
+from claude_mem.generation.prices import PRICES_FILE, PriceList
 from claude_mem.generation.providers import build_provider
 from claude_mem.queue.local import DisabledQueue, InProcessQueue
 from claude_mem.services.budgets import BudgetService
@@ -127,7 +127,7 @@ def make_engine(settings: ServerSettings, database: Database, provider: Provider
         ),
         BudgetService(
             database,
-            prices=PriceList.load(settings.paths.data_dir / "prices.json"),
+            prices=PriceList.load(settings.paths.data_dir / PRICES_FILE),
             default_daily_tokens=settings.generation.daily_token_budget,
         ),
         retry_base_s=settings.jobs.retry_base_seconds,

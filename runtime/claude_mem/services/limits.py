@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from claude_mem.model.errors import ClaudeMemError, QuotaExceeded, RateLimited
 from claude_mem.model.times import now_us
+from claude_mem.services.periods import month_start_us
 from claude_mem.storage import usage
 from claude_mem.storage.database import Database, Executor, StorageError, run_transaction
 
@@ -53,12 +53,6 @@ class RateWindow:
     limit: int
     remaining: int
     reset_s: int
-
-
-def month_start_us(at_us: int) -> int:
-    """The first instant of the UTC month, in microseconds since the epoch."""
-    moment = datetime.fromtimestamp(at_us / 1_000_000, UTC)
-    return int(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()) * 1_000_000
 
 
 class Admission:
@@ -119,11 +113,9 @@ class Admission:
             if writes and limits.monthly_tokens is not None:
                 used = await self._used(self._database, team_id, "tokens", row.at_us)
                 _refuse_over("token", used, limits.monthly_tokens)
-        except StorageError as error:
-            logger.warning("a cap could not be checked", extra={"reason": type(error).__name__})
         except QuotaExceeded:
             raise
-        except ClaudeMemError as error:
+        except (ClaudeMemError, StorageError) as error:
             logger.warning("a cap could not be checked", extra={"reason": type(error).__name__})
 
     async def _admit_request(self, row: usage.UsageRow, cap: int) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from claude_mem.services.limits import month_start_us
-
-__all__ = ["DAY_US", "day_start_us", "month_start_us", "period_bounds"]
-
 DAY_US: Final = 86_400_000_000
 
 
 def day_start_us(at_us: int) -> int:
     """The first instant of the UTC day, in microseconds since the epoch."""
     return at_us - at_us % DAY_US
+
+
+def month_start_us(at_us: int) -> int:
+    """The first instant of the UTC month, in microseconds since the epoch."""
+    moment = datetime.fromtimestamp(at_us / 1_000_000, UTC)
+    return int(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()) * 1_000_000
 
 
 def period_bounds(period: Literal["day", "month"], at_us: int) -> tuple[int, int]:

@@ -21,19 +21,19 @@ from claude_mem.model.records import (
     Session,
     Team,
 )
+from claude_mem.model.times import ms_from_us
 
 if TYPE_CHECKING:
     from claude_mem.storage.database import Row
 
 
 def _ms(row: Row, column: str) -> int:
-    us: int = row[column]
-    return us // 1000
+    return ms_from_us(row[column])
 
 
 def _ms_or_none(row: Row, column: str) -> int | None:
     us: int | None = row[column]
-    return None if us is None else us // 1000
+    return None if us is None else ms_from_us(us)
 
 
 def _document(row: Row, column: str) -> Document:

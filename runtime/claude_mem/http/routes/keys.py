@@ -13,6 +13,7 @@ from claude_mem.http.keys import RUNTIME, SERVICES
 from claude_mem.http.schemas import KEY, ROTATION
 from claude_mem.http.validation import UNDEFINED, read_json, validate
 from claude_mem.model.scopes import READ, WRITE
+from claude_mem.model.times import iso8601_ms
 
 if TYPE_CHECKING:
     from claude_mem.services.keys import NewKey
@@ -82,7 +83,7 @@ def _shown_once(request: web.Request, made: NewKey) -> dict[str, Any]:
         "id": made.key.id,
         "apiKey": made.raw,
         "scopes": list(made.key.scopes),
-        "expiresAt": None if made.key.expires_ms is None else wire.iso_time(made.key.expires_ms),
+        "expiresAt": None if made.key.expires_ms is None else iso8601_ms(made.key.expires_ms),
         "mcpUrl": url,
         "connectCommand": _connect_command(url, made.raw),
     }

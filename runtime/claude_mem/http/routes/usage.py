@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, Strict, TypeAdapter
 
-from claude_mem.http import params, spending, wire
+from claude_mem.http import params, spending
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
@@ -15,10 +15,10 @@ from claude_mem.http.schemas import Body, Id, Integer
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import Forbidden, InvalidInput, Issue
 from claude_mem.model.scopes import READ, WRITE
-from claude_mem.model.times import now_us, parse_since
+from claude_mem.model.times import iso8601_us, now_us, parse_since
 from claude_mem.services.budget_changes import LARGEST_LIMIT, require_administrator
 from claude_mem.services.budgets import DEFAULT_WARN_PERCENT
-from claude_mem.services.limits import month_start_us
+from claude_mem.services.periods import month_start_us
 from claude_mem.services.scope import require_project
 from claude_mem.services.usage import Dimension, this_month
 from claude_mem.storage import usage
@@ -54,7 +54,7 @@ async def show_usage(request: web.Request) -> web.Response:
     context = await authorize(request, READ)
     since = month_start_us(now_us())
     totals = await usage.totals(request.app[SERVICES].database, team_id=context.team_id, since_us=since)
-    return answer({"since": wire.iso_time(since // 1000), "usage": totals})
+    return answer({"since": iso8601_us(since), "usage": totals})
 
 
 async def show_breakdown(request: web.Request) -> web.Response:
