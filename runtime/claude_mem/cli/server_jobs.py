@@ -32,7 +32,7 @@ from claude_mem.model.records import Job, JobStatus
 from claude_mem.process.parts import make_queue
 from claude_mem.services import health
 from claude_mem.services.jobs import JobService, Operator
-from claude_mem.storage import jobs, rows
+from claude_mem.storage import jobs
 from claude_mem.storage.database import fetch_one
 
 if TYPE_CHECKING:
@@ -225,8 +225,7 @@ def _steer(
     found: Target, scope: Scope, job_id: str, change: Callable[[JobService, Job], Awaitable[Steered]]
 ) -> Steered:
     async def work(database: Database) -> Steered:
-        row = await fetch_one(database, "jobs.find_anywhere", id=job_id)
-        job = rows.job(row) if row else None
+        job = await jobs.find_anywhere(database, job_id)
         if job is None or not scope.has(job):
             raise NotFound(f"there is no job {job_id!r} within this scope")
         queue = _queue(found)

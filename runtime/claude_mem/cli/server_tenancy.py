@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from claude_mem.cli.server_context import AsJson, Limit, Team, run, show_lines, show_rows, time_or_none
-from claude_mem.model.errors import NotFound
-from claude_mem.model.records import AuditEntry, Project
-from claude_mem.model.records import Team as TeamRecord
 from claude_mem.model.times import now_us
 from claude_mem.services import bootstrap
 from claude_mem.storage import audit, rows, tenancy
 from claude_mem.storage.cursors import Cursor
-from claude_mem.storage.database import Database, Executor, run_transaction
+from claude_mem.storage.database import Database, Executor, Retryable, run_transaction
 
 if TYPE_CHECKING:
+    from claude_mem.model.records import Project
+    from claude_mem.model.records import Team as TeamRecord
     from claude_mem.storage.database import Row
 
 LONGEST_NAME = 200
@@ -102,12 +101,12 @@ def project_rename(
     chosen = _name(name)
 
     async def change(transaction: Executor) -> Project:
-        project = await tenancy.find_project_anywhere(transaction, project_id)
-        renamed = project and await tenancy.rename_project(
+        project = await bootstrap.require_project(transaction, project_id)
+        renamed = await tenancy.rename_project(
             transaction, project_id=project_id, team_id=project.team_id, name=chosen, now_us=now_us()
         )
         if renamed is None:
-            raise NotFound(f"there is no project {project_id!r}")
+            raise Retryable("the project was deleted meanwhile")
         await _audit(
             transaction,
             "project.update",
@@ -130,17 +129,7 @@ async def _audit(
     project_id: str | None = None,
     name: str,
 ) -> None:
-    """Write down what was done at the command line, which is nobody's key."""
-    entry = AuditEntry(
-        action=action,
-        resource_type=action.partition(".")[0],
-        resource_id=resource_id,
-        team_id=team_id,
-        project_id=project_id,
-        actor_id=bootstrap.CLI_ACTOR,
-        api_key_id=None,
-        details={"name": name, "source": "server-cli"},
-    )
+    entry = bootstrap.cli_entry(action, resource_id, team_id=team_id, project_id=project_id, name=name)
     await audit.append(executor, [entry], now_us=now_us())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,8 @@ from claude_mem.environment.catalogue.generation import DAILY_TOKEN_BUDGET
 from claude_mem.generation.prices import PRICES_FILE, PriceList, PricesError
 from claude_mem.http import spending
 from claude_mem.model.errors import InvalidInput, NotFound
-from claude_mem.model.records import AuditEntry
 from claude_mem.model.times import now_us, parse_since
-from claude_mem.services.bootstrap import CLI_ACTOR
+from claude_mem.services.bootstrap import cli_entry, require_project, require_team
 from claude_mem.services.budget_changes import LARGEST_LIMIT, BudgetChanges, limits_of
 from claude_mem.services.budgets import DEFAULT_WARN_PERCENT, BudgetService
 from claude_mem.services.usage import Dimension, UsageService, this_month
@@ -130,7 +129,7 @@ def budget_set(
             micro_usd_limit=round(usd * spending.MICRO) or None if usd else None,
             warn_percent=warn_percent,
         )
-        entry = _entry("budget.set", scope, project, **limits_of(row))
+        entry = cli_entry("budget.set", None, team_id=scope, project_id=project, **limits_of(row))
         return await BudgetChanges(database, _service(database)).store(row, entry)
 
     show_lines(spending.budget(run(work)), as_json=as_json)
@@ -144,7 +143,7 @@ def budget_remove(
 
     async def work(database: Database) -> None:
         scope = await _scope(database, team, project)
-        entry = _entry("budget.remove", scope, project, period=chosen)
+        entry = cli_entry("budget.remove", None, team_id=scope, project_id=project, period=chosen)
         changes = BudgetChanges(database, _service(database))
         await changes.drop(team_id=scope, project_id=project, period=chosen, entry=entry)
 
@@ -170,14 +169,9 @@ async def _scope(database: Database, team: str | None, project: str | None) -> s
     Raises: NotFound, InvalidInput where there are several.
     """
     if project is not None:
-        found = await tenancy.find_project_anywhere(database, project)
-        if found is None or team not in {None, found.team_id}:
-            raise NotFound(f"there is no project {project!r}" + (f" in team {team!r}" if team else ""))
-        return found.team_id
+        return (await require_project(database, project, team_id=team)).team_id
     if team is not None:
-        if await tenancy.find_team(database, team) is None:
-            raise NotFound(f"there is no team {team!r}")
-        return team
+        return (await require_team(database, team)).id
     teams = await tenancy.list_teams(database, after=None, limit=2)
     if not teams:
         raise NotFound("there is no team yet")
@@ -198,16 +192,3 @@ def _time(option: str, given: str | None, default: int) -> int:
     if moment is None:
         raise InvalidInput(f"{option} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z")
     return moment
-
-
-def _entry(action: str, team_id: str, project_id: str | None, **details: Any) -> AuditEntry:
-    return AuditEntry(
-        action=action,
-        resource_type="budget",
-        resource_id=None,
-        team_id=team_id,
-        project_id=project_id,
-        actor_id=CLI_ACTOR,
-        api_key_id=None,
-        details=details | {"source": "server-cli"},
-    )

@@ -41,15 +41,12 @@ async def ensure_local_scope(database: Database) -> LocalScope:
         now = now_us()
         team = await tenancy.find_team_by_name(executor, LOCAL_TEAM)
         if team is None:
-            await tenancy.create_team(
+            team = await tenancy.create_team(
                 executor, team_id=LOCAL_TEAM, name=LOCAL_TEAM, metadata=_ORIGIN, now_us=now
             )
-            team = await tenancy.find_team(executor, LOCAL_TEAM)
-        if team is None:
-            raise AssertionError("a team that was just inserted is not there")
         project = await tenancy.find_project_by_name(executor, team_id=team.id, name=LOCAL_PROJECT)
         if project is None:
-            await tenancy.create_project(
+            project = await tenancy.create_project(
                 executor,
                 project_id=LOCAL_PROJECT,
                 team_id=team.id,
@@ -57,9 +54,6 @@ async def ensure_local_scope(database: Database) -> LocalScope:
                 metadata=_ORIGIN,
                 now_us=now,
             )
-            project = await tenancy.find_project(executor, project_id=LOCAL_PROJECT, team_id=team.id)
-        if project is None:
-            raise AssertionError("a project that was just inserted is not there")
         return LocalScope(team, project)
 
     with refuse_storage_errors():
@@ -119,13 +113,17 @@ async def create_first_key(
 
 
 def cli_entry(
-    action: str, key_id: str, *, team_id: str | None, project_id: str | None, **details: object
+    action: str, resource_id: str | None, *, team_id: str | None, project_id: str | None, **details: object
 ) -> AuditEntry:
-    """An entry of the audit log about a key, for what is done at the command line."""
+    """An entry of the audit log for what is done at the command line, which is nobody's key.
+
+    Parameters:
+        action: the kind of thing, a dot, and what was done to it, such as `api_key.revoke`.
+    """
     return AuditEntry(
         action=action,
-        resource_type="api_key",
-        resource_id=key_id,
+        resource_type=action.partition(".")[0],
+        resource_id=resource_id,
         team_id=team_id,
         project_id=project_id,
         actor_id=CLI_ACTOR,
@@ -137,29 +135,18 @@ def cli_entry(
 async def _named_scope(
     database: Database, *, team_id: str | None, project_id: str | None
 ) -> tuple[str, str | None]:
-    if team_id is None and project_id is None:
-        scope = await ensure_local_scope(database)
-        return scope.team.id, scope.project.id
     if project_id is not None:
-        project = await tenancy.find_project_anywhere(database, project_id)
-        if project is None or team_id not in {None, project.team_id}:
-            raise NotFound(
-                f"there is no project {project_id!r}" + (f" in team {team_id!r}" if team_id else "")
-            )
+        project = await require_project(database, project_id, team_id=team_id)
         return project.team_id, project.id
-    if team_id is None or await tenancy.find_team(database, team_id) is None:
-        raise NotFound(f"there is no team {team_id!r}")
-    return team_id, None
+    if team_id is not None:
+        return (await require_team(database, team_id)).id, None
+    scope = await ensure_local_scope(database)
+    return scope.team.id, scope.project.id
 
 
 async def create_team(executor: Executor, name: str) -> Team:
     """Add a team; names need not be unique."""
-    team_id = new_id()
-    await tenancy.create_team(executor, team_id=team_id, name=name, metadata=EMPTY, now_us=now_us())
-    team = await tenancy.find_team(executor, team_id)
-    if team is None:
-        raise AssertionError("a team that was just inserted is not there")
-    return team
+    return await tenancy.create_team(executor, team_id=new_id(), name=name, metadata=EMPTY, now_us=now_us())
 
 
 async def create_project(executor: Executor, *, team_id: str, name: str) -> Project:
@@ -167,13 +154,29 @@ async def create_project(executor: Executor, *, team_id: str, name: str) -> Proj
 
     Raises: NotFound.
     """
-    if await tenancy.find_team(executor, team_id) is None:
-        raise NotFound(f"there is no team {team_id!r}")
-    project_id = new_id()
-    await tenancy.create_project(
-        executor, project_id=project_id, team_id=team_id, name=name, metadata=EMPTY, now_us=now_us()
+    team = await require_team(executor, team_id)
+    return await tenancy.create_project(
+        executor, project_id=new_id(), team_id=team.id, name=name, metadata=EMPTY, now_us=now_us()
     )
-    project = await tenancy.find_project(executor, project_id=project_id, team_id=team_id)
-    if project is None:
-        raise AssertionError("a project that was just inserted is not there")
+
+
+async def require_team(executor: Executor, team_id: str) -> Team:
+    """A team that is named at the command line.
+
+    Raises: NotFound.
+    """
+    team = await tenancy.find_team(executor, team_id)
+    if team is None:
+        raise NotFound(f"there is no team {team_id!r}")
+    return team
+
+
+async def require_project(executor: Executor, project_id: str, *, team_id: str | None = None) -> Project:
+    """A project that is named at the command line; where a team is named too, one of that team.
+
+    Raises: NotFound.
+    """
+    project = await tenancy.find_project_anywhere(executor, project_id)
+    if project is None or team_id not in {None, project.team_id}:
+        raise NotFound(f"there is no project {project_id!r}" + (f" in team {team_id!r}" if team_id else ""))
     return project

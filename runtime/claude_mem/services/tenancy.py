@@ -124,14 +124,11 @@ async def _insert_project(
 ) -> Project:
     now = now_us()
     project_id = new_id()
-    await tenancy.create_project(
+    project = await tenancy.create_project(
         executor, project_id=project_id, team_id=team_id, name=name, metadata=metadata, now_us=now
     )
     entry = context.audit("project.create", "project", project_id, project_id=project_id, name=name)
     await audit.append(executor, [entry], now_us=now)
-    project = await tenancy.find_project(executor, project_id=project_id, team_id=team_id)
-    if project is None:
-        raise AssertionError("a project that was just inserted is not there")
     return project
 
 

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 async def create_team(
     executor: Executor, *, team_id: str, name: str, metadata: Document, now_us: int
-) -> None:
-    """Insert a team; one of the same id is left as it is."""
+) -> Team:
+    """Insert a team; one of the same id is left, and returned, as it is."""
     await executor.execute("teams.insert", id=team_id, name=name, metadata=metadata.text, now=now_us)
+    team = await find_team(executor, team_id)
+    if team is None:
+        raise AssertionError("a team that was just inserted is not there")
+    return team
 
 
 async def find_team(executor: Executor, team_id: str) -> Team | None:
@@ -49,14 +53,18 @@ async def rename_team(executor: Executor, *, team_id: str, name: str, now_us: in
 
 async def create_project(
     executor: Executor, *, project_id: str, team_id: str, name: str, metadata: Document, now_us: int
-) -> None:
-    """Insert a project; one of the same id is left as it is.
+) -> Project:
+    """Insert a project; one of the same id is left, and returned, as it is.
 
     Raises: ReferenceViolation when the team does not exist.
     """
     await executor.execute(
         "projects.insert", id=project_id, team_id=team_id, name=name, metadata=metadata.text, now=now_us
     )
+    project = await find_project(executor, project_id=project_id, team_id=team_id)
+    if project is None:
+        raise AssertionError("a project that was just inserted is not there")
+    return project
 
 
 async def find_project(executor: Executor, *, project_id: str, team_id: str) -> Project | None:
