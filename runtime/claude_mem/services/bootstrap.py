@@ -30,6 +30,8 @@ _ORIGIN = Document('{"source":"local-hook-bootstrap"}')
 
 @dataclass(frozen=True, slots=True)
 class LocalScope:
+    """The team and project of who runs a server for themselves."""
+
     team: Team
     project: Project
 

@@ -24,7 +24,7 @@ from claude_mem.storage.database import Database, Executor, StorageError, run_tr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from claude_mem.model.records import Job
+    from claude_mem.model.records import AuditEntry, Job
     from claude_mem.queue.port import Queue
     from claude_mem.services.context import RequestContext
 
@@ -110,7 +110,7 @@ class IngestService:
         Raises: Forbidden, InvalidInput, Unavailable.
         """
         context.check_project(received.project_id)
-        terms = replace(self._terms, session_window_us=0) if urgent else self._terms
+        terms = self._terms_of(urgent=urgent)
         prepared = prepare(context, received, generate=generate, terms=terms, source=source, audited=audited)
         appended, transport = await self._group.submit(prepared)
         return _ingested(appended, transport)
@@ -124,7 +124,7 @@ class IngestService:
         """
         for item in received:
             context.check_project(item.project_id)
-        terms = replace(self._terms, session_window_us=0) if urgent else self._terms
+        terms = self._terms_of(urgent=urgent)
         source = "http_post_v1_events_batch"
         prepared = [
             prepare(context, item, generate=generate, terms=terms, source=source, audited=False)
@@ -147,6 +147,9 @@ class IngestService:
             self._queue, [item.job for item in appended if item.job and item.job_created]
         )
         return [_ingested(item, transport) for item in appended]
+
+    def _terms_of(self, *, urgent: bool) -> JobTerms:
+        return replace(self._terms, session_window_us=0) if urgent else self._terms
 
     async def _commit_group(
         self, prepared: Sequence[PreparedEvent]
@@ -189,18 +192,7 @@ def prepare(
     team_id = context.team_id
     now_ms = now_us() // 1000
     payload = {} if received.payload is None else received.payload
-    key = event_key(
-        team_id=team_id,
-        project_id=received.project_id,
-        adapter=received.adapter,
-        platform=received.platform,
-        source_event_id=received.source_event_id,
-        content_session_id=received.content_session_id,
-        server_session_id=received.server_session_id,
-        event_type=received.event_type,
-        occurred_at_ms=received.occurred_ms,
-        payload_canonical="" if received.source_event_id is not None else canonical_json(payload),
-    )
+    key = _key(received, payload, team_id=team_id)
     cleaned = clean(payload)
     metadata = clean(received.metadata)
     event_type, in_type = clean_text(received.event_type)
@@ -238,6 +230,22 @@ def prepare(
     )
 
 
+def _key(received: EventInput, payload: Any, *, team_id: str) -> str:
+    """What decides whether the event is a duplicate, of what was received rather than of what is stored."""
+    return event_key(
+        team_id=team_id,
+        project_id=received.project_id,
+        adapter=received.adapter,
+        platform=received.platform,
+        source_event_id=received.source_event_id,
+        content_session_id=received.content_session_id,
+        server_session_id=received.server_session_id,
+        event_type=received.event_type,
+        occurred_at_ms=received.occurred_ms,
+        payload_canonical="" if received.source_event_id is not None else canonical_json(payload),
+    )
+
+
 def _ingested(appended: Appended, transport: Transport) -> Ingested:
     return Ingested(
         event=appended.event,
@@ -248,7 +256,7 @@ def _ingested(appended: Appended, transport: Transport) -> Ingested:
     )
 
 
-def _batch_entry(context: RequestContext, appended: Sequence[Appended]) -> Any:
+def _batch_entry(context: RequestContext, appended: Sequence[Appended]) -> AuditEntry:
     projects = {item.event.project_id for item in appended}
     return context.audit(
         "event.batch_received",

@@ -84,7 +84,7 @@ class KeyService:
         made = make_key(
             team_id=team_id,
             project_id=project_id or context.principal.project_id,
-            actor_id=context.principal.key_id or context.principal.actor_id or "local-dev",
+            actor_id=_actor(context),
             name=name,
             scopes=chosen,
             expires_us=None if expires_in_days is None else now_us() + expires_in_days * _DAY_US,
@@ -135,12 +135,11 @@ class KeyService:
         Raises: NotFound, Forbidden for a key that may do more than the caller's, Conflict when it had ended.
         """
         key = await self._touchable(context, key_id)
-        actor = context.principal.key_id or context.principal.actor_id or "local-dev"
         return await rotate_key(
             self._database,
             key,
             overlap_s=overlap_s,
-            actor_id=actor,
+            actor_id=_actor(context),
             origin="http",
             entry=context.audit(
                 "api_key.rotate", "api_key", key.id, project_id=key.project_id, overlapSeconds=overlap_s
@@ -234,6 +233,11 @@ async def rotate_key(
     with refuse_storage_errors():
         await run_transaction(database, store)
     return made
+
+
+def _actor(context: RequestContext) -> str:
+    """Whom a key that the caller makes is ascribed to."""
+    return context.principal.key_id or context.principal.actor_id or "local-dev"
 
 
 def _created(context: RequestContext, key: ApiKey) -> AuditEntry:

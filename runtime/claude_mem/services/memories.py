@@ -18,6 +18,7 @@ from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, run_transaction
 
 if TYPE_CHECKING:
+    from claude_mem.model.records import AuditEntry
     from claude_mem.services.context import RequestContext
 
 
@@ -43,6 +44,12 @@ class MemoryChange:
 
 @dataclass(frozen=True, slots=True)
 class Written:
+    """A memory as it is now.
+
+    Parameters:
+        redactions: private spans and secrets taken out of what was received.
+    """
+
     memory: Observation
     redactions: int
 
@@ -265,7 +272,7 @@ class MemoryService:
         return found
 
 
-async def _audit_read(database: Database, entry: Any) -> None:
+async def _audit_read(database: Database, entry: AuditEntry) -> None:
     await audit.append_alone(database, entry, now_us=now_us())
 
 

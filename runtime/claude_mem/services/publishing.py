@@ -46,7 +46,7 @@ def job_for_event(
         private: nothing of the event was left after privacy, so that no provider is to be asked.
         wait_us: microseconds for which an event of a session waits for others to share its call.
     """
-    payload = _payload("event", event, event.id, source_adapter=event.source_adapter, context=context)
+    payload = _payload("event", event, source_adapter=event.source_adapter, context=context)
     payload["agent_event_id"] = event.id
     payload["request_id"] = context.request_id
     if private:
@@ -66,7 +66,7 @@ def job_for_summary(
     session: Session, *, context: RequestContext, source_adapter: str, max_attempts: int, now_us: int
 ) -> NewJob:
     """The job that sums a session up."""
-    payload = _payload("summary", session, session.id, source_adapter=source_adapter, context=context)
+    payload = _payload("summary", session, source_adapter=source_adapter, context=context)
     payload["server_session_id"] = session.id
     payload["request_id"] = None
     return _new_job(
@@ -80,15 +80,15 @@ def job_for_summary(
 
 
 def _payload(
-    kind: Lane, owner: Event | Session, source_id: str, *, source_adapter: str, context: RequestContext
+    kind: Lane, source: Event | Session, *, source_adapter: str, context: RequestContext
 ) -> dict[str, Any]:
     source_type = SourceType.SESSION_SUMMARY if kind == "summary" else SourceType.AGENT_EVENT
     return {
         "kind": kind,
-        "team_id": owner.team_id,
-        "project_id": owner.project_id,
+        "team_id": source.team_id,
+        "project_id": source.project_id,
         "source_type": str(source_type),
-        "source_id": source_id,
+        "source_id": source.id,
         "generation_job_id": new_id(),
         "api_key_id": context.principal.key_id,
         "actor_id": context.principal.actor_id,

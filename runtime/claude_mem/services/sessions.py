@@ -50,6 +50,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
+    """A session that is over, and the job of its summary.
+
+    Parameters:
+        transport: how far the job got on its way to a worker.
+    """
+
     session: Session
     job: Job
     transport: Transport
@@ -132,23 +138,7 @@ class SessionService:
                 max_attempts=self._terms.max_attempts,
                 now_us=now,
             )
-            created = bool(await jobs.insert(transaction, [new]))
-            if created:
-                await jobs.append_events(transaction, [queued_event(new, source)])
-            job = (
-                as_stored(new) if created else (await jobs.find_by_keys(transaction, [new.key])).get(new.key)
-            )
-            if job is None:
-                raise Retryable("the summary's job was deleted meanwhile")
-            if not created:
-                again = await jobs.reopen_summary(
-                    transaction,
-                    job.id,
-                    session_id=session.id,
-                    next_attempt_us=now + self._terms.summary_refresh_us,
-                    now_us=now,
-                )
-                job = again or job
+            job, created = await self._ask_for_summary(transaction, new, source=source)
             if audited:
                 entry = context.audit(
                     "session.end", "server_session", session.id, project_id=session.project_id
@@ -159,6 +149,28 @@ class SessionService:
         with refuse_storage_errors():
             session, job, created = await run_transaction(self._database, store)
         return Ended(session, job, await publish(self._queue, [job] if created else []))
+
+    async def _ask_for_summary(
+        self, executor: Executor, new: jobs.NewJob, *, source: str
+    ) -> tuple[Job, bool]:
+        """Store a summary's job, or reopen the one that its session has.
+
+        Returns: the job, and whether it is new.
+        """
+        if await jobs.insert(executor, [new]):
+            await jobs.append_events(executor, [queued_event(new, source)])
+            return as_stored(new), True
+        existing = (await jobs.find_by_keys(executor, [new.key])).get(new.key)
+        if existing is None:
+            raise Retryable("the summary's job was deleted meanwhile")
+        reopened = await jobs.reopen_summary(
+            executor,
+            existing.id,
+            session_id=new.source_id,
+            next_attempt_us=new.created_us + self._terms.summary_refresh_us,
+            now_us=new.created_us,
+        )
+        return reopened or existing, False
 
 
 async def _by_external(executor: Executor, received: SessionInput, team_id: str) -> Session | None:
