@@ -398,8 +398,16 @@ def test_nothing_heavy_is_imported() -> None:
         "print(*sys.modules)\n"
     )
     document = json.dumps({"session_id": SESSION, "cwd": "/w", "hook_event_name": "SessionStart"})
+    # Measuring coverage in the child would import what the hook does not.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
-        [sys.executable, "-c", probe], input=document, capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", probe],
+        input=document,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+        env=plain,
     )
     roots = {name.partition(".")[0] for name in done.stdout.split()}
     heavy = {"typer", "click", "rich", "pydantic", "pydantic_core", "httpx", "asyncio", "aiohttp", "orjson"}
