@@ -31,11 +31,13 @@ at_most() { if [[ $1 == unlimited || $1 -gt $2 ]]; then echo "$2"; else echo "$1
 configure_podman() {
   mkdir -p "$state/networks"
   # Limits stay within this process's own, because raising one needs a capability that a sandbox may lack. runc, because
-  # crun refuses hybrid control groups. No systemd is needed for any of it.
+  # crun refuses hybrid control groups. No systemd is needed for any of it. A container on two networks has two name
+  # servers, and while a container restarts the first may be deaf for most of a minute: one second is enough to wait for it.
   cat >"$state/containers.conf" <<CONF
 [containers]
 default_ulimits = ["nofile=$(at_most "$(ulimit -Hn)" 20000):$(at_most "$(ulimit -Hn)" 20000)", "nproc=$(at_most "$(ulimit -Hu)" 20000):$(at_most "$(ulimit -Hu)" 20000)"]
 log_driver = "k8s-file"
+dns_options = ["timeout:1"]
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -64,6 +66,22 @@ CONF
   export VALKEY_IMAGE=localhost/claude-mem-stand-in/valkey:$stand_ins
 }
 
+# Keeps unknown_names.py at the addresses of the machine's name servers, in the namespace.
+answer_names() {
+  local pid_file=/run/claude-mem/$number/names.pid servers server
+  mapfile -t servers < <(awk '$1 == "nameserver" && $2 !~ /^127\.|:/ {print $2}' /etc/resolv.conf)
+  if ((${#servers[@]} == 0)) || [[ $(ps -o args= -p "$(cat "$pid_file" 2>/dev/null || echo 1)") == *unknown_names* ]]; then
+    return
+  fi
+  for server in "${servers[@]}"; do
+    nsenter --net="/run/netns/$namespace" ip address replace "$server/32" dev lo
+  done
+  mkdir -p "${pid_file%/*}"
+  setsid nsenter --net="/run/netns/$namespace" "${podman_compose%/*}/python" \
+    "$checkout/hack/containers/unknown_names.py" "${servers[@]}" </dev/null >/dev/null 2>&1 &
+  echo $! >"$pid_file"
+}
+
 # Runs a command where published ports are reached: in the namespace, or with Docker right here.
 within() {
   if ! is_podman || [[ $(ip netns identify "$$" 2>/dev/null) == "$namespace" ]]; then
@@ -73,13 +91,8 @@ within() {
   if [[ ! -e /run/netns/$namespace ]]; then
     ip netns add "$namespace"
     nsenter --net="/run/netns/$namespace" ip link set lo up
-    # The machine's name servers are out of reach. As addresses of the namespace they refuse at once, where a lookup of a
-    # service that is just being restarted would otherwise hold up all others until its time is over.
-    local server
-    for server in $(awk '$1 == "nameserver" && $2 !~ /^127\.|:/ {print $2}' /etc/resolv.conf); do
-      nsenter --net="/run/netns/$namespace" ip address add "$server/32" dev lo
-    done
   fi
+  answer_names
   # Not `ip netns exec`: that mounts a fresh /sys, and the control groups are gone.
   nsenter --net="/run/netns/$namespace" "$@"
 }

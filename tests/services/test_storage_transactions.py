@@ -212,11 +212,11 @@ async def test_notifications_cross_connections_and_outlive_them(postgres_storage
     listening, speaking = await postgres_storage.open(), await postgres_storage.open()
     heard, stop = await heard_by(listening)
     await notified(speaking, heard, "before")
-    cut = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'LISTEN%'"
+    cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'"
     assert len(await postgres_storage.query(cut)) == 1
     await notified(speaking, heard, "after")
     await stop()
-    listeners = "select count(*) from pg_stat_activity where query like 'LISTEN%' and state is not null"
+    listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%' and state is not null"
 
     async def gone() -> bool:
         return await postgres_storage.query(listeners) == [(0,)]
@@ -275,7 +275,9 @@ async def test_listening_that_is_given_up_leaves_no_connection(postgres_storage:
     listening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await listening
-    listeners = "select count(*) from pg_stat_activity where query like 'LISTEN%'"
+    listeners = (
+        "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'"
+    )
 
     async def gone() -> bool:
         return await postgres_storage.query(listeners) == [(0,)]

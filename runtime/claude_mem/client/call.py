@@ -35,11 +35,11 @@ OWN_PROJECT = _OwnProject()
 class Call(Generic[ReplyT]):
     """One request and the shape of its answer.
 
-    Attributes:
+    Parameters:
         reply: the type the answer is validated against.
         unwrap: the key of the answer that holds the reply, or None for the whole answer.
         repeatable: doing it twice has the same effect as doing it once, so a lost answer may be asked for
-        again.
+            again.
         timeout: seconds to wait for the answer, or None for the client's default.
         accepts: error statuses that are an answer all the same.
     """
@@ -80,6 +80,11 @@ class Call(Generic[ReplyT]):
 
 
 def required_project(project_id: str | None) -> str:
+    """The client's own project.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
     if not project_id:
         raise ConfigurationError(
             "No project is set. Pass project_id, set CLAUDE_MEM_SERVER_PROJECT_ID, or run: claude-mem install"
@@ -98,6 +103,7 @@ def _filled(value: Any, project_id: str | None) -> Any:
 
 
 def segment(value: str) -> str:
+    """A text as one segment of a path."""
     return quote(value, safe="")
 
 
@@ -107,4 +113,5 @@ def present(**values: Any) -> dict[str, Any]:
 
 
 def flags(**values: bool) -> dict[str, str]:
+    """Switches as the query has them."""
     return {name: "true" if value else "false" for name, value in values.items()}

@@ -31,7 +31,7 @@ class ConfigurationError(ClaudeMemError):
 class ClaudeMemApiError(ClaudeMemError):
     """Raised when a call did not succeed.
 
-    Attributes:
+    Parameters:
         status: the HTTP status, or None when there was no answer.
         error: the short error name of the reply's body, such as ``Forbidden``.
         message: what the server said, or what went wrong on the way.
@@ -88,7 +88,7 @@ class Conflict(ClaudeMemApiError):
 class RateLimited(ClaudeMemApiError):
     """Raised when the server asks to slow down (429).
 
-    Attributes:
+    Parameters:
         retry_after: seconds the server asked to wait, or None when it did not say.
     """
 

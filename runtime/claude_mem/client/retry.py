@@ -20,7 +20,7 @@ TOO_MANY_REQUESTS = 429
 class RetryPolicy:
     """How often and how patiently calls are repeated.
 
-    Attributes:
+    Parameters:
         retries: tries after the first.
         base_delay: seconds before the first retry; doubled for each further one.
         longest_wait: seconds; a server that asks for more is not waited for, its error is raised at once.

@@ -55,8 +55,7 @@ def event_body(  # noqa: PLR0913 - one for each field of the wire
         source_type: where it comes from: hook, worker, provider, server or api.
         occurred_at_epoch: when it happened, in milliseconds since the Unix epoch; now when not given.
         source_event_id: the caller's own id of the event. The server keeps one event for each, so repeating a
-        call
-            is harmless. Without one, an id is made here, once, and kept through every retry of the call.
+            call is harmless. Without one, an id is made here, once, and kept through every retry of the call.
     """
     return {
         "projectId": project_id or OWN_PROJECT,
@@ -188,6 +187,9 @@ def get_session(session_id: str) -> Call[models.Session]:
 
 
 def end_session(session_id: str) -> Call[models.SessionEnd]:
-    """End a session, by the server's id, and ask for its summary. Ending it again changes nothing."""
+    """End a session, by the server's id, and ask for its summary.
+
+    Ending it again asks for a new summary if events came in since, and changes nothing otherwise.
+    """
     path = f"/v1/sessions/{segment(session_id)}/end"
     return Call(method="POST", path=path, body={}, reply=models.SessionEnd, repeatable=True)

@@ -2,7 +2,7 @@
 
 The methods are the functions of the ``routes_*`` modules, bound by ``_Route``: what a method takes and
 returns is written once. This module adds the transport: httpx, a time limit on every call, and the retries
-that ``retry`` allows.
+that ``retry`` allows. What an answer means is left to ``replies``.
 
     with Client(server_url="http://127.0.0.1:37877", api_key=key, project_id="monorepo") as client:
         client.record_event(event_type="tool_use", payload={"tool_name": "Read"})
@@ -21,6 +21,7 @@ import httpx
 
 from claude_mem import __version__
 from claude_mem.client import errors, retry, routes_admin, routes_ingest, routes_memory
+from claude_mem.client.replies import read_reply
 from claude_mem.client.settings import SettingsError, checked_server_url, load_settings, select_runtime
 
 if TYPE_CHECKING:
@@ -203,53 +204,6 @@ class _BaseClient(_Routes):
         raise errors.ServerUnavailable(f"{self.server_url} cannot be reached ({reason}).") from error
 
 
-def _read_reply(call: Call[ReplyT], response: httpx.Response) -> ReplyT:
-    """The call's reply, or the error that the answer stands for."""
-    if not (response.is_success or response.status_code in call.accepts):
-        raise _error_of(response)
-    try:
-        content = response.json()
-    except ValueError as error:
-        raise errors.UnexpectedReply(
-            f"{call.method} {call.path} was not answered with JSON. "
-            "Check that the server URL points to a claude-mem server.",
-            status=response.status_code,
-        ) from error
-    return call.parse(content)
-
-
-def _error_of(response: httpx.Response) -> errors.ClaudeMemApiError:
-    """The error that an answer outside 2xx stands for."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    body = body if isinstance(body, dict) else {}
-    issues = body.get("issues")
-    issues = [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
-    message = body.get("message") or "; ".join(_issue_text(issue) for issue in issues)
-    details: dict[str, Any] = {
-        "status": response.status_code,
-        "error": str(body.get("error") or response.reason_phrase),
-        "request_id": response.headers.get("X-Request-Id"),
-        "issues": issues,
-    }
-    message = str(message or "The server gave no reason.")
-    if response.status_code == retry.TOO_MANY_REQUESTS:
-        asked = retry.parse_retry_after(response.headers.get("Retry-After"))
-        return errors.RateLimited(message, retry_after=asked, **details)
-    if response.status_code >= 500:
-        return errors.ServerUnavailable(message, **details)
-    return errors.STATUS_ERRORS.get(response.status_code, errors.UnexpectedReply)(message, **details)
-
-
-def _issue_text(issue: dict[str, Any]) -> str:
-    path = issue.get("path")
-    place = ".".join(str(part) for part in path) if isinstance(path, list) else ""
-    message = str(issue.get("message", "invalid"))
-    return f"{place}: {message}" if place else message
-
-
 class Client(_BaseClient):
     """The blocking client. Close it, or use it in a ``with`` statement."""
 
@@ -275,7 +229,7 @@ class Client(_BaseClient):
                 continue
             delay = self._delay_after_reply(call, response, tries)
             if delay is None:
-                return _read_reply(call, response)
+                return read_reply(call, response)
             time.sleep(delay)
 
     def close(self) -> None:
@@ -311,7 +265,7 @@ class AsyncClient(_BaseClient):
                 continue
             delay = self._delay_after_reply(call, response, tries)
             if delay is None:
-                return _read_reply(call, response)
+                return read_reply(call, response)
             await asyncio.sleep(delay)
 
     async def aclose(self) -> None:

@@ -104,9 +104,8 @@ def select_runtime(
 
     Parameters:
         value: the choice, compared trimmed and without regard to case; ``None`` takes it from the environment
-        and the
-            settings file. ``server-beta`` is the older name of ``server``. Unset or empty means ``server``,
-            the only runtime there is.
+            and the settings file. ``server-beta`` is the older name of ``server``. Unset or empty means
+            ``server``, the only runtime there is.
 
     Raises:
         SettingsError: any other value; it is named, and nothing is used in its place.

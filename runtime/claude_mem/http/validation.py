@@ -46,8 +46,8 @@ class MalformedJson(InvalidInput):
 async def read_json(request: web.Request) -> Any:
     """The parsed body, or UNDEFINED where there is none.
 
-    Raises: UnsupportedMediaType for a body of another type, MalformedJson, PayloadTooLarge, InvalidInput for text
-        that no database can hold.
+    Raises: UnsupportedMediaType for a body of another type, MalformedJson, PayloadTooLarge,
+        InvalidInput for text that no database can hold.
     """
     try:
         raw = await request.read()
