@@ -29,6 +29,9 @@ CUTS = 100
 WRITERS = 8
 ROUNDS = 10
 
+#: Connections of the test's own database; other tests' servers listen in theirs.
+LISTENING = "from pg_stat_activity where datname = current_database() and query like 'LISTEN%'"
+
 
 async def add_team(executor: Executor, name: str) -> None:
     await tenancy.create_team(executor, team_id=name, name=name, metadata=EMPTY, now_us=1)
@@ -212,11 +215,11 @@ async def test_notifications_cross_connections_and_outlive_them(postgres_storage
     listening, speaking = await postgres_storage.open(), await postgres_storage.open()
     heard, stop = await heard_by(listening)
     await notified(speaking, heard, "before")
-    cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'"
+    cut = f"select pg_terminate_backend(pid) {LISTENING}"
     assert len(await postgres_storage.query(cut)) == 1
     await notified(speaking, heard, "after")
     await stop()
-    listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%' and state is not null"
+    listeners = f"select count(*) {LISTENING} and state is not null"
 
     async def gone() -> bool:
         return await postgres_storage.query(listeners) == [(0,)]

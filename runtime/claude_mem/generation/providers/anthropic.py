@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from claude_mem.generation.providers import ProviderOptions
 
 BASE_URL = "https://api.anthropic.com"
+_PATH = "/v1/messages"
 API_VERSION = "2023-06-01"
 """The version that gateways and compatible servers know; later ones refuse `temperature` from every model."""
 _WITH_TEMPERATURE = re.compile(r"claude-(?:instant|[23]|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?!\d|-[789]))")
@@ -74,16 +75,20 @@ class AnthropicProvider(ModelProvider):
         if call.schema is not None:
             optional["output_config"] = {"format": {"type": "json_schema", "schema": call.schema}}
         if call.temperature is not None:
-            optional["extra_body"] = {"temperature": call.temperature}
+            optional["temperature"] = call.temperature
         try:
-            response = await self._client.messages.with_raw_response.create(
-                model=self.model,
-                max_tokens=MAX_OUTPUT_TOKENS,
-                system=call.prompt.system,
-                messages=[{"role": "user", "content": call.prompt.user}],
-                **optional,
+            # The SDK's typed method would walk through the whole body again.
+            response = await self._client.post(
+                _PATH,
+                cast_to=httpx2.Response,
+                body={
+                    "model": self.model,
+                    "max_tokens": MAX_OUTPUT_TOKENS,
+                    "system": call.prompt.system,
+                    "messages": [{"role": "user", "content": call.prompt.user}],
+                    **optional,
+                },
             )
-            return await response.text(), response.headers
         except anthropic.APIStatusError as error:
             failure = FailedCallError(
                 error.status_code, body=error.response.text, headers=error.response.headers
@@ -92,6 +97,8 @@ class AnthropicProvider(ModelProvider):
             failure = FailedCallError(None, timed_out=True)
         except (anthropic.APIConnectionError, httpx2.HTTPError):
             failure = FailedCallError(None)
+        else:
+            return response.text, response.headers
         raise failure
 
     def _read(self, document: dict[str, Any]) -> Completion:

@@ -73,13 +73,18 @@ class OpenAIProvider(ModelProvider):
         limit = "max_completion_tokens" if call.completion_tokens_name else "max_tokens"
         optional[limit] = MAX_OUTPUT_TOKENS
         try:
-            response = await self._client.chat.completions.with_raw_response.create(
-                model=self.model,
-                messages=[
-                    {"role": "system", "content": call.prompt.system},
-                    {"role": "user", "content": call.prompt.user},
-                ],
-                **optional,
+            # The SDK's typed method would walk through the whole body again, at a sixth of what a call costs us.
+            response = await self._client.post(
+                _PATH,
+                cast_to=httpx2.Response,
+                body={
+                    "model": self.model,
+                    "messages": [
+                        {"role": "system", "content": call.prompt.system},
+                        {"role": "user", "content": call.prompt.user},
+                    ],
+                    **optional,
+                },
             )
         except openai.APIStatusError as error:
             failure = FailedCallError(
@@ -90,7 +95,7 @@ class OpenAIProvider(ModelProvider):
         except (openai.APIConnectionError, httpx2.HTTPError):
             failure = FailedCallError(None)
         else:
-            return response.http_response.text, response.http_response.headers
+            return response.text, response.headers
         raise failure
 
     def _embedded_error(self, document: dict[str, Any]) -> dict[str, Any] | None:
