@@ -1,6 +1,6 @@
 """The commands that connect a coding agent and feed the server: install, hook, spool, and import.
 
-Arguments in, calls of ``claude_mem.client``, results out; what a command does is decided there.
+Arguments in, calls of `claude_mem.client`, results out; what a command does is decided there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The application of the client: every command that needs no server packages, and those that ask the server.
 
-Arguments in, calls of ``claude_mem.client``, results out; what a command does is decided there. Every command
-takes ``--json``; flags win over the environment, which wins over the settings file.
+Arguments in, calls of `claude_mem.client`, results out; what a command does is decided there. Every command
+takes `--json`; flags win over the environment, which wins over the settings file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The ``claude-mem`` command: which application handles the arguments.
+"""The `claude-mem` command: which application handles the arguments.
 
-``claude-mem hook`` runs at every step of a coding agent, so it is dispatched before anything else is
-imported. The server's commands come from ``server_app``, which needs the ``server`` extra; it is imported only
-when one of them is wanted, and where it cannot be, ``claude-mem server`` says what to install. This module's
+`claude-mem hook` runs at every step of a coding agent, so it is dispatched before anything else is
+imported. The server's commands come from `server_app`, which needs the `server` extra; it is imported only
+when one of them is wanted, and where it cannot be, `claude-mem server` says what to install. This module's
 top level imports nothing that takes time.
 """
 
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def application(*, with_server: bool = True) -> typer.Typer:
-    """The typer application; without ``with_server`` the server's commands are only named in the help."""
+    """The typer application; without `with_server` the server's commands are only named in the help."""
     from claude_mem.cli import client_commands  # noqa: PLC0415
 
     app = client_commands.application()

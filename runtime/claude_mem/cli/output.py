@@ -1,6 +1,6 @@
 """How every command talks: results on stdout, everything else on stderr, and one set of exit codes.
 
-Colour and progress appear only on a terminal, and never with ``NO_COLOR``. With ``--json`` stdout holds
+Colour and progress appear only on a terminal, and never with `NO_COLOR`. With `--json` stdout holds
 exactly one JSON document, whose shape is stable. An error is one line that says what happened and why, and
 one that says what to do next.
 """
@@ -42,7 +42,7 @@ def stderr() -> Console:
 
 
 def emit(result: Any, *, as_json: bool, render: Callable[[Console], None]) -> None:
-    """Print a command's result: ``result`` as one JSON document, or what ``render`` writes for people."""
+    """Print a command's result: `result` as one JSON document, or what `render` writes for people."""
     if as_json:
         sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     else:
@@ -55,7 +55,7 @@ def note(message: str) -> None:
 
 
 def fail(message: str, *, hint: str = "", code: ExitCode = ExitCode.FAILURE) -> NoReturn:
-    """Say what went wrong and what to do next, and end the command with ``code``."""
+    """Say what went wrong and what to do next, and end the command with `code`."""
     console = stderr()
     console.print("error:", style="bold red", end=" ")
     console.print(message, markup=False)
@@ -66,7 +66,7 @@ def fail(message: str, *, hint: str = "", code: ExitCode = ExitCode.FAILURE) -> 
 
 @contextmanager
 def client_errors() -> Iterator[None]:
-    """Turn what the client's packages raise into ``fail``."""
+    """Turn what the client's packages raise into `fail`."""
     from claude_mem.client import errors  # noqa: PLC0415 - the SDK's cost belongs to the commands that use it
     from claude_mem.client.files import MalformedFileError  # noqa: PLC0415
     from claude_mem.client.settings import SettingsError  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """One call of the API as a value: what to send, and how to read the answer. Nothing here does any I/O.
 
-The ``routes_*`` modules build calls; ``sdk`` sends them, blocking or not, so that the two clients cannot
-differ. A call that needs a project has ``OWN_PROJECT`` where its caller named none, and the client puts its
+The `routes_*` modules build calls; `sdk` sends them, blocking or not, so that the two clients cannot
+differ. A call that needs a project has `OWN_PROJECT` where its caller named none, and the client puts its
 own there.
 """
 

@@ -1,8 +1,8 @@
 """Claude Code's configuration files, and the entries of ours in them. Pure: objects in, objects out.
 
-Hooks live under ``hooks`` of ``settings.json``: event name to a list of groups, each with an optional
-``matcher`` and a list of handlers. An MCP server is one key of ``mcpServers``. An entry is ours when its
-command runs ``claude-mem hook``, or its name is ``claude-mem``; nothing else is ever changed or removed.
+Hooks live under `hooks` of `settings.json`: event name to a list of groups, each with an optional
+`matcher` and a list of handlers. An MCP server is one key of `mcpServers`. An entry is ours when its
+command runs `claude-mem hook`, or its name is `claude-mem`; nothing else is ever changed or removed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Files(NamedTuple):
 
 
 def files(scope: str, *, environ: Mapping[str, str], directory: Path) -> Files:
-    """The files of ``user`` scope, or of ``project`` scope for the project in ``directory``."""
+    """The files of `user` scope, or of `project` scope for the project in `directory`."""
     if scope == "project":
         return Files(directory / ".claude" / "settings.json", directory / ".mcp.json")
     if configured := environ.get("CLAUDE_CONFIG_DIR", "").strip():
@@ -51,10 +51,10 @@ def files(scope: str, *, environ: Mapping[str, str], directory: Path) -> Files:
 
 
 def with_hooks(content: Mapping[str, Any], *, command: str) -> dict[str, Any]:
-    """``content`` with our hooks, each exactly once, in place of any older ones of ours.
+    """`content` with our hooks, each exactly once, in place of any older ones of ours.
 
     Raises:
-        MalformedFileError: ``hooks`` has not the agent's documented shape.
+        MalformedFileError: `hooks` has not the agent's documented shape.
     """
     cleaned = without_hooks(content)
     hooks = dict(_hooks_of(cleaned))
@@ -66,10 +66,10 @@ def with_hooks(content: Mapping[str, Any], *, command: str) -> dict[str, Any]:
 
 
 def without_hooks(content: Mapping[str, Any]) -> dict[str, Any]:
-    """``content`` without our hooks, and without the lists that only they filled.
+    """`content` without our hooks, and without the lists that only they filled.
 
     Raises:
-        MalformedFileError: ``hooks`` has not the agent's documented shape.
+        MalformedFileError: `hooks` has not the agent's documented shape.
     """
     hooks = {}
     changed = False
@@ -110,10 +110,10 @@ def _hooks_of(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_mcp_server(content: Mapping[str, Any], *, url: str, api_key: str) -> dict[str, Any]:
-    """``content`` with our MCP server; without a key, as for a local-dev server, no header is sent.
+    """`content` with our MCP server; without a key, as for a local-dev server, no header is sent.
 
     Raises:
-        MalformedFileError: ``mcpServers`` is not an object.
+        MalformedFileError: `mcpServers` is not an object.
     """
     server: dict[str, Any] = {"type": "http", "url": f"{url}/v1/mcp"}
     if api_key:
@@ -122,10 +122,10 @@ def with_mcp_server(content: Mapping[str, Any], *, url: str, api_key: str) -> di
 
 
 def without_mcp_server(content: Mapping[str, Any]) -> dict[str, Any]:
-    """``content`` without our MCP server, and without ``mcpServers`` when it held nothing else.
+    """`content` without our MCP server, and without `mcpServers` when it held nothing else.
 
     Raises:
-        MalformedFileError: ``mcpServers`` is not an object.
+        MalformedFileError: `mcpServers` is not an object.
     """
     servers = _mcp_servers_of(content)
     if MCP_NAME not in servers:

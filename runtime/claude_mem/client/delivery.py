@@ -8,7 +8,7 @@
 
 Within a session nothing overtakes: once one operation waits, all later ones of its session wait. Consecutive
 events of one project go as one batch. A crash between an answer and forgetting the entry repeats the entry;
-the server knows its ``sourceEventId`` and keeps one event. Standard library only, because the hook command
+the server knows its `sourceEventId` and keeps one event. Standard library only, because the hook command
 imports it.
 """
 
@@ -49,8 +49,8 @@ class _Waiting(NamedTuple):
 class Delivery:
     """One pass over waiting operations; its counters say what became of them.
 
-    ``stopped`` is the reason why the pass ended early, or None. ``project_id`` is the project of operations
-    that name none; when empty, it is the server's only project. ``log`` gets one line for everything a person
+    `stopped` is the reason why the pass ended early, or None. `project_id` is the project of operations
+    that name none; when empty, it is the server's only project. `log` gets one line for everything a person
     may have to know.
     """
 
@@ -70,7 +70,7 @@ class Delivery:
         """Deliver what waits, until nothing more can be delivered or the pass must end.
 
         What other processes add meanwhile is delivered too. When another process is delivering, it is left to
-        it, or, with ``wait``, waited for.
+        it, or, with `wait`, waited for.
         """
         while self._goes_on() and self._open(spool):
             with spool.delivering(blocking=wait) as mine:

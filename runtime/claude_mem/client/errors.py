@@ -9,12 +9,12 @@
         ├── PermissionDenied        403: the key may not do this, or not in this project
         ├── NotFound                404
         ├── Conflict                409: the resource is in a state that forbids it
-        ├── RateLimited             429: carries ``retry_after``
+        ├── RateLimited             429: carries `retry_after`
         ├── UnexpectedReply         an answer that is not this API's
-        └── ServerUnavailable       5xx, or no answer at all (``status`` is then None)
+        └── ServerUnavailable       5xx, or no answer at all (`status` is then None)
             └── RequestTimedOut     no answer within the time limit
 
-Which statuses are worth another try is decided in ``retry``. Keys never appear in a message.
+Which statuses are worth another try is decided in `retry`. Keys never appear in a message.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ClaudeMemApiError(ClaudeMemError):
 
     Parameters:
         status: the HTTP status, or None when there was no answer.
-        error: the short error name of the reply's body, such as ``Forbidden``.
+        error: the short error name of the reply's body, such as `Forbidden`.
         message: what the server said, or what went wrong on the way.
         request_id: the server's id for the request, to be quoted when asking its operator.
         issues: field errors of a refused body, as the server listed them.
@@ -102,7 +102,7 @@ class UnexpectedReply(ClaudeMemApiError):
 
 
 class ServerUnavailable(ClaudeMemApiError):
-    """Raised when the server fails (5xx) or cannot be reached (``status`` is None)."""
+    """Raised when the server fails (5xx) or cannot be reached (`status` is None)."""
 
 
 class RequestTimedOut(ServerUnavailable):

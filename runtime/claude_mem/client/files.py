@@ -28,7 +28,7 @@ class MalformedFileError(Exception):
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``; a missing or empty file is an empty object.
+    """Return the JSON object in `path`; a missing or empty file is an empty object.
 
     Raises:
         MalformedFileError: the file cannot be read as UTF-8 JSON, or its top level is not an object.
@@ -51,10 +51,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def write_json_object(path: Path, content: dict[str, Any], *, mode: int = PRIVATE_MODE) -> None:
-    """Replace ``path`` with ``content`` atomically, creating missing parent directories.
+    """Replace `path` with `content` atomically, creating missing parent directories.
 
     A symbolic link is followed, so that a dotfile repository keeps its link; the indentation stays as
-    it was. ``mode`` is the permission bits of the result. A crash leaves either the old file or the new one.
+    it was. `mode` is the permission bits of the result. A crash leaves either the old file or the new one.
     """
     target = path.resolve()
     target.parent.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def _layout(path: Path) -> tuple[str, str]:
 
 
 def replace_file(target: Path, data: bytes, *, mode: int) -> None:
-    """Write ``data`` beside ``target``, flush it to disk, and rename it into place."""
+    """Write `data` beside `target`, flush it to disk, and rename it into place."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

@@ -1,7 +1,7 @@
-"""``claude-mem hook``: reads a coding agent's hook JSON, keeps what it says, and delivers what is kept.
+"""`claude-mem hook`: reads a coding agent's hook JSON, keeps what it says, and delivers what is kept.
 
 It must never block or fail its agent: it ends within about two seconds, always with exit status 0, prints
-nothing but the agent's documented hook output, and complains only in ``<data dir>/logs/hook.log``. What it
+nothing but the agent's documented hook output, and complains only in `<data dir>/logs/hook.log`. What it
 learned is on disk before the network is touched, so neither a dead server nor a killed hook loses anything.
 Private material is the server's to strip. Standard library only: this module is imported at every step of an
 agent.

@@ -27,7 +27,7 @@ HEADING = "Memory of earlier sessions in this project (claude-mem):"
 
 
 def find(sender: Sender, hook: dict[str, Any], project_id: str) -> str:
-    """The text for a session, or an empty one; without a ``project_id``, of the server's only project."""
+    """The text for a session, or an empty one; without a `project_id`, of the server's only project."""
     query = " ".join(dict.fromkeys([directory_name(hook), *_branch(hook)]))
     try:
         project_id = project_id or only_project(sender)
@@ -50,7 +50,7 @@ def _contents(body: dict[str, Any]) -> Iterable[str]:
 
 
 def _cut(text: str) -> str:
-    """``text`` or its beginning, ended at a line's end where there is one."""
+    """`text` or its beginning, ended at a line's end where there is one."""
     if len(text) <= LONGEST_CONTEXT:
         return text
     head = text[:LONGEST_CONTEXT]

@@ -6,7 +6,7 @@ the agent's own id; the server's id is looked up at delivery. Nothing here does 
 
     {"op": "start" | "event" | "end", "session": agent's id, "project": id or null, "body": request body}
 
-An event with ``"linked": true`` is sent with the server's session id.
+An event with `"linked": true` is sent with the server's session id.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Operation = dict[str, Any]
 
 
 def event_name(name: str) -> str:
-    """An event's name without regard to case and punctuation: ``post-tool-use`` is ``PostToolUse``."""
+    """An event's name without regard to case and punctuation: `post-tool-use` is `PostToolUse`."""
     return "".join(character for character in name.lower() if character.isalnum())
 
 
@@ -35,7 +35,7 @@ def operations(event: str, hook: dict[str, Any], *, project_id: str | None) -> l
     """The operations for one hook event, in the order they must happen in; none for events of no interest.
 
     Parameters:
-        event: the event's name, as ``event_name`` gives it.
+        event: the event's name, as `event_name` gives it.
         hook: the agent's JSON.
         project_id: where it belongs; None leaves that to the settings at delivery.
 
@@ -77,7 +77,7 @@ def directory_name(hook: dict[str, Any]) -> str:
 def event_body(
     session: str, event_type: str, payload: dict[str, Any], *, source_id: str | None, at: int | None = None
 ) -> dict[str, Any]:
-    """The body of one event; ``source_id`` is a new one and ``at`` (epoch ms) is now, unless given."""
+    """The body of one event; `source_id` is a new one and `at` (epoch ms) is now, unless given."""
     return {
         "contentSessionId": session,
         "platformSource": PLATFORM,
@@ -90,7 +90,7 @@ def event_body(
 
 
 def tool_payload(hook: dict[str, Any], response: Any) -> dict[str, Any]:
-    """The payload of a ``tool_use`` event."""
+    """The payload of a `tool_use` event."""
     return {
         "tool_name": hook.get("tool_name"),
         "tool_input": hook.get("tool_input"),
@@ -103,7 +103,7 @@ def tool_payload(hook: dict[str, Any], response: Any) -> dict[str, Any]:
 
 
 def message_payload(text: str) -> dict[str, Any]:
-    """The payload of an ``assistant_message`` event."""
+    """The payload of an `assistant_message` event."""
     return {"last_assistant_message": text, "platformSource": PLATFORM}
 
 
@@ -151,9 +151,9 @@ def _text(value: object) -> str | None:
 
 
 def storable(value: Any, *, shorten: bool) -> Any:
-    """``value`` without what no database takes: NUL and lone surrogates become U+FFFD.
+    """`value` without what no database takes: NUL and lone surrogates become U+FFFD.
 
-    With ``shorten``, texts longer than ``LONGEST_TEXT`` are cut and marked.
+    With `shorten`, texts longer than `LONGEST_TEXT` are cut and marked.
     """
     if isinstance(value, str):
         text = value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,7 +1,7 @@
 """The hook command's own log: the one place where it may complain, because its agent must not be bothered.
 
-Two files of bounded size, ``<data dir>/logs/hook.log`` and its predecessor. Standard library only, and
-without ``logging``, whose import would cost each hook more than the message.
+Two files of bounded size, `<data dir>/logs/hook.log` and its predecessor. Standard library only, and
+without `logging`, whose import would cost each hook more than the message.
 """
 
 from __future__ import annotations

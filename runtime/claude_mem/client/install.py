@@ -2,7 +2,7 @@
 
 A plan is made first, from the files as they are; printing it and carrying it out are separate, so a dry run
 shows what would happen and nothing else. A second run of the same plan changes nothing. What is in the
-agent's files is ``claude_code``'s to know.
+agent's files is `claude_code`'s to know.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class InstallRequest:
 def plan_install(request: InstallRequest, *, environ: Mapping[str, str] | None = None) -> list[FileChange]:
     """The changes that connect the agent: the client's settings, the agent's hooks, and its MCP entry.
 
-    In ``project`` scope the agent's files are meant to be shared: they name the project, and never hold the
+    In `project` scope the agent's files are meant to be shared: they name the project, and never hold the
     key.
 
     Raises:
@@ -115,8 +115,8 @@ def plan_uninstall(
 ) -> list[FileChange]:
     """The changes that take our entries, and only ours, out of the agent's files.
 
-    With ``purge`` the client's settings go too: our keys, and the file when nothing else is in it. Without it
-    they stay, for the next ``install``.
+    With `purge` the client's settings go too: our keys, and the file when nothing else is in it. Without it
+    they stay, for the next `install`.
 
     Raises:
         MalformedFileError: a file is malformed; no file is touched then.
@@ -165,7 +165,7 @@ def hook_command(*, shared_project_id: str | None = None) -> str:
 
 
 def redacted(content: Any) -> Any:
-    """``content`` with keys masked, for showing a plan."""
+    """`content` with keys masked, for showing a plan."""
     if isinstance(content, dict):
         return {name: _redacted_value(name, value) for name, value in content.items()}
     if isinstance(content, list):

@@ -2,7 +2,7 @@
 
 Attributes are snake_case, the wire's names are camelCase. A key this client does not know is ignored and one
 the server left out takes its default, so a client and a server of different versions understand each other.
-Times are integer milliseconds since the Unix epoch, in attributes that end in ``_epoch``.
+Times are integer milliseconds since the Unix epoch, in attributes that end in `_epoch`.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class ObservationSource(WireModel):
 class Observation(WireModel):
     """One memory, generated or written by hand.
 
-    ``score`` and ``highlights`` are present in search results of servers that compute them;
-    ``generation_key``, ``created_by_job_id`` and ``source`` only where an event's observations are listed.
+    `score` and `highlights` are present in search results of servers that compute them;
+    `generation_key`, `created_by_job_id` and `source` only where an event's observations are listed.
     """
 
     id: str
@@ -130,7 +130,7 @@ class Job(WireModel):
 class EventReceipt(WireModel):
     """The answer to a recorded event.
 
-    ``duplicate`` is true when the server already had it; ``redactions`` counts what was private and not kept.
+    `duplicate` is true when the server already had it; `redactions` counts what was private and not kept.
     """
 
     event: Event
@@ -162,7 +162,7 @@ class EventObservations(WireModel):
 
 
 class SearchResult(WireModel):
-    """Observations, best first; ``next_cursor`` continues the list where there is more."""
+    """Observations, best first; `next_cursor` continues the list where there is more."""
 
     observations: list[Observation]
     next_cursor: str | None = None
@@ -217,7 +217,7 @@ class JobPage(WireModel):
 
 
 class JobRetry(WireModel):
-    """A job after a retry; ``already_queued`` is true when there was nothing to do."""
+    """A job after a retry; `already_queued` is true when there was nothing to do."""
 
     generation_job: Job
     retried_count: int = 0
@@ -226,7 +226,7 @@ class JobRetry(WireModel):
 
 
 class JobCancel(WireModel):
-    """A job after a cancel; ``already_cancelled`` is true when there was nothing to do."""
+    """A job after a cancel; `already_cancelled` is true when there was nothing to do."""
 
     generation_job: Job
     already_cancelled: bool = False

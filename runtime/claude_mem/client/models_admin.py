@@ -1,6 +1,6 @@
 """What the server's replies about itself, a team, its keys and its projects look like to a program.
 
-The conventions are those of ``models``.
+The conventions are those of `models`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from claude_mem.client.models import WireModel
 
 
 class Usage(WireModel):
-    """The team's metered use since ``since`` (ISO 8601, first of the month in UTC), by kind."""
+    """The team's metered use since `since` (ISO 8601, first of the month in UTC), by kind."""
 
     since: str
     usage: dict[str, int]
@@ -28,7 +28,7 @@ class Connection(WireModel):
 
 
 class ApiKey(WireModel):
-    """A key's description. The key itself is shown once, in ``CreatedKey``."""
+    """A key's description. The key itself is shown once, in `CreatedKey`."""
 
     id: str
     name: str | None = None
@@ -53,7 +53,7 @@ class KeyPage(WireModel):
 
 
 class CreatedKey(WireModel):
-    """A new key. ``api_key`` is the only copy of the raw key, and is left out of the model's repr."""
+    """A new key. `api_key` is the only copy of the raw key, and is left out of the model's repr."""
 
     id: str
     api_key: str = Field(repr=False)
@@ -144,7 +144,7 @@ class Health(WireModel):
 
 
 class Readiness(WireModel):
-    """Whether the server takes work; ``message`` says why when it does not."""
+    """Whether the server takes work; `message` says why when it does not."""
 
     status: str
     message: str | None = None

@@ -31,7 +31,7 @@ class RetryPolicy:
     longest_wait: float = 30.0
 
     def delay(self, tries: int, *, retry_after: float | None = None) -> float | None:
-        """Seconds to wait after ``tries`` tries, or None to give up; ``retry_after`` is the server's wish."""
+        """Seconds to wait after `tries` tries, or None to give up; `retry_after` is the server's wish."""
         if tries > self.retries:
             return None
         wait: float = self.base_delay * 2 ** (tries - 1) if retry_after is None else retry_after
@@ -44,7 +44,7 @@ def status_is_retryable(status: int, *, repeatable: bool) -> bool:
 
 
 def parse_retry_after(header: str | None, *, now: datetime | None = None) -> float | None:
-    """Seconds (0 or more) from a ``Retry-After`` header, which holds seconds or an HTTP date; else None."""
+    """Seconds (0 or more) from a `Retry-After` header, which holds seconds or an HTTP date; else None."""
     if not header:
         return None
     text = header.strip()

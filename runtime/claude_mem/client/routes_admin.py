@@ -19,7 +19,7 @@ def list_jobs(
     limit: int = 50,
     offset: int = 0,
 ) -> Call[models.JobPage]:
-    """Generation jobs, newest first. ``since`` is an ISO 8601 time; ``limit`` is 1 to 200."""
+    """Generation jobs, newest first. `since` is an ISO 8601 time; `limit` is 1 to 200."""
     params = {
         "limit": limit,
         "offset": offset,
@@ -58,7 +58,7 @@ def connect() -> Call[models_admin.Connection]:
 def list_keys(
     *, active: bool = False, limit: int = 50, cursor: str | None = None
 ) -> Call[models_admin.KeyPage]:
-    """The team's keys, without the keys themselves; with ``active``, those that still work."""
+    """The team's keys, without the keys themselves; with `active`, those that still work."""
     params = {**flags(active=active), "limit": limit, **present(cursor=cursor)}
     return Call(method="GET", path="/v1/keys", params=params, reply=models_admin.KeyPage, repeatable=True)
 
@@ -70,7 +70,7 @@ def create_key(
     expires_in_days: int | None = None,
     project_id: str | None = None,
 ) -> Call[models_admin.CreatedKey]:
-    """Make a key, read-only unless ``scopes`` are named, for 1 to 365 days or for ever.
+    """Make a key, read-only unless `scopes` are named, for 1 to 365 days or for ever.
 
     The raw key is in this answer and nowhere else.
     """
@@ -84,7 +84,7 @@ def create_key(
 
 
 def rotate_key(key_id: str, *, overlap_seconds: int = 0) -> Call[models_admin.CreatedKey]:
-    """Replace a key by a new one with the same rights; the old one works ``overlap_seconds`` longer."""
+    """Replace a key by a new one with the same rights; the old one works `overlap_seconds` longer."""
     path = f"/v1/keys/{segment(key_id)}/rotate"
     body = {"overlapSeconds": overlap_seconds}
     return Call(method="POST", path=path, body=body, reply=models_admin.CreatedKey)

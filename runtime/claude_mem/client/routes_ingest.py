@@ -49,7 +49,7 @@ def event_body(  # noqa: PLR0913 - one for each field of the wire
     metadata: Mapping[str, Any] | None = None,
     project_id: str | None = None,
 ) -> dict[str, Any]:
-    """One event as the wire has it, for ``record_events``.
+    """One event as the wire has it, for `record_events`.
 
     Parameters:
         source_type: where it comes from: hook, worker, provider, server or api.
@@ -88,11 +88,11 @@ def record_event(  # noqa: PLR0913 - one for each field of the wire
     generate: bool = True,
     wait: bool = False,
 ) -> Call[models.EventReceipt]:
-    """Record one event; the fields are those of ``event_body``.
+    """Record one event; the fields are those of `event_body`.
 
     Parameters:
         generate: ask for observations from it.
-        wait: answer only when they are there, or after 30 s with ``wait_timed_out``.
+        wait: answer only when they are there, or after 30 s with `wait_timed_out`.
     """
     body = event_body(
         event_type=event_type,
@@ -120,7 +120,7 @@ def record_event(  # noqa: PLR0913 - one for each field of the wire
 def record_events(
     events: Sequence[Mapping[str, Any]], *, generate: bool = True, wait: bool = False
 ) -> Call[models.BatchReceipt]:
-    """Record 1 to 500 events made by ``event_body``, all or nothing; flags as for ``record_event``."""
+    """Record 1 to 500 events made by `event_body`, all or nothing; flags as for `record_event`."""
     body = [
         {"projectId": OWN_PROJECT, **event, "sourceEventId": event.get("sourceEventId") or str(uuid.uuid4())}
         for event in events

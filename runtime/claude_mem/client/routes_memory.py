@@ -43,7 +43,7 @@ def list_memories(
     session_id: str | None = None,
     project_id: str | None = None,
 ) -> Call[models.MemoryPage]:
-    """Memories of a project, newest first. ``cursor`` continues after a page's ``next_cursor``."""
+    """Memories of a project, newest first. `cursor` continues after a page's `next_cursor`."""
     params = {
         "projectId": project_id or OWN_PROJECT,
         "limit": limit,
@@ -81,7 +81,7 @@ def purge_project(project_id: str) -> Call[models.Purge]:
 def search(
     query: str, *, limit: int = 20, platform_source: str | None = None, project_id: str | None = None
 ) -> Call[models.SearchResult]:
-    """Search a project's memories; ``limit`` is 1 to 100."""
+    """Search a project's memories; `limit` is 1 to 100."""
     body = {
         "projectId": project_id or OWN_PROJECT,
         "query": query,
@@ -99,7 +99,7 @@ def context(
     platform_source: str | None = None,
     project_id: str | None = None,
 ) -> Call[models.ContextResult]:
-    """The memories that matter for a query as one text of ``max_tokens`` at most; ``limit`` is 1 to 50."""
+    """The memories that matter for a query as one text of `max_tokens` at most; `limit` is 1 to 50."""
     body = {
         "projectId": project_id or OWN_PROJECT,
         "query": query,

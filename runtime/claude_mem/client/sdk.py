@@ -1,8 +1,8 @@
-"""The typed clients: ``Client`` blocks, ``AsyncClient`` does not; they have the same methods by construction.
+"""The typed clients: `Client` blocks, `AsyncClient` does not; they have the same methods by construction.
 
-The methods are the functions of the ``routes_*`` modules, bound by ``_Route``: what a method takes and
+The methods are the functions of the `routes_*` modules, bound by `_Route`: what a method takes and
 returns is written once. This module adds the transport: httpx, a time limit on every call, and the retries
-that ``retry`` allows. What an answer means is left to ``replies``.
+that `retry` allows. What an answer means is left to `replies`.
 
     with Client(server_url="http://127.0.0.1:37877", api_key=key, project_id="monorepo") as client:
         client.record_event(event_type="tool_use", payload={"tool_name": "Read"})
@@ -116,7 +116,7 @@ class _BaseClient(_Routes):
         """Prepare a client; nothing is sent yet.
 
         Parameters:
-            server_url: such as ``http://127.0.0.1:37877``.
+            server_url: such as `http://127.0.0.1:37877`.
             api_key: sent as a Bearer token; a local-dev server on this machine needs none.
             project_id: used by every call that names no project itself.
             timeout: seconds to wait for an answer.
@@ -142,7 +142,7 @@ class _BaseClient(_Routes):
 
     @classmethod
     def from_settings(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """A client for the server of the environment and the settings file (see ``settings``).
+        """A client for the server of the environment and the settings file (see `settings`).
 
         Raises:
             ConfigurationError: the settings cannot be used.
@@ -166,7 +166,7 @@ class _BaseClient(_Routes):
         return httpx.Timeout(limit, connect=min(CONNECT_TIMEOUT_SECONDS, limit))
 
     def _request(self, call: Call[Any]) -> dict[str, Any]:
-        """Keyword arguments of httpx's ``request``."""
+        """Keyword arguments of httpx's `request`."""
         prepared = call.for_project(self.project_id)
         request: dict[str, Any] = {
             "method": call.method,
@@ -205,7 +205,7 @@ class _BaseClient(_Routes):
 
 
 class Client(_BaseClient):
-    """The blocking client. Close it, or use it in a ``with`` statement."""
+    """The blocking client. Close it, or use it in a `with` statement."""
 
     @functools.cached_property
     def _http(self) -> httpx.Client:
@@ -215,7 +215,7 @@ class Client(_BaseClient):
         """Send one call and return its reply.
 
         Raises:
-            ClaudeMemApiError: the call did not succeed; see ``errors`` for which and why.
+            ClaudeMemApiError: the call did not succeed; see `errors` for which and why.
             ConfigurationError: the call needs a project and none is set.
         """
         request = self._request(call)
@@ -246,14 +246,14 @@ class Client(_BaseClient):
 
 
 class AsyncClient(_BaseClient):
-    """The asynchronous client. Close it, or use it in an ``async with`` statement."""
+    """The asynchronous client. Close it, or use it in an `async with` statement."""
 
     @functools.cached_property
     def _http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(trust_env=self._trust_env)
 
     async def send(self, call: Call[ReplyT]) -> ReplyT:
-        """Send one call and return its reply; errors as ``Client.send``."""
+        """Send one call and return its reply; errors as `Client.send`."""
         request = self._request(call)
         tries = 0
         while True:

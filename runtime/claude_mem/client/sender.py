@@ -1,7 +1,7 @@
 """One HTTP connection for the hook command, with a deadline for all of it.
 
 It exists beside the SDK because importing httpx and pydantic takes longer than a hook may last. It decides
-nothing: a status is reported, and ``delivery`` says what it means. Standard library only.
+nothing: a status is reported, and `delivery` says what it means. Standard library only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Sender:
     Parameters:
         server_url: checked, without trailing slashes.
         api_key: sent as a Bearer token when not empty.
-        deadline: value of ``time.monotonic()`` after which nothing is sent or awaited.
+        deadline: value of `time.monotonic()` after which nothing is sent or awaited.
         request_seconds: the longest wait for one answer.
     """
 

@@ -2,10 +2,10 @@
 
 A setting is looked for, and the first non-empty value taken, in this order:
 
-1. the environment, canonical name (``CLAUDE_MEM_SERVER_URL``);
-2. the environment, legacy name (``CLAUDE_MEM_SERVER_BETA_URL``);
-3. ``<data dir>/settings.json``, canonical name: at the top level, then under ``env``;
-4. ``<data dir>/settings.json``, legacy name: at the top level, then under ``env``;
+1. the environment, canonical name (`CLAUDE_MEM_SERVER_URL`);
+2. the environment, legacy name (`CLAUDE_MEM_SERVER_BETA_URL`);
+3. `<data dir>/settings.json`, canonical name: at the top level, then under `env`;
+4. `<data dir>/settings.json`, legacy name: at the top level, then under `env`;
 5. the built-in default, which therefore never hides a legacy value.
 
 Values are trimmed; an empty value counts as unset. Writers use canonical names at the top level. The server's
@@ -45,14 +45,14 @@ class SettingsError(Exception):
 
 
 class Setting(NamedTuple):
-    """One resolved value and where it was found (``"default"`` and ``"unset"`` included)."""
+    """One resolved value and where it was found (`"default"` and `"unset"` included)."""
 
     value: str
     origin: str
 
 
 class Settings(NamedTuple):
-    """The client's resolved settings. ``api_key`` and ``project_id`` are empty when unset."""
+    """The client's resolved settings. `api_key` and `project_id` are empty when unset."""
 
     data_dir: Path
     runtime: Setting
@@ -70,7 +70,7 @@ class Settings(NamedTuple):
 
 
 def data_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """The directory of settings, spool and logs: ``CLAUDE_MEM_DATA_DIR``, or ``~/.claude-mem``."""
+    """The directory of settings, spool and logs: `CLAUDE_MEM_DATA_DIR`, or `~/.claude-mem`."""
     return Path(data_dir_setting(environ).value)
 
 
@@ -88,7 +88,7 @@ def settings_path(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def default_server_url(environ: Mapping[str, str] | None = None) -> str:
-    """The user's own server: port ``CLAUDE_MEM_SERVER_PORT``, or 37877 plus the uid modulo 100."""
+    """The user's own server: port `CLAUDE_MEM_SERVER_PORT`, or 37877 plus the uid modulo 100."""
     environ = os.environ if environ is None else environ
     configured = environ.get(SERVER_PORT, "").strip()
     if configured.isascii() and configured.isdigit() and 0 < int(configured) < 65536:
@@ -100,12 +100,12 @@ def default_server_url(environ: Mapping[str, str] | None = None) -> str:
 def select_runtime(
     value: str | None = None, *, environ: Mapping[str, str] | None = None
 ) -> Literal["server"]:
-    """Return ``"server"`` when that is the chosen runtime, and refuse every other choice.
+    """Return `"server"` when that is the chosen runtime, and refuse every other choice.
 
     Parameters:
-        value: the choice, compared trimmed and without regard to case; ``None`` takes it from the environment
-            and the settings file. ``server-beta`` is the older name of ``server``. Unset or empty means
-            ``server``, the only runtime there is.
+        value: the choice, compared trimmed and without regard to case; `None` takes it from the environment
+            and the settings file. `server-beta` is the older name of `server`. Unset or empty means
+            `server`, the only runtime there is.
 
     Raises:
         SettingsError: any other value; it is named, and nothing is used in its place.
@@ -137,7 +137,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def resolve_settings(environ: Mapping[str, str], stored: Mapping[str, Any], *, path: Path) -> Settings:
-    """Resolve settings from an environment and the content of a settings file at ``path``."""
+    """Resolve settings from an environment and the content of a settings file at `path`."""
 
     def resolve(key: str, default: str = "") -> Setting:
         names = (key, LEGACY_KEYS[key]) if key in LEGACY_KEYS else (key,)
@@ -172,7 +172,7 @@ def _text(value: object, name: str, path: Path) -> str:
 
 
 def checked_server_url(url: str) -> str:
-    """``url`` without trailing slashes.
+    """`url` without trailing slashes.
 
     Raises:
         SettingsError: it is not an http or https URL with a host, or it carries credentials.
@@ -193,9 +193,9 @@ def checked_server_url(url: str) -> str:
 
 
 def write_settings(values: Mapping[str, str], *, environ: Mapping[str, str] | None = None) -> Path:
-    """Store ``values`` under their canonical names, keeping everything else in the file, and return its path.
+    """Store `values` under their canonical names, keeping everything else in the file, and return its path.
 
-    The file gets mode 0600 and is replaced atomically. A value of the same name under ``env`` is removed, so
+    The file gets mode 0600 and is replaced atomically. A value of the same name under `env` is removed, so
     that the file holds one answer.
 
     Raises:
@@ -211,7 +211,7 @@ def write_settings(values: Mapping[str, str], *, environ: Mapping[str, str] | No
 
 
 def merged_settings(stored: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
-    """The file content after writing ``values`` into ``stored``."""
+    """The file content after writing `values` into `stored`."""
     unknown = set(values) - set(SETTING_KEYS)
     if unknown:
         raise ValueError(f"not canonical settings: {', '.join(sorted(unknown))}")

@@ -1,12 +1,12 @@
 """Operations that wait for delivery: one file each, in order, bounded, safe against crashes and concurrency.
 
-An entry is a file ``<sequence>-<bytes>.json`` in ``<data dir>/spool``, mode 0600, flushed to disk before
-``append`` returns. Its name alone gives order and size, so neither counting nor trimming opens a file. Two
-locks, both released by the system when their holder dies: ``append.lock`` is held for the moment of adding,
-``deliver.lock`` by the one process that delivers. Whoever fails to get the second may leave: the holder looks
+An entry is a file `<sequence>-<bytes>.json` in `<data dir>/spool`, mode 0600, flushed to disk before
+`append` returns. Its name alone gives order and size, so neither counting nor trimming opens a file. Two
+locks, both released by the system when their holder dies: `append.lock` is held for the moment of adding,
+`deliver.lock` by the one process that delivers. Whoever fails to get the second may leave: the holder looks
 again after letting go.
 
-How an entry is delivered is left to ``delivery``. Standard library only, because the hook command imports it.
+How an entry is delivered is left to `delivery`. Standard library only, because the hook command imports it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Spool:
     """The waiting operations of one data directory.
 
     Parameters:
-        data_dir: the client's data directory; ``spool`` is made in it when first needed.
+        data_dir: the client's data directory; `spool` is made in it when first needed.
         max_entries: entries kept; beyond it the oldest are dropped.
         max_bytes: the same for the sum of the entries' sizes.
     """
@@ -104,7 +104,7 @@ class Spool:
 
     @contextlib.contextmanager
     def delivering(self, *, blocking: bool = False) -> Iterator[bool]:
-        """Hold the right to deliver; gives False when another process has it and ``blocking`` is off."""
+        """Hold the right to deliver; gives False when another process has it and `blocking` is off."""
         if not self.directory.exists():
             yield False
             return

@@ -1,6 +1,6 @@
 """Reading Claude Code's transcript: a file of one JSON record a line, written while the agent works.
 
-What the records mean to the memory server is left to ``hook_events`` and ``transcript_import``. Lines that
+What the records mean to the memory server is left to `hook_events` and `transcript_import`. Lines that
 are not records are counted, never fatal: the agent may be writing the last one. Standard library only,
 because the hook command imports it.
 """
@@ -36,7 +36,7 @@ def parse_line(line: str) -> dict[str, Any] | None:
 
 
 def tail_records(path: Path, *, max_bytes: int = TAIL_BYTES) -> list[dict[str, Any]]:
-    """The records wholly in the last ``max_bytes`` of the file, oldest first; none if it cannot be read."""
+    """The records wholly in the last `max_bytes` of the file, oldest first; none if it cannot be read."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)

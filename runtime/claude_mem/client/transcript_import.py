@@ -35,7 +35,7 @@ class PlannedSession:
 
 @dataclass(slots=True)
 class ImportPlan:
-    """What a transcript holds. ``unanswered`` are tool calls without a result, which are not sent."""
+    """What a transcript holds. `unanswered` are tool calls without a result, which are not sent."""
 
     sessions: dict[str, PlannedSession] = field(default_factory=dict)
     bad_lines: int = 0
@@ -157,7 +157,7 @@ class _Reader:
 def send_plan(
     client: Client, plan: ImportPlan, *, project_id: str | None, progress: Callable[[int], None]
 ) -> ImportReport:
-    """Start each session, send its events, end it; ``progress`` is called with the number just sent.
+    """Start each session, send its events, end it; `progress` is called with the number just sent.
 
     Raises:
         ClaudeMemApiError: the server could not be used; sending the plan again continues it.

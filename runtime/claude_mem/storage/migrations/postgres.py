@@ -1,9 +1,9 @@
 """Migrates a PostgreSQL database while it serves traffic.
 
 One connection holds the migration lock and runs the statements, so that losing it loses both. Waiting is
-done by polling: a process that blocked in ``pg_advisory_lock`` would hold a snapshot, and CREATE INDEX
+done by polling: a process that blocked in `pg_advisory_lock` would hold a snapshot, and CREATE INDEX
 CONCURRENTLY would wait for that snapshot while it holds the lock. Strong table locks are asked for with a
-short ``lock_timeout`` and asked for again, so that traffic never queues long behind a request that waits.
+short `lock_timeout` and asked for again, so that traffic never queues long behind a request that waits.
 
 The connection must have a session of its own; a pooler in transaction mode cannot hold the lock.
 """
@@ -48,7 +48,7 @@ _WORK_S = 6 * 3600.0
 """Seconds one statement may work; bounds a dead network, not the build of a large index."""
 
 _LOCK_TIMEOUTS_S = (0.2, 2.0)
-"""First and longest ``lock_timeout``. It grows with each refusal, so that busy tables are reached in the end;
+"""First and longest `lock_timeout`. It grows with each refusal, so that busy tables are reached in the end;
 it is how long traffic can be made to wait."""
 
 _RECORDED = f"SELECT version, description FROM {MIGRATIONS_TABLE}"  # noqa: S608 - a constant
@@ -60,7 +60,7 @@ _CONCURRENT_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EX
 
 
 async def check_postgres(connect: Connect) -> SchemaState:
-    """Say where the schema stands, changing nothing, with a connection that ``connect`` opens."""
+    """Say where the schema stands, changing nothing, with a connection that `connect` opens."""
     connection = await connect()
     try:
         return state(load_migrations("postgres"), await _recorded(connection))
@@ -75,8 +75,8 @@ async def migrate_postgres(
 
     A schema that is current costs one SELECT: no lock, no DDL.
 
-    ``connect`` opens a connection with the rights of the tables' owner; it is closed before this returns.
-    ``target`` is the version to stop at, None the newest. ``deadline_s`` is how many seconds to wait for
+    `connect` opens a connection with the rights of the tables' owner; it is closed before this returns.
+    `target` is the version to stop at, None the newest. `deadline_s` is how many seconds to wait for
     other migrating processes, and again for the locks of each statement.
 
     SchemaTooNew and SchemaForeign are raised when something else migrated the database, before anything is

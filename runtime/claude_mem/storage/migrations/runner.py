@@ -1,7 +1,7 @@
 """What both engines share: migration files, their states, reports and errors.
 
-A migration is one numbered ``.sql`` file. It starts with directives (``-- description:``,
-``-- transaction:``) and holds statements that each start with ``-- name:`` and a comment that gives the
+A migration is one numbered `.sql` file. It starts with directives (`-- description:`,
+`-- transaction:`) and holds statements that each start with `-- name:` and a comment that gives the
 statement's reason. The names split the file, so function bodies and triggers may contain semicolons. How
 statements are locked and run is left to the engines' modules.
 """
@@ -82,7 +82,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered file. Without ``atomic`` each statement commits alone and must be repeatable."""
+    """One numbered file. Without `atomic` each statement commits alone and must be repeatable."""
 
     version: int
     name: str
@@ -150,9 +150,9 @@ def parse_migration(file_name: str, text: str) -> Migration:
 def pending(
     migrations: tuple[Migration, ...], recorded: Mapping[int, str], *, target: int | None
 ) -> tuple[Migration, ...]:
-    """The migrations still to apply, up to version ``target`` (None: the newest).
+    """The migrations still to apply, up to version `target` (None: the newest).
 
-    ``recorded`` maps versions to descriptions, as the migrations table has them. SchemaTooNew is raised when
+    `recorded` maps versions to descriptions, as the migrations table has them. SchemaTooNew is raised when
     one is beyond the newest migration, SchemaForeign when one from 2 on is not our migration of that number.
     """
     latest = migrations[-1].version
@@ -180,7 +180,7 @@ def state(migrations: tuple[Migration, ...], recorded: Mapping[int, str]) -> Sch
 
 
 def backoff(*, first_s: float, most_s: float) -> Iterator[float]:
-    """Endless pauses in seconds, growing by half each time up to ``most_s``, each jittered by a quarter."""
+    """Endless pauses in seconds, growing by half each time up to `most_s`, each jittered by a quarter."""
     pause = first_s
     while True:
         yield pause * random.uniform(0.75, 1.25)  # noqa: S311 - spreads processes, guards nothing

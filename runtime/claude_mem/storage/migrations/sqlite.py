@@ -50,7 +50,7 @@ async def check_sqlite(path: Path) -> SchemaState:
 async def migrate_sqlite(path: Path, *, deadline_s: float = DEADLINE_S) -> MigrationReport:
     """Bring a file's schema up to date, making the file (readable by its owner only) where there is none.
 
-    Puts the file into WAL mode, which stays. A schema that is current costs one SELECT. ``deadline_s`` is how
+    Puts the file into WAL mode, which stays. A schema that is current costs one SELECT. `deadline_s` is how
     many seconds to wait for other processes.
 
     SchemaTooNew and SchemaForeign are raised when something else migrated the file, MigrationFailed when a
