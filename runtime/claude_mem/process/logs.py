@@ -74,3 +74,5 @@ def configure(*, level: str, form: str) -> None:
     root.setLevel({"WARN": logging.WARNING}.get(level, level))
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs a traceback for each connection that it cannot make anew; what that means is said by who asked for one.
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
