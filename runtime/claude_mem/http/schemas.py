@@ -31,14 +31,13 @@ def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Text = Annotated[str, Strict(), Field(min_length=1)]
-Id = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_ID)]
-
-
 def _given(value: Any) -> Any:
-    """claude-mem 13 reads nothing here, so clients may send an empty text."""
+    """An empty text counts as none, for claude-mem 13 never read the field and clients may send one."""
     return None if value == "" else value
 
+
+Text = Annotated[str, Strict(), Field(min_length=1)]
+Id = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_ID)]
 
 Label = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_LABEL)]
 ToolUseId = Annotated[str, Strict(), Field(max_length=MAX_LABEL)] | None
@@ -47,6 +46,8 @@ Object = Annotated[dict[str, Any], Strict()]
 
 
 class Body(BaseModel):
+    """What all bodies have in common: members in camelCase."""
+
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
 
 

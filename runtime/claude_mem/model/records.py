@@ -25,6 +25,7 @@ class JobStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
+        """Whether nothing more happens to the job by itself."""
         return self in {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
@@ -57,6 +58,8 @@ Lane = Literal["event", "summary"]
 
 @dataclass(frozen=True, slots=True)
 class Team:
+    """Whose memories they are: nothing is seen across teams."""
+
     id: str
     name: str
     metadata: Document
@@ -66,6 +69,8 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Project:
+    """A part of a team's memories, to which a key may be bound."""
+
     id: str
     team_id: str
     name: str
@@ -94,6 +99,13 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Event:
+    """Something that an agent did, as its client reported it.
+
+    Parameters:
+        occurred_ms: when it happened, by the client's clock.
+        received_ms: when it came in, by the server's.
+    """
+
     id: str
     project_id: str
     team_id: str
@@ -111,6 +123,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Session:
+    """A stretch of an agent's work.
+
+    Parameters:
+        external_session_id: the client's own id of it; a start with the same one finds it again.
+        content_session_id: the id that the agent gives its conversation.
+        last_generated_ms: when something was last made from it.
+    """
+
     id: str
     project_id: str
     team_id: str
@@ -130,6 +150,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
+    """A memory: made from events by a provider, or written by hand.
+
+    Parameters:
+        kind: the type that the mode or its writer gave it.
+        generation_key: keeps a job that is run again from storing it twice; None where it was written by hand.
+    """
+
     id: str
     project_id: str
     team_id: str
@@ -145,6 +172,8 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class ObservationSource:
+    """What an observation was made from."""
+
     id: str
     observation_id: str
     source_type: str
@@ -155,6 +184,12 @@ class ObservationSource:
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """Work for a provider: what to generate from, how often it was tried, who holds it.
+
+    Parameters:
+        locked_by: the worker that holds it, None while nobody does.
+    """
+
     id: str
     project_id: str
     team_id: str
@@ -168,9 +203,7 @@ class Job:
     attempts: int
     max_attempts: int
     next_attempt_ms: int | None
-    locked_ms: int | None
     locked_by: str | None
-    lease_expires_ms: int | None
     completed_ms: int | None
     failed_ms: int | None
     cancelled_ms: int | None
@@ -181,11 +214,14 @@ class Job:
 
     @property
     def lane(self) -> Lane:
+        """The queue that carries it."""
         return "summary" if self.source_type == SourceType.SESSION_SUMMARY else "event"
 
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
+    """A line of a job's history."""
+
     id: str
     generation_job_id: str
     event_type: str
@@ -232,4 +268,3 @@ class Principal:
     team_id: str | None
     project_id: str | None
     scopes: frozenset[str]
-    local_development: bool = False

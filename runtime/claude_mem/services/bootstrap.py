@@ -70,7 +70,6 @@ def local_principal(scope: LocalScope) -> Principal:
         team_id=scope.team.id,
         project_id=None,
         scopes=frozenset({"local-dev", READ, WRITE}),
-        local_development=True,
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from claude_mem.model.errors import Forbidden, InvalidInput, NotFound
-from claude_mem.model.scopes import is_admin
+from claude_mem.model.errors import InvalidInput, NotFound
 from claude_mem.model.times import now_us
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.scope import require_project
@@ -22,6 +21,9 @@ WAITING: Final = "budget_exhausted"
 
 #: The largest limit, in tokens or millionths of a US dollar: what a JSON number holds exactly.
 LARGEST_LIMIT: Final = 2**53 - 1
+
+#: What only an administrator may do here, as a refusal says it.
+CHANGES_BUDGETS: Final = "change budgets"
 
 
 class BudgetChanges:
@@ -40,7 +42,7 @@ class BudgetChanges:
 
         Raises: Forbidden, InvalidInput.
         """
-        require_administrator(context)
+        context.require_administrator(CHANGES_BUDGETS)
         if budget.project_id is not None:
             await require_project(self._database, context, budget.project_id)
         entry = context.audit("budget.set", "budget", None, project_id=budget.project_id, **limits_of(budget))
@@ -53,7 +55,7 @@ class BudgetChanges:
 
         Raises: Forbidden, NotFound.
         """
-        team_id = require_administrator(context)
+        team_id = context.require_administrator(CHANGES_BUDGETS)
         if project_id is not None:
             await require_project(self._database, context, project_id)
         entry = context.audit("budget.remove", "budget", None, project_id=project_id, period=period)
@@ -99,17 +101,6 @@ class BudgetChanges:
 
         with refuse_storage_errors():
             await run_transaction(self._database, change)
-
-
-def require_administrator(context: RequestContext) -> str:
-    """The caller's team, if it may change the team's budgets.
-
-    Raises: Forbidden.
-    """
-    team_id = context.team_id
-    if not is_admin(context.principal.scopes) or context.principal.project_id is not None:
-        raise Forbidden("only a team-wide key with an administrator's scope may change budgets")
-    return team_id
 
 
 def check_limits(budget: budgets.BudgetRow) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from claude_mem.model.errors import Forbidden
 from claude_mem.model.records import AuditEntry
+from claude_mem.model.scopes import is_admin
 
 if TYPE_CHECKING:
     from claude_mem.model.records import Principal
@@ -29,9 +30,33 @@ class RequestContext:
 
         Raises: Forbidden when the key is bound to none.
         """
+        return self.require_team()
+
+    def require_team(self) -> str:
+        """Refuse a key that is bound to no team.
+
+        Returns: the caller's team.
+
+        Raises: Forbidden.
+        """
         team_id = self.principal.team_id
         if team_id is None:
             raise Forbidden("API key is not bound to a team")
+        return team_id
+
+    def require_administrator(self, what: str) -> str:
+        """Refuse a key that is not the whole team's, or has no administrator's scope.
+
+        Parameters:
+            what: is to be done, such as `rename a team`.
+
+        Returns: the caller's team.
+
+        Raises: Forbidden.
+        """
+        team_id = self.require_team()
+        if not is_admin(self.principal.scopes) or self.principal.project_id is not None:
+            raise Forbidden(f"only a team-wide key with an administrator's scope may {what}")
         return team_id
 
     def check_project(self, project_id: str) -> None:
@@ -43,6 +68,7 @@ class RequestContext:
             raise Forbidden("API key is scoped to a different project")
 
     def sees_project(self, project_id: str) -> bool:
+        """Whether the key is of the whole team or of this project; which team's it is, is not asked."""
         return self.principal.project_id is None or self.principal.project_id == project_id
 
     def audit(

@@ -19,7 +19,6 @@ CHANNEL = "claude_mem_job_ended"
 #: Seconds after which a waiter looks for itself, in case an announcement was lost, and whether it is still wanted.
 LOOK_AGAIN_S = 1.0
 
-
 #: Ids in one announcement; PostgreSQL takes 8,000 bytes.
 _ANNOUNCED_TOGETHER = 100
 

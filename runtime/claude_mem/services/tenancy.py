@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from claude_mem.model.errors import Forbidden, NotFound
 from claude_mem.model.identity import new_id
-from claude_mem.model.scopes import is_admin
 from claude_mem.model.times import now_us
 from claude_mem.services.cleaning import clean, clean_text
 from claude_mem.services.paging import Page, page_of
@@ -44,7 +43,7 @@ class TenancyService:
     async def rename_team(self, context: RequestContext, team_id: str, name: str) -> Team:
         """Raises: NotFound, Forbidden without an administrator's scope or with a project's key."""
         await self.team(context, team_id)
-        _require_admin(context, "rename a team")
+        context.require_administrator("rename a team")
         name, _ = clean_text(name)
 
         async def change(transaction: Executor) -> Team:
@@ -130,8 +129,3 @@ async def _insert_project(
     entry = context.audit("project.create", "project", project_id, project_id=project_id, name=name)
     await audit.append(executor, [entry], now_us=now)
     return project
-
-
-def _require_admin(context: RequestContext, what: str) -> None:
-    if not is_admin(context.principal.scopes) or context.principal.project_id is not None:
-        raise Forbidden(f"only a team-wide key with an administrator's scope may {what}")

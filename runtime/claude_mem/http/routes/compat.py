@@ -32,7 +32,7 @@ async def observations(request: web.Request) -> web.Response:
     """POST /api/sessions/observations: one tool use, as an event with its job."""
     context = await authorize(request, WRITE)
     body = validate(COMPAT_OBSERVATION, await read_json(request))
-    _ = context.team_id
+    context.require_team()
     project_id = context.principal.project_id
     if project_id is None:
         return _needs_project(request, "/api/sessions/observations")
@@ -75,7 +75,7 @@ async def summarize(request: web.Request) -> web.Response:
     body = validate(COMPAT_SUMMARY, await read_json(request))
     if body.agent_id:
         return answer({"status": "skipped", "reason": "subagent_context"})
-    _ = context.team_id
+    context.require_team()
     project_id = context.principal.project_id
     if project_id is None:
         return _needs_project(request, "/api/sessions/summarize")

@@ -29,7 +29,7 @@ async def create(request: web.Request) -> web.Response:
     context = await authorize(request, WRITE)
     generate, wait = _flags(request)
     body = validate(EVENT, await read_json(request))
-    _ = context.team_id
+    context.require_team()
     ingested = await request.app[SERVICES].ingest.ingest(
         context, _input(body), generate=generate, source="http_post_v1_events", urgent=wait
     )
@@ -45,7 +45,7 @@ async def create_batch(request: web.Request) -> web.Response:
     context = await authorize(request, WRITE)
     generate, wait = _flags(request)
     bodies = validate(EVENTS, await read_json(request))
-    _ = context.team_id
+    context.require_team()
     ingested = await request.app[SERVICES].ingest.ingest_batch(
         context, [_input(body) for body in bodies], generate=generate, urgent=wait
     )

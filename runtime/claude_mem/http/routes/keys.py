@@ -66,7 +66,7 @@ async def revoke(request: web.Request) -> web.Response:
 async def connect(request: web.Request) -> web.Response:
     """GET /v1/connect."""
     context = await authorize(request, READ)
-    _ = context.team_id
+    context.require_team()
     url = _mcp_url(request)
     return answer(
         {

@@ -16,7 +16,7 @@ from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import Forbidden, InvalidInput, Issue
 from claude_mem.model.scopes import READ, WRITE
 from claude_mem.model.times import iso8601_us, now_us, parse_since
-from claude_mem.services.budget_changes import LARGEST_LIMIT, require_administrator
+from claude_mem.services.budget_changes import CHANGES_BUDGETS, LARGEST_LIMIT
 from claude_mem.services.budgets import DEFAULT_WARN_PERCENT
 from claude_mem.services.periods import month_start_us
 from claude_mem.services.scope import require_project
@@ -85,7 +85,7 @@ async def show_budget(request: web.Request) -> web.Response:
 async def set_budget(request: web.Request) -> web.Response:
     """PUT /v1/budgets: one budget for each scope and period; setting it again replaces it."""
     context = await authorize(request, WRITE)
-    team_id = require_administrator(context)
+    team_id = context.require_administrator(CHANGES_BUDGETS)
     body = validate(BUDGET, await read_json(request))
     if body.tokens is None and body.usd is None:
         message = "name at least one of tokens and usd"
@@ -107,7 +107,7 @@ async def set_budget(request: web.Request) -> web.Response:
 async def remove_budget(request: web.Request) -> web.Response:
     """DELETE /v1/budgets: the budget of the `period`, and of the `projectId` where one is named."""
     context = await authorize(request, WRITE)
-    require_administrator(context)
+    context.require_administrator(CHANGES_BUDGETS)
     period = params.text(request, "period")
     for known in PERIODS:
         if period == known:
