@@ -17,7 +17,7 @@ from claude_mem.generation.content import render_observation, render_summary
 from claude_mem.generation.errors import GenerationError
 from claude_mem.generation.failover import CIRCUIT_OPEN
 from claude_mem.generation.parser import parse_reply
-from claude_mem.generation.port import ProviderResult, Usage
+from claude_mem.generation.port import ProviderResult, Usage, clean
 from claude_mem.generation.prompts import event_tokens
 from claude_mem.model.errors import Unavailable
 from claude_mem.model.identity import new_id
@@ -64,7 +64,7 @@ class _Reply:
         result = self.result
         used = result.usage
         kept = {
-            "text": result.text,
+            "text": None if result.text is None else clean(result.text),
             "provider": result.provider,
             "model": result.model,
             "usage": [used.input_tokens, used.output_tokens, used.total],
@@ -161,22 +161,26 @@ class Generator:
         except GenerationError as error:
             await self._set_back(call.taken, error)
             return
+        call_id = new_id()
         if reply.result.text is not None:
-            call_id = new_id()
             document = reply.document()
             await self._keeping.submit(
                 [work.KeptReply(taken.job.id, call_id, document) for taken in call.taken]
             )
-        await self.settle(self._answered(call.taken, reply, usage=reply.result.usage))
+        await self.settle(self._answered(call.taken, reply, call_id))
 
-    async def use(self, taken: Sequence[Taken], document: str) -> None:
-        """Store what an earlier attempt paid for; its tokens are counted now, as they never were."""
+    async def use(self, taken: Sequence[Taken], call_id: str, document: str) -> None:
+        """Store what an earlier attempt paid for.
+
+        Parameters:
+            taken: those of the call's jobs that are here now; the others are done by now, or come later.
+        """
         try:
             reply = _Reply.read(document, default_type=self._terms.mode.default_type)
         except GenerationError as error:
             await self._set_back(taken, error)
             return
-        await self.settle(self._answered(tuple(taken), reply, usage=reply.result.usage))
+        await self.settle(self._answered(tuple(taken), reply, call_id))
 
     async def give_up(self, taken: Sequence[Taken], error: Exception) -> None:
         """End jobs that met an error nobody foresaw; a person may look at them and try again.
@@ -191,12 +195,13 @@ class Generator:
         except StorageError as second:
             logger.warning("jobs could not be ended", extra={"reason": type(second).__name__})
 
-    def _answered(self, taken: tuple[Taken, ...], reply: _Reply, *, usage: Usage | None) -> Answered:
+    def _answered(self, taken: tuple[Taken, ...], reply: _Reply, call_id: str) -> Answered:
         result = reply.result
         return Answered(
-            tuple(taken),
+            taken,
             tuple(self._drafted(taken, reply)),
-            usage=usage,
+            call_id=call_id,
+            usage=result.usage,
             provider=result.provider,
             model=result.model,
         )
@@ -209,21 +214,24 @@ class Generator:
             "model": result.model,
             "method": result.method,
         }
-        everyone = tuple(each.job.id for each in taken)
+        present = {each.job.id for each in taken}
         if result.reply.skipped:
             return []
         if taken[0].job.lane == "summary":
             if result.reply.summary is None:
                 return []
             summary = render_summary(result.reply.summary, **wrote)
-            return [Drafted(summary, 0, everyone)] if summary.content.strip() else []
+            job_id = taken[0].job.id
+            return [Drafted(summary, 0, job_id, (job_id,))] if summary.content.strip() else []
+        everyone = [job_id for job_ids in reply.jobs_of.values() for job_id in job_ids]
         drafted = []
         for index, draft in enumerate(result.reply.observations):
             named = {job_id for event_id in draft.source_events for job_id in reply.jobs_of.get(event_id, ())}
-            job_ids = tuple(job_id for job_id in everyone if job_id in named) or everyone
+            owners = [job_id for job_id in everyone if job_id in named] or everyone
+            job_ids = tuple(job_id for job_id in owners if job_id in present)
             item = render_observation(draft, **wrote)
-            if item.content.strip():
-                drafted.append(Drafted(item, index, job_ids))
+            if job_ids and item.content.strip():
+                drafted.append(Drafted(item, index, owners[0], job_ids))
         return drafted
 
     async def _set_back(self, taken: Sequence[Taken], error: GenerationError) -> None:
@@ -244,8 +252,14 @@ class Generator:
         ]
         await asyncio.gather(*[self.settle(outcome) for outcome in outcomes])
 
-    async def _settle(self, outcomes: Sequence[Outcome]) -> Sequence[None]:
-        await self._persist(lambda transaction: settle(transaction, outcomes))
+    async def _settle(self, outcomes: Sequence[Outcome]) -> Sequence[Exception | None]:
+        try:
+            await self._persist(lambda transaction: settle(transaction, outcomes))
+        except StorageError as error:
+            if len(outcomes) == 1:
+                return [error]
+            # One answer that the database refuses must not take the others with it.
+            return [(await self._settle([outcome]))[0] for outcome in outcomes]
         return [None] * len(outcomes)
 
     async def _keep(self, groups: Sequence[list[work.KeptReply]]) -> Sequence[None]:

@@ -6,7 +6,8 @@ have brought is stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from claude_mem.model.documents import Document
@@ -41,11 +42,13 @@ class Drafted:
 
     Parameters:
         index: its place in the reply, from 0.
-        job_ids: the jobs it came of, whose sources it is linked to.
+        owner: the first of all jobs it came of, taken now or at another time: what it is known by.
+        job_ids: those of them that are taken now, whose sources it is linked to.
     """
 
     item: Rendered
     index: int
+    owner: str
     job_ids: tuple[str, ...]
 
 
@@ -54,12 +57,14 @@ class Answered:
     """Jobs that are done, with what came of them.
 
     Parameters:
+        call_id: the call, whose tokens count once, however many parts its jobs are done in; None where nobody was asked.
         usage: tokens of the call; None where nobody was asked.
         provider, model: who answered, or None.
     """
 
     taken: tuple[Taken, ...]
     drafted: tuple[Drafted, ...] = ()
+    call_id: str | None = None
     usage: Usage | None = None
     provider: str | None = None
     model: str | None = None
@@ -154,16 +159,10 @@ def _still_held(outcome: Answered, held: set[str]) -> Answered:
         return outcome
     kept = {each.job.id for each in taken}
     drafted = tuple(
-        Drafted(draft.item, draft.index, tuple(job_id for job_id in draft.job_ids if job_id in kept))
+        replace(draft, job_ids=tuple(job_id for job_id in draft.job_ids if job_id in kept))
         for draft in outcome.drafted
     )
-    return Answered(
-        taken,
-        tuple(draft for draft in drafted if draft.job_ids),
-        usage=outcome.usage if taken else None,
-        provider=outcome.provider,
-        model=outcome.model,
-    )
+    return replace(outcome, taken=taken, drafted=tuple(draft for draft in drafted if draft.job_ids))
 
 
 async def _store_answers(executor: Executor, answered: Sequence[Answered], writes: _Writes, now: int) -> None:
@@ -173,9 +172,12 @@ async def _store_answers(executor: Executor, answered: Sequence[Answered], write
     stored = await work.insert_observations(executor, observations, now_us=now)
     made: dict[str, list[tuple[str, Drafted]]] = {}
     sources = []
+    fresh: Counter[str] = Counter()
     for (draft, job), observation in zip(drafts, observations, strict=True):
         observation_id = stored[observation.generation_key or ""]
-        writes.entries.append(trail.created_entry(job, observation_id, draft.index, draft.item))
+        if observation_id == observation.id:
+            fresh[job.id] += 1
+            writes.entries.append(trail.created_entry(job, observation_id, draft.index, draft.item))
         for job_id in draft.job_ids:
             made.setdefault(job_id, []).append((observation_id, draft))
             sources.append(_source(jobs_by_id[job_id], observation_id, draft, now))
@@ -189,7 +191,8 @@ async def _store_answers(executor: Executor, answered: Sequence[Answered], write
         executor, [job_id for job_id, _ in summaries], kept=[kept for _, kept in summaries]
     )
     for outcome in answered:
-        _complete(outcome, made, writes, now)
+        observed = sum(fresh[taken.job.id] for taken in outcome.taken)
+        _complete(outcome, made, writes, observed=observed, now=now)
 
 
 def _observation(draft: Drafted, job: Job, now: int) -> Observation:
@@ -203,7 +206,7 @@ def _observation(draft: Drafted, job: Job, now: int) -> Observation:
         metadata=Document.of(draft.item.metadata),
         created_ms=now // 1000,
         updated_ms=now // 1000,
-        generation_key=generation_key(job_id=job.id, index=draft.index, content=draft.item.content),
+        generation_key=generation_key(job_id=draft.owner, index=draft.index, content=draft.item.content),
         created_by_job_id=job.id,
     )
 
@@ -229,7 +232,12 @@ def _source(job: Job, observation_id: str, draft: Drafted, now: int) -> tuple[Ob
 
 
 def _complete(
-    outcome: Answered, made: dict[str, list[tuple[str, Drafted]]], writes: _Writes, now: int
+    outcome: Answered,
+    made: dict[str, list[tuple[str, Drafted]]],
+    writes: _Writes,
+    *,
+    observed: int,
+    now: int,
 ) -> None:
     for taken in outcome.taken:
         job = taken.job
@@ -262,7 +270,8 @@ def _complete(
             provider=outcome.provider,
             model=outcome.model,
             at_us=now,
-            observed=len(outcome.drafted),
+            call_id=outcome.call_id,
+            observed=observed,
             jobs=len(outcome.taken),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.generation.port import Usage
@@ -102,13 +103,14 @@ def _entry(
     )
 
 
-def usage_rows(
+def usage_rows(  # noqa: PLR0913 - a call has this many sides
     job: Job,
     spent: Usage | None,
     *,
     provider: str | None,
     model: str | None,
     at_us: int,
+    call_id: str | None = None,
     observed: int = 0,
     failed: bool = False,
     jobs: int = 1,
@@ -117,6 +119,7 @@ def usage_rows(
 
     Parameters:
         job: the first job of the call.
+        call_id: what the row of its tokens is known by, so that they are counted once; None for a row of its own.
         observed: observations that came of it.
         jobs: jobs that shared it.
     """
@@ -131,7 +134,8 @@ def usage_rows(
             "jobs": jobs,
             "serverSessionId": job.server_session_id,
         }
-        found.append(_usage(job, "tokens", spent.total, at_us, tokens | ({"failed": True} if failed else {})))
+        row = _usage(job, "tokens", spent.total, at_us, tokens | ({"failed": True} if failed else {}))
+        found.append(row if call_id is None else replace(row, id=call_id))
     if observed:
         found.append(_usage(job, "observation", observed, at_us, about))
     return found

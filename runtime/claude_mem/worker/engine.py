@@ -145,15 +145,15 @@ class Engine:
             plan = await self._generator.plan(group)
         except (ClaudeMemError, StorageError) as error:
             logger.warning("jobs are handed back", extra={"reason": type(error).__name__})
-            await self._hand_back(group)
+            self._begin(group, self._hand_back(group))
             return
         for outcome in plan.settled:
             taken = outcome.taken if isinstance(outcome.taken, tuple) else (outcome.taken,)
             self._begin(taken, self._generator.settle(outcome))
         for call in plan.calls:
             self._begin(call.taken, self._generator.make(call))
-        for kept, document in plan.kept.values():
-            self._begin(kept, self._generator.use(kept, document))
+        for call_id, (kept, document) in plan.kept.items():
+            self._begin(kept, self._generator.use(kept, call_id, document))
 
     async def _claim(self, limit: int) -> list[Job]:
         async def take(transaction: Executor) -> list[Job]:
@@ -185,14 +185,16 @@ class Engine:
         self._tasks.discard(task)
         self._tell_room()
         for each in taken:
-            self._under_way.pop(each.claim, None)
+            # A job that was handed back may be here again by now, under the same attempt.
+            if self._under_way.get(each.claim) is task:
+                del self._under_way[each.claim]
         self._news.set()
 
     async def _work(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> None:
         try:
             await doing
         except (Unavailable, Retryable) as error:
-            # Nothing was paid for yet. Where even this fails, the lease runs out and the jobs are taken again.
+            # Nothing was paid for yet.
             logger.warning("jobs are handed back", extra={"reason": type(error).__name__})
             await self._hand_back(taken)
         except StorageError as error:
@@ -251,12 +253,20 @@ class Engine:
             await self._return(claimed)
 
     async def _hand_back(self, taken: Sequence[Taken]) -> None:
-        for each in taken:
-            await self._return(each.claim)
+        """Give jobs back, however long the database is away: left to their leases they would lose an attempt."""
+        left = [each.claim for each in taken]
+        while left:
+            left = [claimed for claimed in left if not await self._return(claimed)]
+            if left:
+                await asyncio.sleep(POLL_S)
 
-    async def _return(self, claimed: jobs.Claim) -> None:
-        with suppress(ClaudeMemError, StorageError):
+    async def _return(self, claimed: jobs.Claim) -> bool:
+        """Give a job back, unless it is no longer ours; whether the database took it."""
+        try:
             await jobs.hand_back(self._database, claimed, now_us=now_us())
+        except (Unavailable, Retryable):
+            return False
+        return True
 
 
 def _processing(job: Job, worker: str, now: int) -> jobs.NewJobEvent:

@@ -82,13 +82,15 @@ SELECT * FROM unnest(:id::text[], :observation_id::text[], :agent_event_id::text
 ON CONFLICT DO NOTHING;
 
 -- name: work.keep_replies
--- Written before anything else happens to an answer that was paid for; the latest of a job counts.
+-- Written before anything else happens to an answer that was paid for; the latest of a job counts. Of a job that others have
+-- ended meanwhile nothing is kept: the lock waits for who is about to end it.
 INSERT INTO generation_replies (job_id, call_id, document, created_at)
 SELECT new.job_id, new.call_id, new.document, new.created_at
 FROM unnest(:job_id::text[], :call_id::text[], :document::text[], :created_at::timestamptz[])
   AS new (job_id, call_id, document, created_at)
-WHERE EXISTS (SELECT FROM observation_generation_jobs AS j WHERE j.id = new.job_id)
-ORDER BY new.job_id
+JOIN observation_generation_jobs AS j ON j.id = new.job_id
+WHERE j.status IN ('queued', 'processing')
+ORDER BY new.job_id FOR SHARE OF j
 ON CONFLICT (job_id) DO UPDATE SET call_id = excluded.call_id, document = excluded.document, created_at = excluded.created_at;
 
 -- name: work.kept_replies

@@ -82,11 +82,13 @@ FROM json_each(:rows) WHERE true
 ON CONFLICT DO NOTHING;
 
 -- name: work.keep_replies
--- Written before anything else happens to an answer that was paid for; the latest of a job counts.
+-- Written before anything else happens to an answer that was paid for; the latest of a job counts. Of a job that others have
+-- ended meanwhile nothing is kept.
 INSERT INTO generation_replies (job_id, call_id, document, created_at)
 SELECT value ->> 'job_id', value ->> 'call_id', value ->> 'document', value ->> 'created_at'
 FROM json_each(:rows)
-WHERE EXISTS (SELECT 1 FROM observation_generation_jobs AS j WHERE j.id = value ->> 'job_id')
+WHERE EXISTS (SELECT 1 FROM observation_generation_jobs AS j
+              WHERE j.id = value ->> 'job_id' AND j.status IN ('queued', 'processing'))
 ON CONFLICT (job_id) DO UPDATE SET call_id = excluded.call_id, document = excluded.document, created_at = excluded.created_at;
 
 -- name: work.kept_replies
