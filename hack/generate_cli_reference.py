@@ -116,7 +116,8 @@ def _names(option: Any) -> str:
     kind = option.type_descriptor.annotation
     if isinstance(kind, type) and issubclass(kind, Enum):
         return f"{names} " + "\\|".join(f"`{choice.value}`" for choice in kind)
-    return f"{names} `{option.metavar or _KINDS.get(kind, 'TEXT')}`"
+    value = str(option.metavar or _KINDS.get(kind, "TEXT")).replace("|", "\\|")
+    return f"{names} `{value}`"
 
 
 def _default(parameter: Any) -> str:
