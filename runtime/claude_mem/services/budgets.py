@@ -11,15 +11,16 @@ import hashlib
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from claude_mem.model.records import AuditEntry
 from claude_mem.model.times import iso8601_us
+from claude_mem.services.group import GroupCommit
 from claude_mem.services.periods import day_start_us, month_start_us, period_bounds
 from claude_mem.storage import audit, budgets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from claude_mem.generation.prices import PriceList
     from claude_mem.storage.database import Database, Row
@@ -114,6 +115,14 @@ class _UnderWay:
                 self.tokens[scope] = total
 
 
+class _Scope(NamedTuple):
+    """Whose budgets are asked about, and when in microseconds since the epoch."""
+
+    team_id: str
+    project_id: str
+    now_us: int
+
+
 class BudgetService:
     """Admits provider calls, and keeps the budgets.
 
@@ -130,9 +139,14 @@ class BudgetService:
         self._default = default_daily_tokens or None
         self._under_way = _UnderWay()
         self._noticed: dict[str, int] = {}
+        self._reading: GroupCommit[_Scope, list[Budget]] = GroupCommit(
+            "budgets", self._read, largest=1_000, parallel=2
+        )
 
     async def admit(self, *, team_id: str, project_id: str, estimated_tokens: int, now_us: int) -> Admission:
-        """Say whether a call fits the budgets of its project and team; one read of the counters.
+        """Say whether a call fits the budgets of its project and team.
+
+        Calls of one project that are asked about together share a read of the counters, which begins after that.
 
         Parameters:
             estimated_tokens: of prompt and answer together, at least 0.
@@ -140,8 +154,13 @@ class BudgetService:
 
         Raises: Unavailable when the database does not answer.
         """
-        found = await self.standing(team_id=team_id, project_id=project_id, now_us=now_us)
+        found = await self._reading.submit(_Scope(team_id, project_id, now_us))
         return self._decide(found, estimated_tokens, now_us)
+
+    async def _read(self, asked: Sequence[_Scope]) -> Sequence[list[Budget]]:
+        latest = {(scope.team_id, scope.project_id): scope for scope in asked}
+        found = {key: await self.standing(**scope._asdict()) for key, scope in latest.items()}
+        return [found[scope.team_id, scope.project_id] for scope in asked]
 
     @asynccontextmanager
     async def hold(

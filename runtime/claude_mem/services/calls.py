@@ -58,11 +58,13 @@ class Call:
     Parameters:
         request: what to ask; events that say the same stand in it once.
         jobs_of: for each event of the request, the jobs that its observations belong to.
+        tokens: of its events, as estimated.
     """
 
     taken: tuple[Taken, ...]
     request: GenerationRequest
     jobs_of: dict[str, tuple[str, ...]]
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ async def plan(database: Database, group: Sequence[Taken], terms: CallTerms) -> 
             if request is None:
                 made.settled.append(Answered((taken,)))
             else:
-                made.calls.append(Call((taken,), request, {}))
+                made.calls.append(Call((taken,), request, {}, sum(map(event_tokens, request.events))))
     return made
 
 
@@ -167,7 +169,7 @@ async def _plan_events(
         groups.setdefault(session if session is not None else (job.id,), []).append((taken, seen))
     for members in groups.values():
         members.sort(key=lambda member: (member[1].occurred_at_ms, member[1].id))
-        made.calls.extend(_call(part, terms, projects) for part in _parts(members, terms))
+        made.calls.extend(_call(part, tokens, terms, projects) for part, tokens in _parts(members, terms))
 
 
 def _is_skipped(event: EventInput, terms: CallTerms) -> bool:
@@ -176,21 +178,24 @@ def _is_skipped(event: EventInput, terms: CallTerms) -> bool:
 
 def _parts(
     members: Iterable[tuple[Taken, EventInput]], terms: CallTerms
-) -> Iterable[list[tuple[Taken, EventInput]]]:
+) -> Iterable[tuple[list[tuple[Taken, EventInput]], int]]:
+    """Members that fit one call, each time with their tokens."""
     part: list[tuple[Taken, EventInput]] = []
     size = 0
     for member in members:
         tokens = event_tokens(member[1])
         if part and (len(part) >= terms.events or size + tokens > terms.tokens):
-            yield part
+            yield part, size
             part, size = [], 0
         part.append(member)
         size += tokens
     if part:
-        yield part
+        yield part, size
 
 
-def _call(members: list[tuple[Taken, EventInput]], terms: CallTerms, projects: dict[str, Project]) -> Call:
+def _call(
+    members: list[tuple[Taken, EventInput]], tokens: int, terms: CallTerms, projects: dict[str, Project]
+) -> Call:
     asked: dict[tuple[str, bytes], EventInput] = {}
     jobs_of: dict[str, tuple[str, ...]] = {}
     for taken, event in members:
@@ -198,7 +203,7 @@ def _call(members: list[tuple[Taken, EventInput]], terms: CallTerms, projects: d
         jobs_of[first.id] = (*jobs_of.get(first.id, ()), taken.job.id)
     job = members[0][0].job
     request = _request(job, tuple(asked.values()), terms, projects)
-    return Call(tuple(taken for taken, _ in members), request, jobs_of)
+    return Call(tuple(taken for taken, _ in members), request, jobs_of, tokens)
 
 
 async def _summary_request(

@@ -18,7 +18,6 @@ from claude_mem.generation.errors import GenerationError
 from claude_mem.generation.failover import CIRCUIT_OPEN
 from claude_mem.generation.parser import parse_reply
 from claude_mem.generation.port import ProviderResult, Usage, clean
-from claude_mem.generation.prompts import event_tokens
 from claude_mem.model.errors import Unavailable
 from claude_mem.model.identity import new_id
 from claude_mem.model.times import now_us
@@ -31,7 +30,7 @@ from claude_mem.storage import work
 from claude_mem.storage.database import Retryable, StorageError, run_transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from claude_mem.generation.port import Provider
     from claude_mem.services.budgets import BudgetService
@@ -51,6 +50,10 @@ STORE_AGAIN_S = 1.0
 
 #: Milliseconds until a job that no provider could be asked about is looked at again, unless they say otherwise.
 CIRCUIT_PAUSE_MS = 3000
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +131,28 @@ class Generator:
         """Store an outcome, together with others, again and again while the database is away."""
         await self._settling.submit(outcome)
 
-    async def make(self, call: Call) -> None:
+    async def make(self, call: Call, *, over: Callable[[], None] = _nothing) -> None:
         """Make a call and store what came of it; where the budget is spent, let its jobs wait.
+
+        Parameters:
+            over: is called when the provider has answered or failed; what follows is storing.
 
         Raises: Unavailable when the database cannot say what was spent; then no call was made.
         """
         if self._provider.name == OFFLINE:
-            await self._ask(call)
+            await self._ask(call, over)
             return
         job = call.taken[0].job
         async with self._budgets.hold(
             team_id=job.team_id,
             project_id=job.project_id,
-            estimated_tokens=sum(event_tokens(event) for event in call.request.events) + REPLY_TOKENS,
+            estimated_tokens=call.tokens + REPLY_TOKENS,
             now_us=now_us(),
         ) as admission:
             if admission.warning:
                 await self._budgets.record_warning(admission, now_us=now_us())
             if admission.allowed:
-                await self._ask(call)
+                await self._ask(call, over)
         if not admission.allowed:
             spent = Failure(WAITING, "the token budget is spent")
             await self._postpone(call.taken, admission.waits_until_us, spent)
@@ -154,13 +160,15 @@ class Generator:
     async def _postpone(self, taken: Sequence[Taken], until_us: int | None, failure: Failure) -> None:
         await asyncio.gather(*[self.settle(Postponed(each, until_us, failure)) for each in taken])
 
-    async def _ask(self, call: Call) -> None:
+    async def _ask(self, call: Call, over: Callable[[], None]) -> None:
         jobs_of = {event_id: list(job_ids) for event_id, job_ids in call.jobs_of.items()}
         try:
             reply = _Reply(await self._provider.generate(call.request), jobs_of)
         except GenerationError as error:
+            over()
             await self._set_back(call.taken, error)
             return
+        over()
         call_id = new_id()
         if reply.result.text is not None:
             document = reply.document()
@@ -254,7 +262,9 @@ class Generator:
 
     async def _settle(self, outcomes: Sequence[Outcome]) -> Sequence[Exception | None]:
         try:
-            await self._persist(lambda transaction: settle(transaction, outcomes))
+            await self._persist(
+                lambda: run_transaction(self._database, lambda transaction: settle(transaction, outcomes))
+            )
         except StorageError as error:
             if len(outcomes) == 1:
                 return [error]
@@ -264,13 +274,13 @@ class Generator:
 
     async def _keep(self, groups: Sequence[list[work.KeptReply]]) -> Sequence[None]:
         replies = sorted((reply for group in groups for reply in group), key=lambda reply: reply.job_id)
-        await self._persist(lambda transaction: work.keep_replies(transaction, replies, now_us=now_us()))
+        await self._persist(lambda: work.keep_replies(self._database, replies, now_us=now_us()))
         return [None] * len(groups)
 
-    async def _persist(self, work_to_do: Any) -> None:
+    async def _persist(self, store: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await run_transaction(self._database, work_to_do)
+                await store()
             except (Unavailable, Retryable):
                 logger.warning("an answer waits for the database")
                 await asyncio.sleep(STORE_AGAIN_S)

@@ -21,12 +21,14 @@ from claude_mem.services.settling import Taken
 from claude_mem.services.signals import announce
 from claude_mem.storage import audit, jobs, work
 from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
+from claude_mem.worker.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from typing import Any
 
     from claude_mem.model.records import Job
+    from claude_mem.services.calls import Call
     from claude_mem.services.generating import Generator
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,12 @@ POLL_S = 1.0
 
 #: Seconds between looks for leases that ran out.
 SWEEP_S = 5.0
+
+#: Seconds for which a busy engine lets further calls end before it takes jobs for their places.
+GATHER_S = 0.01
+
+#: Calls that wait, are under way, and are being stored, as a multiple of the calls that may be under way.
+STORING_MOST = 3
 
 #: A lock without a lease, taken by claude-mem 13, counts as abandoned after its own lock duration.
 STALE_LOCK_US = 300_000_000
@@ -88,6 +96,7 @@ class Engine:
         self._stopping = asyncio.Event()
         self._under_way: dict[jobs.Claim, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._places = Places(options.concurrency, freed=self._place_freed)
         self.room = threading.Event()
         self.room.set()
 
@@ -122,12 +131,19 @@ class Engine:
     async def _take_jobs(self) -> None:
         while not self._stopping.is_set():
             self._news.clear()
-            free = self._options.concurrency - len(self._tasks)
-            claimed = await self._take(free) if free > 0 else False
-            if not claimed or len(self._tasks) >= self._options.concurrency:
+            claimed = await self._take(self._free) if self._free > 0 else False
+            if not claimed or self._free <= 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._news.wait()
+                if self._free < self._options.concurrency // 2:
+                    # Others end at about the same time, and taking jobs costs little more for many than for one.
+                    await asyncio.sleep(GATHER_S)
+
+    @property
+    def _free(self) -> int:
+        """Calls to take jobs for: what is being stored does not keep a provider waiting, unless much of it is."""
+        return min(self._places.wanted, STORING_MOST * self._options.concurrency - len(self._tasks))
 
     async def _take(self, limit: int) -> bool:
         """Take due jobs and begin with them; whether there were any."""
@@ -151,7 +167,7 @@ class Engine:
             taken = outcome.taken if isinstance(outcome.taken, tuple) else (outcome.taken,)
             self._begin(taken, self._generator.settle(outcome))
         for call in plan.calls:
-            self._begin(call.taken, self._generator.make(call))
+            self._ask(call)
         for call_id, (kept, document) in plan.kept.items():
             self._begin(kept, self._generator.use(kept, call_id, document))
 
@@ -166,20 +182,35 @@ class Engine:
 
         return await run_transaction(self._database, take)
 
+    def _ask(self, call: Call) -> None:
+        """Begin a call; its place is free again once the provider has answered."""
+        place = self._places.reserve()
+
+        async def make() -> None:
+            await place.enter()
+            await self._generator.make(call, over=place.leave)
+
+        self._begin(call.taken, make()).add_done_callback(lambda _: place.leave())
+
+    def _place_freed(self) -> None:
+        self._tell_room()
+        self._news.set()
+
     def _tell_room(self) -> None:
         """Let transports know whether news of jobs is of use here, or better left to others."""
-        if len(self._tasks) < self._options.concurrency:
+        if self._free > 0:
             self.room.set()
         else:
             self.room.clear()
 
-    def _begin(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._work(taken, doing), name=f"call:{taken[0].job.id}")
         self._tasks.add(task)
         self._tell_room()
         for each in taken:
             self._under_way[each.claim] = task
         task.add_done_callback(lambda done: self._finished(done, taken))
+        return task
 
     def _finished(self, task: asyncio.Task[None], taken: Sequence[Taken]) -> None:
         self._tasks.discard(task)
