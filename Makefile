@@ -53,6 +53,12 @@ coverage: setup-test
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+.PHONY: chaos test-chaos
+chaos: setup-test ## Kill everything in turn under 5,000 events and a failing provider; about four minutes.
+	@$(BIN)/python -m hack.chaos $(if $(SEED),--seed $(SEED))
+test-chaos: setup-test ## The same with 300 events, in about a minute.
+	$(PYTEST) tests/chaos
+
 .PHONY: bench-ingest
 bench-ingest: setup-test ## Measure ingest against bare asyncpg on a real PostgreSQL.
 	@$(BIN)/python -m hack.bench_ingest
