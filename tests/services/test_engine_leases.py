@@ -69,7 +69,7 @@ async def lose_lease(database: Database, name: str) -> None:
     job = await find(database, name)
     assert job.locked_by is not None
     claimed = jobs.Claim(name, job.attempts, job.locked_by)
-    assert await jobs.heartbeat(database, claimed, lease_us=-1_000_000, now_us=now_us())
+    assert await jobs.heartbeat(database, [claimed], lease_us=-1_000_000, now_us=now_us())
 
 
 def worker_environment(storage: Storage, llm: FakeLlm) -> dict[str, str]:

@@ -264,8 +264,8 @@ async def job_changes(database: Database, world: World) -> None:
     held = jobs.Claim(job.id, 1, "w")
     stale = jobs.Claim(job.id, 0, "w")
     assert (job.status, job.attempts, job.locked_by) == (JobStatus.PROCESSING, 1, "w")
-    assert await jobs.heartbeat(database, held, lease_us=LEASE, now_us=NOW + 1)
-    assert not await jobs.heartbeat(database, stale, lease_us=LEASE, now_us=NOW)
+    assert await jobs.heartbeat(database, [held, stale], lease_us=LEASE, now_us=NOW + 1) == {held.job_id}
+    assert not await jobs.heartbeat(database, [stale], lease_us=LEASE, now_us=NOW)
     assert await work.hold(database, [held, stale, jobs.Claim(job.id, 1, "x")]) == {job.id}
     for refused in (stale, jobs.Claim(job.id, 1, "x")):
         assert await work.hold(database, [refused]) == set()

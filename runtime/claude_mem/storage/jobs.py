@@ -15,7 +15,7 @@ from claude_mem.storage import rows
 from claude_mem.storage.database import fetch_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from claude_mem.model.records import Job, JobEvent
     from claude_mem.storage.database import Executor
@@ -231,17 +231,20 @@ async def _change(
     return rows.job(row) if row else None
 
 
-async def heartbeat(executor: Executor, claimed: Claim, *, lease_us: int, now_us: int) -> bool:
-    """Extend a lease; False when the claim is no longer the current one."""
-    touched = await executor.execute(
+async def heartbeat(executor: Executor, claims: Collection[Claim], *, lease_us: int, now_us: int) -> set[str]:
+    """Extend the leases of claims that are still current.
+
+    Returns: their jobs' ids.
+    """
+    if not claims:
+        return set()
+    found = await executor.fetch_rows(
         "jobs.heartbeat",
-        id=claimed.job_id,
-        attempt=claimed.attempt,
-        worker=claimed.worker,
+        [{"id": claim.job_id, "attempt": claim.attempt, "worker": claim.worker} for claim in claims],
         lease_expires_at=now_us + lease_us,
         now=now_us,
     )
-    return touched > 0
+    return {row["id"] for row in found}
 
 
 async def hand_back(executor: Executor, claimed: Claim, *, now_us: int) -> Job | None:

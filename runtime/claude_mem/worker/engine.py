@@ -239,23 +239,18 @@ class Engine:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self._options.heartbeat_s)
-            held: dict[asyncio.Task[None], bool] = {}
-            for claimed, task in list(self._under_way.items()):
-                held[task] = held.get(task, False) or await self._is_kept(claimed)
-            for task, kept in held.items():
-                if not kept:
-                    # Cancelled by an operator, or taken by others: nothing of the call can be stored any more.
-                    task.cancel()
-
-    async def _is_kept(self, claimed: jobs.Claim) -> bool:
-        """Extend a lease; False when the claim is lost, True also when nobody can say."""
-        try:
-            return await jobs.heartbeat(
-                self._database, claimed, lease_us=self._options.lease_us, now_us=now_us()
-            )
-        except (ClaudeMemError, StorageError) as error:
-            logger.warning("a lease was not extended", extra={"reason": type(error).__name__})
-            return True
+            under_way = dict(self._under_way)
+            try:
+                held = await jobs.heartbeat(
+                    self._database, list(under_way), lease_us=self._options.lease_us, now_us=now_us()
+                )
+            except (ClaudeMemError, StorageError) as error:
+                logger.warning("leases were not extended", extra={"reason": type(error).__name__})
+                continue
+            kept = {task for claimed, task in under_way.items() if claimed.job_id in held}
+            for task in set(under_way.values()) - kept:
+                # Cancelled by an operator, or taken by others: nothing of the call can be stored any more.
+                task.cancel()
 
     async def _sweep(self) -> None:
         away = False

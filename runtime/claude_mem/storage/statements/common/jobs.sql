@@ -54,11 +54,6 @@ GROUP BY 1;
 -- name: jobs.events
 SELECT * FROM observation_generation_job_events WHERE generation_job_id = :id ORDER BY created_at, id;
 
--- name: jobs.heartbeat
--- Only the holder of the current attempt may extend its lease.
-UPDATE observation_generation_jobs SET lease_expires_at = :lease_expires_at, updated_at = :now
-WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker;
-
 -- name: jobs.hand_back
 -- A worker that stops gives its jobs back as if they had not been taken.
 UPDATE observation_generation_jobs

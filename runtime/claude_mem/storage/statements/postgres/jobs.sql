@@ -53,3 +53,13 @@ WHERE id IN (
          OR (lease_expires_at IS NULL AND (locked_at IS NULL OR locked_at < :stale_before)))
   FOR UPDATE SKIP LOCKED)
 RETURNING *;
+
+-- name: jobs.heartbeat
+-- Only the holder of the current attempt may extend its lease. Rows are locked in the order in which jobs are ended.
+UPDATE observation_generation_jobs SET lease_expires_at = :lease_expires_at, updated_at = :now
+WHERE id IN (
+  SELECT j.id FROM observation_generation_jobs AS j
+  JOIN unnest(:id::text[], :attempt::integer[], :worker::text[]) AS claim (id, attempt, worker)
+    ON j.id = claim.id AND j.attempts = claim.attempt AND j.locked_by = claim.worker
+  WHERE j.status = 'processing' ORDER BY j.id FOR NO KEY UPDATE OF j)
+RETURNING id;

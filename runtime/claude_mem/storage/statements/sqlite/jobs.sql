@@ -41,3 +41,13 @@ WHERE status = 'processing'
   AND ((lease_expires_at IS NOT NULL AND lease_expires_at < :now)
        OR (lease_expires_at IS NULL AND (locked_at IS NULL OR locked_at < :stale_before)))
 RETURNING *;
+
+-- name: jobs.heartbeat
+-- Only the holder of the current attempt may extend its lease.
+UPDATE observation_generation_jobs SET lease_expires_at = :lease_expires_at, updated_at = :now
+WHERE id IN (
+  SELECT j.id FROM observation_generation_jobs AS j
+  JOIN json_each(:rows) AS claim
+    ON j.id = claim.value ->> 'id' AND j.attempts = claim.value ->> 'attempt' AND j.locked_by = claim.value ->> 'worker'
+  WHERE j.status = 'processing')
+RETURNING id;
