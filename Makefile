@@ -59,9 +59,11 @@ chaos: setup-test ## Kill everything in turn under 5,000 events and a failing pr
 test-chaos: setup-test ## The same with 300 events, in about a minute.
 	$(PYTEST) tests/chaos
 
-.PHONY: bench-ingest
+.PHONY: bench-ingest bench-worker
 bench-ingest: setup-test ## Measure ingest against bare asyncpg on a real PostgreSQL.
 	@$(BIN)/python -m hack.bench_ingest
+bench-worker: setup-test ## Measure a worker against bare calls of the same SDK on real PostgreSQL and Valkey.
+	@$(BIN)/python -m hack.bench_worker
 
 .PHONY: lock check-lock audit docs
 lock: ## Pin and hash the requirements again from pyproject.toml.
