@@ -125,9 +125,11 @@ class Server:
             database = await opening.open_database(self._settings.database)
             engine: Engine | None = None
             if self._generate:
-                engine = make_engine(self._settings, database, make_provider(self._settings.generation))
+                engine = make_engine(
+                    self._settings, database, provider=make_provider(self._settings.generation)
+                )
             queue = make_queue(self._settings.queue, engine.wake if engine else _nothing)
-            self.services = Services.over(database, queue, self._settings)
+            self.services = Services.over(database, queue, settings=self._settings)
             stack.push_async_callback(self.services.close)
             runtime = Runtime(
                 settings=self._settings,

@@ -53,8 +53,8 @@ def install(
     """Connect a coding agent: write the client's settings, the agent's hooks and its MCP entry."""
     from claude_mem.client import install as installer  # noqa: PLC0415
 
-    _check_choice("--agent", agent, installer.AGENTS)
-    _check_choice("--scope", scope, installer.SCOPES)
+    _check_choice("--agent", agent, choices=installer.AGENTS)
+    _check_choice("--scope", scope, choices=installer.SCOPES)
     request = installer.InstallRequest(
         agent=agent,
         scope=scope,
@@ -84,13 +84,13 @@ def uninstall(
     """Take the hooks and the MCP entry back out of the coding agent's files."""
     from claude_mem.client import install as installer  # noqa: PLC0415
 
-    _check_choice("--scope", scope, installer.SCOPES)
+    _check_choice("--scope", scope, choices=installer.SCOPES)
     with client_errors():
         plan = installer.plan_uninstall(scope=scope, purge=purge, directory=Path.cwd())
         _carry_out(plan, dry_run=dry_run, as_json=as_json)
 
 
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+def _check_choice(option: str, value: str, *, choices: tuple[str, ...]) -> None:
     if value not in choices:
         fail(f"{option} must be one of: {', '.join(choices)}", code=ExitCode.USAGE)
 

@@ -113,7 +113,7 @@ def inspect(*, job_id: JobId, as_json: AsJson = False) -> None:
 def status(*, team: Team = None, project: Project = None, as_json: AsJson = False) -> None:
     """Count jobs by state, in the database and as the queue's lanes."""
     found = target()
-    scope = _scope(found, team, project)
+    scope = _scope(found, team=team, project=project)
 
     async def work(database: Database) -> dict[str, Any]:
         counted = await jobs.count_by_status(database, team_id=scope.team, project_id=scope.project)
@@ -146,7 +146,7 @@ def failed(
 ) -> None:
     """List failed jobs with their reasons, the latest failure first."""
     found = target()
-    scope = _scope(found, team, project)
+    scope = _scope(found, team=team, project=project)
     listed = [
         shown.failure(job)
         for job in run(
@@ -179,9 +179,9 @@ def retry(*, job_id: JobId, team: Team = None, project: Project = None, as_json:
     found = target()
     steered = _steer(
         found,
-        _scope(found, team, project),
-        job_id,
-        lambda service, job: service.retry(job, Operator("cli_operator")),
+        _scope(found, team=team, project=project),
+        job_id=job_id,
+        change=lambda service, job: service.retry(job, Operator("cli_operator")),
     )
     result: dict[str, Any] = {
         "id": job_id,
@@ -199,9 +199,9 @@ def cancel(*, job_id: JobId, team: Team = None, project: Project = None, as_json
     found = target()
     steered = _steer(
         found,
-        _scope(found, team, project),
-        job_id,
-        lambda service, job: service.cancel(job, Operator("cli_operator")),
+        _scope(found, team=team, project=project),
+        job_id=job_id,
+        change=lambda service, job: service.cancel(job, Operator("cli_operator")),
     )
     result = {
         "id": job_id,
@@ -212,7 +212,7 @@ def cancel(*, job_id: JobId, team: Team = None, project: Project = None, as_json
     show_lines(result, as_json=as_json)
 
 
-def _scope(found: Target, team: str | None, project: str | None) -> Scope:
+def _scope(found: Target, *, team: str | None, project: str | None) -> Scope:
     if team is None and project is None and not found.is_local and not SERVER_ADMIN.read(os.environ):
         fail(
             "whose jobs? in a deployment this command asks for a team or a project",
@@ -222,7 +222,7 @@ def _scope(found: Target, team: str | None, project: str | None) -> Scope:
 
 
 def _steer(
-    found: Target, scope: Scope, job_id: str, change: Callable[[JobService, Job], Awaitable[Steered]]
+    found: Target, scope: Scope, *, job_id: str, change: Callable[[JobService, Job], Awaitable[Steered]]
 ) -> Steered:
     async def work(database: Database) -> Steered:
         job = await jobs.find_anywhere(database, job_id)

@@ -154,7 +154,7 @@ def migrate_scopes(*, key_id: KeyId, scope: Scopes = None, as_json: AsJson = Fal
         now = now_us()
         chosen = check_scopes(_scopes(scope) or [READ, WRITE])
         before = await _find(transaction, key_id)
-        key = await keys.set_scopes(transaction, key_id, chosen, now_us=now)
+        key = await keys.set_scopes(transaction, key_id, scopes=chosen, now_us=now)
         if key is None:
             raise Conflict(f"API key {key_id} is revoked and keeps its scopes")
         entry = cli_entry(

@@ -47,7 +47,7 @@ def start(*, daemon: Detached = False, as_json: AsJson = False) -> None:
     """Start the server, in the foreground without --daemon; one that runs already is left alone."""
     running = state.read(data_dir())
     if running is not None:
-        _announce("ready", running.pid, running.port, as_json=as_json)
+        _announce("ready", running.pid, port=running.port, as_json=as_json)
     elif daemon:
         _start_detached(as_json=as_json)
     else:
@@ -130,7 +130,7 @@ def _start_detached(*, as_json: bool) -> None:
             )
     except OSError as error:
         fail(f"the server cannot be started: {reason(error)}", hint="correct CLAUDE_MEM_DATA_DIR")
-    _announce("starting", child.pid, settings.http.port, as_json=as_json)
+    _announce("starting", child.pid, port=settings.http.port, as_json=as_json)
     where = settings.paths.data_dir
 
     def decided() -> bool:
@@ -148,7 +148,7 @@ def _start_detached(*, as_json: bool) -> None:
         note(f"ready; its log is {path}")
 
 
-def _announce(word: str, pid: int, port: int, *, as_json: bool) -> None:
+def _announce(word: str, pid: int, *, port: int, as_json: bool) -> None:
     result = {"status": word, "runtime": state.RUNTIME_LABEL, "pid": pid, "port": port}
     verb = {"ready": "runs already", "starting": "is starting"}[word]
     show(

@@ -29,7 +29,7 @@ def team_create(*, name: Name, as_json: AsJson = False) -> None:
 
     async def change(transaction: Executor) -> TeamRecord:
         made = await bootstrap.create_team(transaction, chosen)
-        await _audit(transaction, "team.create", made.id, team_id=made.id, name=chosen)
+        await _audit(transaction, "team.create", resource_id=made.id, team_id=made.id, name=chosen)
         return made
 
     show_lines(_team(run(lambda database: run_transaction(database, change))), as_json=as_json)
@@ -62,7 +62,9 @@ def project_create(
 
     async def change(transaction: Executor) -> Project:
         made = await bootstrap.create_project(transaction, team_id=team, name=chosen)
-        await _audit(transaction, "project.create", made.id, team_id=team, project_id=made.id, name=chosen)
+        await _audit(
+            transaction, "project.create", resource_id=made.id, team_id=team, project_id=made.id, name=chosen
+        )
         return made
 
     show_lines(_project(run(lambda database: run_transaction(database, change))), as_json=as_json)
@@ -110,7 +112,7 @@ def project_rename(
         await _audit(
             transaction,
             "project.update",
-            project_id,
+            resource_id=project_id,
             team_id=renamed.team_id,
             project_id=project_id,
             name=chosen,
@@ -123,8 +125,8 @@ def project_rename(
 async def _audit(
     executor: Executor,
     action: str,
-    resource_id: str,
     *,
+    resource_id: str,
     team_id: str,
     project_id: str | None = None,
     name: str,

@@ -52,8 +52,8 @@ def usage(
             by=by,
             team_id=team,
             project_id=project,
-            since_us=_time("--since", since, month),
-            until_us=_time("--until", until, tomorrow),
+            since_us=_time("--since", since, default=month),
+            until_us=_time("--until", until, default=tomorrow),
             limit=limit,
         )
 
@@ -74,7 +74,7 @@ def budget_list(*, team: Team = None, project: Project = None, as_json: AsJson =
     """Show a team's budgets, or those that a project's calls count against, and what is left of them."""
 
     async def work(database: Database) -> list[Budget]:
-        scope = await _scope(database, team, project)
+        scope = await _scope(database, team=team, project=project)
         return await _service(database).standing(team_id=scope, project_id=project, now_us=now_us())
 
     listed = [spending.budget(one) for one in run(work)]
@@ -120,7 +120,7 @@ def budget_set(
         raise typer.BadParameter("name at least one of --tokens and --usd")
 
     async def work(database: Database) -> Budget:
-        scope = await _scope(database, team, project)
+        scope = await _scope(database, team=team, project=project)
         row = BudgetRow(
             team_id=scope,
             project_id=project,
@@ -142,7 +142,7 @@ def budget_remove(
     chosen = _period(period)
 
     async def work(database: Database) -> None:
-        scope = await _scope(database, team, project)
+        scope = await _scope(database, team=team, project=project)
         entry = cli_entry("budget.remove", None, team_id=scope, project_id=project, period=chosen)
         changes = BudgetChanges(database, _service(database))
         await changes.drop(team_id=scope, project_id=project, period=chosen, entry=entry)
@@ -163,7 +163,7 @@ def _prices() -> PriceList:
         raise InvalidInput(str(error)) from error
 
 
-async def _scope(database: Database, team: str | None, project: str | None) -> str:
+async def _scope(database: Database, *, team: str | None, project: str | None) -> str:
     """The id of the team that is named, of the project's, or of the only one there is.
 
     Raises: NotFound, InvalidInput where there are several.
@@ -187,7 +187,7 @@ def _period(given: str) -> Period:
     raise typer.BadParameter("a period is day or month")
 
 
-def _time(option: str, given: str | None, default: int) -> int:
+def _time(option: str, given: str | None, *, default: int) -> int:
     moment = default if given is None else parse_since(given)
     if moment is None:
         raise InvalidInput(f"{option} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z")

@@ -132,7 +132,7 @@ class Delivery:
         """Send events at once; False leaves them to be sent one by one, unless the pass has ended."""
         try:
             bodies = [self._event_body(waiting.operation) for waiting in batch]
-            reply = self._sender.request("POST", "/v1/events/batch", bodies)
+            reply = self._sender.request("POST", "/v1/events/batch", body=bodies)
         except UnreachableError as error:
             self.stopped = str(error)
             return False
@@ -193,14 +193,14 @@ class Delivery:
                     return reply
             session_id = self._session_ids[key]
         if operation["op"] == "end":
-            return self._sender.request("POST", f"/v1/sessions/{quote(session_id, safe='')}/end", {})
+            return self._sender.request("POST", f"/v1/sessions/{quote(session_id, safe='')}/end", body={})
         return self._sender.request(
-            "POST", "/v1/events", {**self._event_body(operation), "serverSessionId": session_id or None}
+            "POST", "/v1/events", body={**self._event_body(operation), "serverSessionId": session_id or None}
         )
 
     def _start(self, operation: Operation, body: dict[str, Any]) -> Reply:
         """Start or find the session, and remember the server's id of it."""
-        reply = self._sender.request("POST", "/v1/sessions/start", body)
+        reply = self._sender.request("POST", "/v1/sessions/start", body=body)
         session = (reply.body or {}).get("session")
         if reply.accepted and isinstance(session, dict) and isinstance(session.get("id"), str):
             self._session_ids[body["projectId"], operation["session"]] = session["id"]

@@ -95,7 +95,7 @@ def _handle(arguments: _Arguments, log: HookLog, *, deadline: float) -> None:
     connection = _Connection.resolve(os.environ, log)
     project_id = arguments.project_id or connection.project_id
     operations = hook_events.operations(event, hook, project_id=project_id or None)
-    kept = _keep(spool, operations, log)
+    kept = _keep(spool, operations, log=log)
     if not connection.server_url:
         return
     sender = Sender(
@@ -103,7 +103,7 @@ def _handle(arguments: _Arguments, log: HookLog, *, deadline: float) -> None:
     )
     try:
         if event == "sessionstart":
-            _print_context(hook_context.find(sender, hook, project_id), sys.stdout)
+            _print_context(hook_context.find(sender, hook, project_id=project_id), sys.stdout)
         delivery = Delivery(sender, project_id=connection.project_id, log=log.write)
         if not kept:
             for operation in operations:
@@ -129,7 +129,7 @@ def _read(raw: bytes) -> dict[str, Any]:
     return dict(hook)
 
 
-def _keep(spool: Spool, operations: Sequence[dict[str, Any]], log: HookLog) -> bool:
+def _keep(spool: Spool, operations: Sequence[dict[str, Any]], *, log: HookLog) -> bool:
     """Put operations into the spool; False when that cannot be done."""
     if not operations:
         return True

@@ -26,13 +26,13 @@ LONGEST_CONTEXT = 9000
 HEADING = "Memory of earlier sessions in this project (claude-mem):"
 
 
-def find(sender: Sender, hook: dict[str, Any], project_id: str) -> str:
+def find(sender: Sender, hook: dict[str, Any], *, project_id: str) -> str:
     """The text for a session, or an empty one; without a `project_id`, of the server's only project."""
     query = " ".join(dict.fromkeys([directory_name(hook), *_branch(hook)]))
     try:
         project_id = project_id or only_project(sender)
         body = {"projectId": project_id, "query": query, "limit": MEMORIES, "maxTokens": TOKEN_BUDGET}
-        reply = sender.request("POST", "/v1/context", body) if query else None
+        reply = sender.request("POST", "/v1/context", body=body) if query else None
         text = (reply.body or {}).get("context") if reply is not None and reply.accepted else None
         if not isinstance(text, str) or not text.strip():
             parameters = urlencode({"projectId": project_id, "limit": MEMORIES})

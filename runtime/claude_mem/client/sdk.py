@@ -179,7 +179,7 @@ class _BaseClient(_Routes):
             request["json"] = prepared.body
         return request
 
-    def _delay_after_reply(self, call: Call[Any], response: httpx.Response, tries: int) -> float | None:
+    def _delay_after_reply(self, call: Call[Any], response: httpx.Response, *, tries: int) -> float | None:
         """Seconds until the next try, or None when the answer stands."""
         if response.status_code in call.accepts:
             return None
@@ -188,7 +188,7 @@ class _BaseClient(_Routes):
         asked = retry.parse_retry_after(response.headers.get("Retry-After"))
         return self._retry_policy.delay(tries, retry_after=asked)
 
-    def _delay_after_failure(self, call: Call[Any], error: httpx.TransportError, tries: int) -> float:
+    def _delay_after_failure(self, call: Call[Any], error: httpx.TransportError, *, tries: int) -> float:
         """Seconds until the next try.
 
         Raises:
@@ -225,9 +225,9 @@ class Client(_BaseClient):
             try:
                 response = self._http.request(**request)
             except httpx.TransportError as error:
-                time.sleep(self._delay_after_failure(call, error, tries))
+                time.sleep(self._delay_after_failure(call, error, tries=tries))
                 continue
-            delay = self._delay_after_reply(call, response, tries)
+            delay = self._delay_after_reply(call, response, tries=tries)
             if delay is None:
                 return read_reply(call, response)
             time.sleep(delay)
@@ -261,9 +261,9 @@ class AsyncClient(_BaseClient):
             try:
                 response = await self._http.request(**request)
             except httpx.TransportError as error:
-                await asyncio.sleep(self._delay_after_failure(call, error, tries))
+                await asyncio.sleep(self._delay_after_failure(call, error, tries=tries))
                 continue
-            delay = self._delay_after_reply(call, response, tries)
+            delay = self._delay_after_reply(call, response, tries=tries)
             if delay is None:
                 return read_reply(call, response)
             await asyncio.sleep(delay)

@@ -85,7 +85,7 @@ class Sender:
         """Seconds until the deadline."""
         return self._deadline - time.monotonic()
 
-    def request(self, method: str, path: str, body: Any = None) -> Reply:
+    def request(self, method: str, path: str, *, body: Any = None) -> Reply:
         """Send one request and return the answer.
 
         Raises:
@@ -95,18 +95,18 @@ class Sender:
         reused = self._connection.sock is not None
         try:
             try:
-                return self._exchange(method, path, data)
+                return self._exchange(method, path, data=data)
             except (http.client.RemoteDisconnected, ConnectionError):
                 # The server may close an idle connection at the moment of its next use.
                 self.close()
                 if not reused:
                     raise
-                return self._exchange(method, path, data)
+                return self._exchange(method, path, data=data)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise UnreachableError(f"{type(error).__name__}: {error}"[:300]) from error
 
-    def _exchange(self, method: str, path: str, data: bytes | None) -> Reply:
+    def _exchange(self, method: str, path: str, *, data: bytes | None) -> Reply:
         if self.seconds_left() <= 0:
             raise TimeoutError("no time left")
         if self._connection.sock is None:

@@ -147,7 +147,7 @@ def resolve_settings(environ: Mapping[str, str], stored: Mapping[str, Any], *, p
         nested = stored.get("env")
         for name in names:
             for place, source in (("", stored), ("env.", nested if isinstance(nested, dict) else {})):
-                if value := _text(source.get(name), f"{place}{name}", path):
+                if value := _text(source.get(name), f"{place}{name}", path=path):
                     return Setting(value, f"{path} {place}{name}")
         return Setting(default, "default" if default else "unset")
 
@@ -160,7 +160,7 @@ def resolve_settings(environ: Mapping[str, str], stored: Mapping[str, Any], *, p
     )
 
 
-def _text(value: object, name: str, path: Path) -> str:
+def _text(value: object, name: str, *, path: Path) -> str:
     """A stored value as trimmed text; numbers are what hand-written files often hold for ids."""
     if value is None:
         return ""

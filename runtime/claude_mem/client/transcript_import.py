@@ -108,10 +108,16 @@ class _Reader:
             if kind == "assistant" and block.get("type") == "tool_use" and isinstance(block.get("id"), str):
                 self.open_calls[block["id"]] = block
             elif kind == "user" and block.get("type") == "tool_result":
-                self._tool_result(session_id, session, block, record)
+                self._tool_result(session_id, session, block=block, record=record)
         if "said" in record:
             payload = hook_events.message_payload(record["said"])
-            self._add(session_id, session, "assistant_message", payload, str(record["uuid"]))
+            self._add(
+                session_id,
+                session,
+                event_type="assistant_message",
+                payload=payload,
+                source_id=str(record["uuid"]),
+            )
 
     def _session(self, session_id: str, record: dict[str, Any]) -> PlannedSession:
         prompt = transcript.text_of(record) if transcript.is_prompt(record) else None
@@ -125,7 +131,7 @@ class _Reader:
         return session
 
     def _tool_result(
-        self, session_id: str, session: PlannedSession, block: dict[str, Any], record: dict[str, Any]
+        self, session_id: str, session: PlannedSession, *, block: dict[str, Any], record: dict[str, Any]
     ) -> None:
         call = self.open_calls.pop(str(block.get("tool_use_id")), None)
         if call is None:
@@ -138,12 +144,13 @@ class _Reader:
             "agent_id": record.get("agentId"),
         }
         payload = hook_events.tool_payload(hook, block.get("content") if structured is None else structured)
-        self._add(session_id, session, "tool_use", payload, call["id"])
+        self._add(session_id, session, event_type="tool_use", payload=payload, source_id=call["id"])
 
     def _add(
         self,
         session_id: str,
         session: PlannedSession,
+        *,
         event_type: str,
         payload: dict[str, Any],
         source_id: str,
@@ -173,14 +180,14 @@ def send_plan(
         )
         for batch in _batches(session.events):
             linked = [{**event, "serverSessionId": started.id} for event in batch]
-            _send_batch(client, linked, report, project_id=project_id)
+            _send_batch(client, linked, report=report, project_id=project_id)
             progress(len(batch))
         client.end_session(started.id)
     return report
 
 
 def _send_batch(
-    client: Client, events: list[dict[str, Any]], report: ImportReport, *, project_id: str | None
+    client: Client, events: list[dict[str, Any]], *, report: ImportReport, project_id: str | None
 ) -> None:
     """Send one batch; when the server refuses it, its halves, down to the event that is at fault."""
     named = [{**event, "projectId": project_id} for event in events] if project_id else events
@@ -191,8 +198,8 @@ def _send_batch(
             report.refused.append(f"{events[0]['sourceEventId']}: {error}")
             return
         middle = len(events) // 2
-        _send_batch(client, events[:middle], report, project_id=project_id)
-        _send_batch(client, events[middle:], report, project_id=project_id)
+        _send_batch(client, events[:middle], report=report, project_id=project_id)
+        _send_batch(client, events[middle:], report=report, project_id=project_id)
         return
     duplicates = sum(receipt.duplicate for receipt in receipts)
     report.duplicates += duplicates

@@ -112,7 +112,7 @@ class FailoverProvider:
                 passed_over.append(member)
                 continue
             try:
-                result = await _call(member, ticket, request)
+                result = await _call(member, ticket, request=request)
             except (TransientError, RateLimitError, AuthInvalidError, QuotaExhaustedError) as error:
                 failures.append(error)
                 self._note(member, error)
@@ -144,7 +144,7 @@ class FailoverProvider:
             )
 
 
-async def _call(member: _Member, ticket: Ticket, request: GenerationRequest) -> ProviderResult:
+async def _call(member: _Member, ticket: Ticket, *, request: GenerationRequest) -> ProviderResult:
     try:
         result = await member.provider.generate(request)
     except TransientError:

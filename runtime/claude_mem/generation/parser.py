@@ -64,11 +64,11 @@ def parse_reply(text: str | None, *, default_type: str, event_ids: Sequence[str]
         return Reply(skipped=True)
     root = _root(body)
     if root == "observation":
-        found = islice(_blocks(body, "observation", _OBSERVATION_FIELDS), _MAX_BLOCKS)
+        found = islice(_blocks(body, "observation", fields=_OBSERVATION_FIELDS), _MAX_BLOCKS)
         blocks = [_plain(fields) for fields in found]
         return _observations(blocks, default_type=default_type, event_ids=event_ids)
     if root == "summary":
-        first = next(_blocks(body, "summary", _SUMMARY_FIELDS), {})
+        first = next(_blocks(body, "summary", fields=_SUMMARY_FIELDS), {})
         return _summary(_plain(first))
     raise ParseError(REJECTED)
 
@@ -182,7 +182,7 @@ def _tags(text: str) -> Iterator[int]:
         start = text.find("<", start + 1)
 
 
-def _blocks(text: str, name: str, fields: Sequence[str]) -> Iterator[dict[str, str]]:
+def _blocks(text: str, name: str, *, fields: Sequence[str]) -> Iterator[dict[str, str]]:
     """Raw field texts of every `<name>` element, in order."""
     opening = f"<{name}>"
     position = text.find(opening)
@@ -216,14 +216,14 @@ def _field_end(text: str, begin: int, *, field: str, block: str, fields: Sequenc
     """Where a field's text ends, and where scanning goes on."""
     closing = f"</{field}>"
     end = text.find(closing, begin)
-    if end != -1 and not _next_block_begins(text, begin, end, block=block):
+    if end != -1 and not _next_block_begins(text, begin, end=end, block=block):
         return end, end + len(closing)
     stops = [text.find(stop, begin) for stop in (f"</{block}>", *(f"<{other}>" for other in fields))]
     unclosed = min((stop for stop in stops if stop != -1), default=len(text))
     return unclosed, unclosed
 
 
-def _next_block_begins(text: str, begin: int, end: int, *, block: str) -> bool:
+def _next_block_begins(text: str, begin: int, *, end: int, block: str) -> bool:
     """Whether one block ends and another begins, with nothing between them, within a stretch of text."""
     position = text.find(f"</{block}>", begin, end)
     while position != -1:

@@ -47,7 +47,7 @@ def refused(request: web.BaseRequest, error: errors.ClaudeMemError) -> web.Respo
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = "1"
-    return error_answer(request, status_of(error), error_body(error), headers=headers)
+    return error_answer(request, status_of(error), body=error_body(error), headers=headers)
 
 
 def error_body(error: errors.ClaudeMemError) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def error_body(error: errors.ClaudeMemError) -> dict[str, Any]:
 
 
 def error_answer(
-    request: web.BaseRequest, status: int, body: dict[str, Any], *, headers: Mapping[str, str] | None = None
+    request: web.BaseRequest, status: int, *, body: dict[str, Any], headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """An error in the form that the request asks for."""
     if PROBLEM_TYPE not in request.headers.get("Accept", "").lower():

@@ -67,7 +67,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[REQUEST_ID] = _request_id(request.headers.get("X-Request-Id", ""))
     origin = request.headers.get("Origin")
     if origin is not None and not _is_allowed(request, origin):
-        return error_answer(request, 403, {"error": "Forbidden", "message": "CORS not allowed"})
+        return error_answer(request, 403, body={"error": "Forbidden", "message": "CORS not allowed"})
     response = web.Response(status=204) if request.method == "OPTIONS" else await _handled(request, handler)
     if request.method == "OPTIONS":
         response.headers["Access-Control-Allow-Methods"] = _CORS_METHODS
@@ -91,13 +91,13 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
         return refused(request, refusal(error))
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         body = {"error": "NotFound", "message": f"Cannot {request.method} {request.path}"}
-        return error_answer(request, 404, body)
+        return error_answer(request, 404, body=body)
     except HTTPException as error:
-        return error_answer(request, error.status, {"error": "Error", "message": error.reason})
+        return error_answer(request, error.status, body={"error": "Error", "message": error.reason})
     except Exception:
         logger.exception("a request failed", extra={"route": route_of(request), "method": request.method})
         body = {"error": "InternalError", "message": "the server met an unexpected error; it is in its log"}
-        return error_answer(request, 500, body)
+        return error_answer(request, 500, body=body)
 
 
 def _request_id(given: str) -> str:

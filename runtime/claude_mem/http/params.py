@@ -55,7 +55,7 @@ def wants_payload(request: web.Request) -> bool:
     )
 
 
-def path_id(request: web.Request, name: str, what: str) -> str:
+def path_id(request: web.Request, name: str, *, what: str) -> str:
     """An id from the path.
 
     Parameters:

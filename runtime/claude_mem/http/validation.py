@@ -104,7 +104,7 @@ def validate(shape: TypeAdapter[T], value: Any) -> T:
     Raises: InvalidInput with every issue found.
     """
     if value is UNDEFINED:
-        raise InvalidInput("the body is missing", (_wrong_type("object", "undefined", ()),))
+        raise InvalidInput("the body is missing", (_wrong_type("object", "undefined", path=()),))
     try:
         return shape.validate_python(value)
     except ValidationError as error:
@@ -118,19 +118,19 @@ def _issue(found: Any, shape: TypeAdapter[Any]) -> Issue:
     if kind == "missing":
         return _missing(path, shape)
     if kind == "int_type" and isinstance(found["input"], float):
-        return _wrong_type("int", "number", path)
+        return _wrong_type("int", "number", path=path)
     if kind in _EXPECTED:
-        return _wrong_type(_EXPECTED[kind], _type_name(found["input"]), path)
+        return _wrong_type(_EXPECTED[kind], _type_name(found["input"]), path=path)
     if kind in {"string_too_short", "too_short", "greater_than_equal"}:
-        return _too_small(path, kind, context)
+        return _too_small(path, kind, context=context)
     if kind in {"string_too_long", "too_long", "less_than_equal"}:
-        return _too_big(path, kind, context)
+        return _too_big(path, kind, context=context)
     if kind in {"enum", "literal_error"}:
         return _invalid_option(path, str(context.get("expected", "")))
     return Issue("custom", path, str(found["msg"]))
 
 
-def _wrong_type(expected: str, received: str, path: tuple[str | int, ...]) -> Issue:
+def _wrong_type(expected: str, received: str, *, path: tuple[str | int, ...]) -> Issue:
     message = f"Invalid input: expected {expected}, received {received}"
     return Issue("invalid_type", path, message, {"expected": expected})
 
@@ -140,7 +140,7 @@ def _missing(path: tuple[str | int, ...], shape: TypeAdapter[Any]) -> Issue:
     options = _options(field)
     if options:
         return _invalid_option(path, " or ".join(f"'{option}'" for option in options))
-    return _wrong_type("number" if "int" in str(field) else "string", "undefined", path)
+    return _wrong_type("number" if "int" in str(field) else "string", "undefined", path=path)
 
 
 def _field(shape: TypeAdapter[Any], path: Sequence[str | int]) -> Any:
@@ -158,7 +158,7 @@ def _options(annotation: Any) -> list[str]:
     return [option for option in get_args(annotation) if isinstance(option, str)]
 
 
-def _too_small(path: tuple[str | int, ...], kind: str, context: dict[str, Any]) -> Issue:
+def _too_small(path: tuple[str | int, ...], kind: str, *, context: dict[str, Any]) -> Issue:
     origin, unit = _measured(kind)
     minimum = context.get("min_length", context.get("ge"))
     expected = f"{origin} to have >={minimum} {unit}" if unit else f"{origin} to be >={minimum}"
@@ -166,7 +166,7 @@ def _too_small(path: tuple[str | int, ...], kind: str, context: dict[str, Any]) 
     return Issue("too_small", path, f"Too small: expected {expected}", details)
 
 
-def _too_big(path: tuple[str | int, ...], kind: str, context: dict[str, Any]) -> Issue:
+def _too_big(path: tuple[str | int, ...], kind: str, *, context: dict[str, Any]) -> Issue:
     origin, unit = _measured(kind)
     maximum = context.get("max_length", context.get("le"))
     expected = f"{origin} to have <={maximum} {unit}" if unit else f"{origin} to be <={maximum}"

@@ -55,7 +55,7 @@ class SecretFormat:
     start: str
 
 
-def _format(kind: str, prefixes: str, body: str, *, start: str = _WORD_START) -> SecretFormat:
+def _format(kind: str, prefixes: str, body: str, start: str = _WORD_START) -> SecretFormat:
     return SecretFormat(kind=kind, prefixes=tuple(prefixes.split()), body=body, start=start)
 
 

@@ -84,10 +84,10 @@ def make_provider(settings: GenerationSettings) -> Provider:
         known = PROVIDERS.get(fallback.provider)
         if known is not None and _access(settings, known.name)[0] is not None:
             asked.append((known.name, fallback.model or known.default_model))
-    return FailoverProvider([_build(settings, name, model) for name, model in dict.fromkeys(asked)])
+    return FailoverProvider([_build(settings, name, model=model) for name, model in dict.fromkeys(asked)])
 
 
-def _build(settings: GenerationSettings, name: str, model: str) -> Provider:
+def _build(settings: GenerationSettings, name: str, *, model: str) -> Provider:
     key, base_url = _access(settings, name)
     return build_provider(
         name=name,
@@ -109,7 +109,7 @@ def _access(settings: GenerationSettings, name: str) -> tuple[SecretStr | None, 
     }[name]
 
 
-def make_engine(settings: ServerSettings, database: Database, provider: Provider) -> Engine:
+def make_engine(settings: ServerSettings, database: Database, *, provider: Provider) -> Engine:
     """A worker's engine over an open database.
 
     Raises: ModeError when the configured mode cannot be loaded.

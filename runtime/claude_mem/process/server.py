@@ -94,34 +94,34 @@ async def serve(settings: ServerSettings) -> None:
             # Closed a second time by the services in the end, which is nothing; what fails before them must not
             # leave it open, for its threads would keep the process.
             stack.push_async_callback(database.close)
-            engine = _engine(stack, settings, database)
+            engine = _engine(stack, settings, database=database)
             services = Services.over(
-                database, make_queue(settings.queue, engine.wake if engine else _nothing), settings
+                database, make_queue(settings.queue, engine.wake if engine else _nothing), settings=settings
             )
             stack.push_async_callback(services.close)
-            runtime = await _runtime(settings, database, engine, stopping)
+            runtime = await _runtime(settings, database, engine=engine, stopping=stopping)
             await stack.enter_async_context(_background(services, engine))
             if engine:
                 await stack.enter_async_context(hearing(settings, engine))
             await stack.enter_async_context(_listening(listener, create_app(services, runtime)))
             stack.callback(services.waiter.stop)
-            _announce(stack, settings, runtime, listener)
+            _announce(stack, settings, runtime=runtime, listener=listener)
             _settle_memory()
             await stopping.wait()
             logger.info("the server stops")
 
 
-def _engine(stack: AsyncExitStack, settings: ServerSettings, database: Database) -> Engine | None:
+def _engine(stack: AsyncExitStack, settings: ServerSettings, *, database: Database) -> Engine | None:
     """What generates in this process; its provider is closed with the stack."""
     if not settings.generation.enabled:
         return None
     provider = make_provider(settings.generation)
     stack.push_async_callback(provider.close)
-    return make_engine(settings, database, provider)
+    return make_engine(settings, database, provider=provider)
 
 
 async def _runtime(
-    settings: ServerSettings, database: Database, engine: Engine | None, stopping: asyncio.Event
+    settings: ServerSettings, database: Database, *, engine: Engine | None, stopping: asyncio.Event
 ) -> Runtime:
     return Runtime(
         settings=settings,
@@ -181,7 +181,7 @@ async def _listening(listener: socket.socket, app: web.Application) -> AsyncIter
 
 
 def _announce(
-    stack: AsyncExitStack, settings: ServerSettings, runtime: Runtime, listener: socket.socket
+    stack: AsyncExitStack, settings: ServerSettings, *, runtime: Runtime, listener: socket.socket
 ) -> None:
     host, port = listener.getsockname()[:2]
     pid = os.getpid()

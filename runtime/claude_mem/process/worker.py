@@ -48,7 +48,7 @@ async def work(settings: ServerSettings) -> None:
         stack.push_async_callback(database.close)
         provider = make_provider(settings.generation)
         stack.push_async_callback(provider.close)
-        engine = make_engine(settings, database, provider)
+        engine = make_engine(settings, database, provider=provider)
         await stack.enter_async_context(hearing(settings, engine))
         await stack.enter_async_context(beating(settings.paths.data_dir))
         loop = asyncio.get_running_loop()

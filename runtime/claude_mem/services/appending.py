@@ -80,8 +80,8 @@ async def append(executor: Executor, prepared: Sequence[PreparedEvent]) -> list[
         inserted = await events.insert(
             executor, [events.KeyedEvent(item.event, item.key) for item in linked.values()]
         )
-        stored = await _stored_events(executor, linked, inserted)
-        outcomes |= await _add_jobs(executor, linked, stored, inserted)
+        stored = await _stored_events(executor, linked, inserted=inserted)
+        outcomes |= await _add_jobs(executor, linked, stored=stored, inserted=inserted)
     return [outcomes[n] for n in range(len(prepared))]
 
 
@@ -125,7 +125,7 @@ async def _link(executor: Executor, accepted: dict[int, PreparedEvent]) -> dict[
 
 
 async def _stored_events(
-    executor: Executor, accepted: dict[int, PreparedEvent], inserted: set[str]
+    executor: Executor, accepted: dict[int, PreparedEvent], *, inserted: set[str]
 ) -> dict[int, Appended]:
     repeated = {item.key for item in accepted.values() if item.event.id not in inserted}
     existing = await events.find_by_keys(executor, repeated) if repeated else {}
@@ -139,12 +139,12 @@ async def _stored_events(
             event = existing[item.key]
             # A group that is run again after a lost connection finds its own rows: those are not duplicates.
             if event.id != item.event.id:
-                event = existing[item.key] = await _merge(executor, event, item.event)
+                event = existing[item.key] = await _merge(executor, event, repeated=item.event)
         stored[n] = Appended(event, duplicate=event.id != item.event.id, redactions=item.redactions)
     return stored
 
 
-async def _merge(executor: Executor, existing: Event, repeated: Event) -> Event:
+async def _merge(executor: Executor, existing: Event, *, repeated: Event) -> Event:
     fills_platform = existing.platform_source is None and repeated.platform_source is not None
     if not fills_platform and not repeated.metadata.members:
         return existing
@@ -155,7 +155,7 @@ async def _merge(executor: Executor, existing: Event, repeated: Event) -> Event:
 
 
 async def _add_jobs(
-    executor: Executor, accepted: dict[int, PreparedEvent], stored: dict[int, Appended], inserted: set[str]
+    executor: Executor, accepted: dict[int, PreparedEvent], *, stored: dict[int, Appended], inserted: set[str]
 ) -> dict[int, Appended]:
     now = now_us()
     wanted: dict[str, tuple[jobs.NewJob, str]] = {}
@@ -211,5 +211,5 @@ def _entry(item: PreparedEvent, appended: Appended) -> AuditEntry:
     if appended.redactions:
         details["redactions"] = appended.redactions
     return item.context.audit(
-        "event.received", "agent_event", event.id, project_id=event.project_id, **details
+        "event.received", "agent_event", resource_id=event.id, project_id=event.project_id, **details
     )

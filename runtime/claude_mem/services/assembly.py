@@ -55,7 +55,7 @@ class Services:
     waiter: JobWaiter
 
     @classmethod
-    def over(cls, database: Database, queue: Queue, settings: ServerSettings) -> Self:
+    def over(cls, database: Database, queue: Queue, *, settings: ServerSettings) -> Self:
         """Make every service; nothing is opened here.
 
         Raises: PricesError for a file of prices that cannot be used.

@@ -109,7 +109,7 @@ async def create_first_key(
         name=made.key.name,
         scopes=list(chosen),
     )
-    await store_key(database, made, entry)
+    await store_key(database, made, entry=entry)
     return made
 
 

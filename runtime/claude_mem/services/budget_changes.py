@@ -44,8 +44,10 @@ class BudgetChanges:
         """
         context.require_administrator(CHANGES_BUDGETS)
         if budget.project_id is not None:
-            await require_project(self._database, context, budget.project_id)
-        entry = context.audit("budget.set", "budget", None, project_id=budget.project_id, **limits_of(budget))
+            await require_project(self._database, context, project_id=budget.project_id)
+        entry = context.audit(
+            "budget.set", "budget", resource_id=None, project_id=budget.project_id, **limits_of(budget)
+        )
         return await self.store(budget, entry)
 
     async def remove(
@@ -57,8 +59,10 @@ class BudgetChanges:
         """
         team_id = context.require_administrator(CHANGES_BUDGETS)
         if project_id is not None:
-            await require_project(self._database, context, project_id)
-        entry = context.audit("budget.remove", "budget", None, project_id=project_id, period=period)
+            await require_project(self._database, context, project_id=project_id)
+        entry = context.audit(
+            "budget.remove", "budget", resource_id=None, project_id=project_id, period=period
+        )
         await self.drop(team_id=team_id, project_id=project_id, period=period, entry=entry)
 
     async def store(self, budget: budgets.BudgetRow, entry: AuditEntry) -> Budget:

@@ -75,8 +75,8 @@ class RequestContext:
         self,
         action: str,
         resource_type: str,
-        resource_id: str | None,
         *,
+        resource_id: str | None,
         project_id: str | None,
         **details: Any,
     ) -> AuditEntry:

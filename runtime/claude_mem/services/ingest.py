@@ -261,7 +261,7 @@ def _batch_entry(context: RequestContext, appended: Sequence[Appended]) -> Audit
     return context.audit(
         "event.batch_received",
         "agent_event",
-        None,
+        resource_id=None,
         project_id=projects.pop() if len(projects) == 1 else None,
         eventCount=len(appended),
         generationJobIds=[item.job.id for item in appended if item.job],

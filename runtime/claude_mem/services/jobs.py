@@ -42,7 +42,11 @@ class Operator:
         }
         if self.context is not None:
             return self.context.audit(
-                action[operation], "observation_generation_job", job.id, project_id=job.project_id, **details
+                action[operation],
+                "observation_generation_job",
+                resource_id=job.id,
+                project_id=job.project_id,
+                **details,
             )
         return AuditEntry(
             action=action[operation],
@@ -102,7 +106,7 @@ class JobService:
             entry = context.audit(
                 "observation.read",
                 "observation",
-                None,
+                resource_id=None,
                 project_id=wanted.project_id,
                 mode=mode,
                 status=wanted.status,
@@ -127,12 +131,18 @@ class JobService:
                 return Steered(current, unchanged=True, retried=retried)
             if current.status in {JobStatus.PROCESSING, JobStatus.COMPLETED}:
                 raise Conflict(f"Generation job is {current.status} and cannot be retried")
-            payload = _retry_payload(current, operator, retried + 1)
+            payload = _retry_payload(current, operator, retried=retried + 1)
             changed = await jobs.retry(transaction, job.id, payload=payload, now_us=now_us())
             if changed is None:
                 raise Retryable("the job changed at the same time")
             await _record(
-                transaction, operator, "retry", current, changed, outcome="requeued", retriedCount=retried + 1
+                transaction,
+                operator,
+                operation="retry",
+                before=current,
+                after=changed,
+                outcome="requeued",
+                retriedCount=retried + 1,
             )
             return Steered(changed, unchanged=False, retried=retried + 1)
 
@@ -157,7 +167,9 @@ class JobService:
             changed = await jobs.cancel(transaction, job.id, now_us=now_us())
             if changed is None:
                 raise Retryable("the job changed at the same time")
-            await _record(transaction, operator, "cancel", current, changed, outcome="cancelled")
+            await _record(
+                transaction, operator, operation="cancel", before=current, after=changed, outcome="cancelled"
+            )
             await announce(transaction, [job.id])
             return Steered(changed, unchanged=False)
 
@@ -180,7 +192,7 @@ def _retried(job: Job) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _retry_payload(job: Job, operator: Operator, retried: int) -> Document:
+def _retry_payload(job: Job, operator: Operator, *, retried: int) -> Document:
     payload = job.payload.members | {"generation_job_id": job.id, "retried_count": retried}
     if operator.context is None:
         payload.pop("last_retried_by_actor", None)
@@ -193,7 +205,13 @@ def _retry_payload(job: Job, operator: Operator, retried: int) -> Document:
 
 
 async def _record(
-    executor: Executor, operator: Operator, operation: Operation, before: Job, after: Job, **details: object
+    executor: Executor,
+    operator: Operator,
+    *,
+    operation: Operation,
+    before: Job,
+    after: Job,
+    **details: object,
 ) -> None:
     now = now_us()
     line = jobs.NewJobEvent(

@@ -90,7 +90,7 @@ class KeyService:
             expires_us=None if expires_in_days is None else now_us() + expires_in_days * _DAY_US,
             origin="http",
         )
-        await store_key(self._database, made, _created(context, made.key))
+        await store_key(self._database, made, entry=_created(context, made.key))
         return made
 
     async def list_page(
@@ -106,7 +106,7 @@ class KeyService:
             limit=limit + 1,
             now_us=now_us(),
         )
-        return page_of(found, limit, rows.api_key)
+        return page_of(found, limit, convert=rows.api_key)
 
     async def revoke(self, context: RequestContext, key_id: str) -> ApiKey:
         """End a key; it fails on the very next request.
@@ -119,7 +119,7 @@ class KeyService:
             revoked = await keys.revoke(transaction, key.id, now_us=now_us())
             if revoked is None:
                 raise Conflict("API key is already revoked")
-            entry = context.audit("api_key.revoke", "api_key", key.id, project_id=key.project_id)
+            entry = context.audit("api_key.revoke", "api_key", resource_id=key.id, project_id=key.project_id)
             await audit.append(transaction, [entry], now_us=now_us())
             return revoked
 
@@ -142,7 +142,11 @@ class KeyService:
             actor_id=_actor(context),
             origin="http",
             entry=context.audit(
-                "api_key.rotate", "api_key", key.id, project_id=key.project_id, overlapSeconds=overlap_s
+                "api_key.rotate",
+                "api_key",
+                resource_id=key.id,
+                project_id=key.project_id,
+                overlapSeconds=overlap_s,
             ),
         )
 
@@ -186,7 +190,7 @@ def make_key(
     return NewKey(key, raw)
 
 
-async def store_key(database: Database, made: NewKey, entry: AuditEntry) -> None:
+async def store_key(database: Database, made: NewKey, *, entry: AuditEntry) -> None:
     """Store a new key with its line in the audit log."""
 
     async def store(transaction: Executor) -> None:
@@ -244,7 +248,7 @@ def _created(context: RequestContext, key: ApiKey) -> AuditEntry:
     return context.audit(
         "api_key.create",
         "api_key",
-        key.id,
+        resource_id=key.id,
         project_id=key.project_id,
         name=key.name,
         scopes=list(key.scopes),

@@ -111,8 +111,8 @@ class Admission:
             elif limits.metering:
                 self._metered.append(row)
             if writes and limits.monthly_tokens is not None:
-                used = await self._used(self._database, team_id, "tokens", row.at_us)
-                _refuse_over("token", used, limits.monthly_tokens)
+                used = await self._used(self._database, team_id, kind="tokens", at_us=row.at_us)
+                _refuse_over("token", used, cap=limits.monthly_tokens)
         except QuotaExceeded:
             raise
         except (ClaudeMemError, StorageError) as error:
@@ -121,13 +121,17 @@ class Admission:
     async def _admit_request(self, row: usage.UsageRow, cap: int) -> None:
         async def count(transaction: Executor) -> None:
             await usage.lock_team(transaction, row.team_id)
-            _refuse_over("request", await self._used(transaction, row.team_id, "request", row.at_us), cap)
+            _refuse_over(
+                "request",
+                await self._used(transaction, row.team_id, kind="request", at_us=row.at_us),
+                cap=cap,
+            )
             await usage.append(transaction, [row])
 
         await run_transaction(self._database, count)
 
     @staticmethod
-    async def _used(executor: Executor, team_id: str, kind: str, at_us: int) -> int:
+    async def _used(executor: Executor, team_id: str, *, kind: str, at_us: int) -> int:
         return await usage.month_total(
             executor, team_id=team_id, kind=kind, month_start_us=month_start_us(at_us)
         )
@@ -156,7 +160,7 @@ def _storable(path: str) -> str:
     return path.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _refuse_over(what: str, used: int, cap: int) -> None:
+def _refuse_over(what: str, used: int, *, cap: int) -> None:
     if used >= cap:
         raise QuotaExceeded(f"Monthly {what} quota reached ({cap})", used=used, cap=cap)
 

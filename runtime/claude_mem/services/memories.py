@@ -86,7 +86,9 @@ class MemoryService:
         async def store(transaction: Executor) -> None:
             await _check_scope(transaction, memory)
             await observations.insert(transaction, memory)
-            entry = context.audit("memory.write", "observation", memory.id, project_id=memory.project_id)
+            entry = context.audit(
+                "memory.write", "observation", resource_id=memory.id, project_id=memory.project_id
+            )
             await audit.append(transaction, [entry], now_us=now)
 
         with refuse_storage_errors():
@@ -98,7 +100,7 @@ class MemoryService:
         memory = await observations.find(self._database, memory_id, team_id=context.team_id)
         found = _visible(context, memory)
         entry = context.audit(
-            "observation.read", "observation", found.id, project_id=found.project_id, mode="get"
+            "observation.read", "observation", resource_id=found.id, project_id=found.project_id, mode="get"
         )
         await _audit_read(self._database, entry)
         return found
@@ -119,7 +121,7 @@ class MemoryService:
         """
         team_id = context.team_id
         if project_id is not None:
-            await require_project(self._database, context, project_id)
+            await require_project(self._database, context, project_id=project_id)
         found = await observations.list_rows(
             self._database,
             team_id=team_id,
@@ -129,11 +131,11 @@ class MemoryService:
             before=Cursor.decode(cursor),
             limit=limit + 1,
         )
-        page = page_of(found, limit, rows.observation)
+        page = page_of(found, limit, convert=rows.observation)
         entry = context.audit(
             "observation.read",
             "observation",
-            None,
+            resource_id=None,
             project_id=project_id or context.principal.project_id,
             mode="list",
             limit=limit,
@@ -142,7 +144,7 @@ class MemoryService:
         await _audit_read(self._database, entry)
         return page
 
-    async def change(self, context: RequestContext, memory_id: str, wanted: MemoryChange) -> Written:
+    async def change(self, context: RequestContext, memory_id: str, *, wanted: MemoryChange) -> Written:
         """Correct a memory.
 
         Raises: NotFound, Forbidden, InvalidInput, Unavailable.
@@ -174,7 +176,7 @@ class MemoryService:
             entry = context.audit(
                 "memory.update",
                 "observation",
-                memory.id,
+                resource_id=memory.id,
                 project_id=memory.project_id,
                 changed=sorted(
                     name for name in ("content", "kind", "metadata") if getattr(wanted, name) is not None
@@ -199,7 +201,7 @@ class MemoryService:
             if project_id is None:
                 raise NotFound("Memory not found")
             entry = context.audit(
-                "observation.deleted", "observation", memory_id, project_id=project_id, via="api"
+                "observation.deleted", "observation", resource_id=memory_id, project_id=project_id, via="api"
             )
             await audit.append(transaction, [entry], now_us=now_us())
 
@@ -233,7 +235,7 @@ class MemoryService:
             entry = context.audit(
                 "project.memory_purged",
                 "project",
-                project_id,
+                resource_id=project_id,
                 project_id=project_id,
                 counts=counts,
                 via="api",
@@ -261,7 +263,7 @@ class MemoryService:
         entry = context.audit(
             "observation.read",
             "observation",
-            None,
+            resource_id=None,
             project_id=event.project_id,
             mode="event_observations",
             eventId=event_id,

@@ -27,7 +27,7 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-def page_of(found: Sequence[Row], limit: int, convert: Callable[[Row], T]) -> Page[T]:
+def page_of(found: Sequence[Row], limit: int, *, convert: Callable[[Row], T]) -> Page[T]:
     """Cut a listing that was read one row too far, and point behind the last row that is shown."""
     shown = found[:limit]
     more = len(found) > limit and bool(shown)

@@ -44,18 +44,22 @@ class RecallService:
         """
         platform, _ = clean_id(platform)
         with refuse_storage_errors():
-            await require_project(self._database, context, project_id)
-            found = await self._matches(context, project_id, query, platform, limit)
+            await require_project(self._database, context, project_id=project_id)
+            found = await self._matches(context, project_id, query=query, platform=platform, limit=limit)
         details: dict[str, object] = {"mode": mode, "query": clean_text(query)[0], "limit": limit}
         if via is not None:
             details["via"] = via
         await self._audit(
-            context, project_id, [observation for observation, _ in found], platformSource=platform, **details
+            context,
+            project_id,
+            found=[observation for observation, _ in found],
+            platformSource=platform,
+            **details,
         )
         return found
 
     async def _matches(
-        self, context: RequestContext, project_id: str, query: str, platform: str | None, limit: int
+        self, context: RequestContext, project_id: str, *, query: str, platform: str | None, limit: int
     ) -> list[tuple[Observation, float]]:
         parsed = syntax.parse(query)
         if parsed.is_empty:
@@ -78,7 +82,7 @@ class RecallService:
         Raises: Forbidden, Unavailable.
         """
         with refuse_storage_errors():
-            await require_project(self._database, context, project_id)
+            await require_project(self._database, context, project_id=project_id)
             found = await observations.list_rows(
                 self._database,
                 team_id=context.team_id,
@@ -89,16 +93,16 @@ class RecallService:
                 limit=limit,
             )
         recent = [rows.observation(row) for row in found]
-        await self._audit(context, project_id, recent, mode="recent", via=via, limit=limit)
+        await self._audit(context, project_id, found=recent, mode="recent", via=via, limit=limit)
         return recent
 
     async def _audit(
-        self, context: RequestContext, project_id: str, found: list[Observation], **details: object
+        self, context: RequestContext, project_id: str, *, found: list[Observation], **details: object
     ) -> None:
         entry = context.audit(
             "observation.read",
             "observation",
-            None,
+            resource_id=None,
             project_id=project_id,
             **details,
             resultCount=len(found),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from claude_mem.storage.database import Executor
 
 
-async def require_project(executor: Executor, context: RequestContext, project_id: str) -> None:
+async def require_project(executor: Executor, context: RequestContext, *, project_id: str) -> None:
     """Refuse a project that is not the key's or not the team's.
 
     Raises: Forbidden.

@@ -87,13 +87,15 @@ class SessionService:
             teams = await tenancy.lock_shared(transaction, {received.project_id})
             if teams.get(received.project_id) != team_id:
                 raise Forbidden("project_id must belong to team_id")
-            found = await _by_external(transaction, received, team_id)
+            found = await _by_external(transaction, received, team_id=team_id)
             if found is not None:
                 return Started(found, found=True, redactions=removed)
-            session = await _insert_or_refresh(transaction, received, cleaned, team_id, key=key)
+            session = await _insert_or_refresh(
+                transaction, received, cleaned=cleaned, team_id=team_id, key=key
+            )
             if audited:
                 entry = context.audit(
-                    "session.write", "server_session", session.id, project_id=session.project_id
+                    "session.write", "server_session", resource_id=session.id, project_id=session.project_id
                 )
                 await audit.append(transaction, [entry], now_us=now_us())
             return Started(session, found=False, redactions=removed)
@@ -141,7 +143,7 @@ class SessionService:
             job, created = await self._ask_for_summary(transaction, new, source=source)
             if audited:
                 entry = context.audit(
-                    "session.end", "server_session", session.id, project_id=session.project_id
+                    "session.end", "server_session", resource_id=session.id, project_id=session.project_id
                 )
                 await audit.append(transaction, [entry], now_us=now)
             return session, job, created
@@ -173,7 +175,7 @@ class SessionService:
         return reopened or existing, False
 
 
-async def _by_external(executor: Executor, received: SessionInput, team_id: str) -> Session | None:
+async def _by_external(executor: Executor, received: SessionInput, *, team_id: str) -> Session | None:
     if received.external_session_id is None:
         return None
     return await sessions.find_by_external(
@@ -208,10 +210,10 @@ def _without_private(received: SessionInput) -> tuple[SessionInput, int]:
 
 
 async def _insert_or_refresh(
-    executor: Executor, received: SessionInput, cleaned: Cleaned, team_id: str, *, key: str | None
+    executor: Executor, received: SessionInput, *, cleaned: Cleaned, team_id: str, key: str | None
 ) -> Session:
     now = now_us()
-    session = _new(received, cleaned, team_id, now)
+    session = _new(received, cleaned, team_id=team_id, now=now)
     inserted = await sessions.insert(executor, session, key=key, now_us=now)
     if inserted is not None:
         return inserted
@@ -243,7 +245,7 @@ async def _insert_or_refresh(
     return refreshed or existing
 
 
-def _new(received: SessionInput, cleaned: Cleaned, team_id: str, now: int) -> Session:
+def _new(received: SessionInput, cleaned: Cleaned, *, team_id: str, now: int) -> Session:
     return Session(
         id=new_id(),
         project_id=received.project_id,

@@ -59,7 +59,9 @@ class JobWaiter:
         for job_id in job_ids:
             self._waiting.setdefault(job_id, set()).add(news)
         try:
-            return await self._watch(job_ids, news, asyncio.get_running_loop().time() + timeout_s, wanted)
+            return await self._watch(
+                job_ids, news, deadline=asyncio.get_running_loop().time() + timeout_s, wanted=wanted
+            )
         finally:
             for job_id in job_ids:
                 waiting = self._waiting[job_id]
@@ -68,7 +70,7 @@ class JobWaiter:
                     del self._waiting[job_id]
 
     async def _watch(
-        self, job_ids: Sequence[str], news: asyncio.Event, deadline: float, wanted: Callable[[], bool]
+        self, job_ids: Sequence[str], news: asyncio.Event, *, deadline: float, wanted: Callable[[], bool]
     ) -> tuple[dict[str, Job], bool]:
         loop = asyncio.get_running_loop()
         while True:

@@ -40,7 +40,7 @@ class TenancyService:
             raise NotFound("Team not found")
         return team
 
-    async def rename_team(self, context: RequestContext, team_id: str, name: str) -> Team:
+    async def rename_team(self, context: RequestContext, team_id: str, *, name: str) -> Team:
         """Raises: NotFound, Forbidden without an administrator's scope or with a project's key."""
         await self.team(context, team_id)
         context.require_administrator("rename a team")
@@ -51,7 +51,7 @@ class TenancyService:
             team = await tenancy.rename_team(transaction, team_id=team_id, name=name, now_us=now)
             if team is None:
                 raise NotFound("Team not found")
-            entry = context.audit("team.update", "team", team_id, project_id=None, name=name)
+            entry = context.audit("team.update", "team", resource_id=team_id, project_id=None, name=name)
             await audit.append(transaction, [entry], now_us=now)
             return team
 
@@ -67,7 +67,7 @@ class TenancyService:
             after=Cursor.decode(cursor),
             limit=limit + 1,
         )
-        return page_of(found, limit, rows.project)
+        return page_of(found, limit, convert=rows.project)
 
     async def project(self, context: RequestContext, project_id: str) -> Project:
         """Raises: NotFound outside the caller's team or project."""
@@ -98,7 +98,7 @@ class TenancyService:
         with refuse_storage_errors():
             return await run_transaction(self._database, store)
 
-    async def rename_project(self, context: RequestContext, project_id: str, name: str) -> Project:
+    async def rename_project(self, context: RequestContext, project_id: str, *, name: str) -> Project:
         """Raises: NotFound outside the caller's team or project."""
         await self.project(context, project_id)
         name, _ = clean_text(name)
@@ -110,7 +110,9 @@ class TenancyService:
             )
             if project is None:
                 raise NotFound("Project not found")
-            entry = context.audit("project.update", "project", project_id, project_id=project_id, name=name)
+            entry = context.audit(
+                "project.update", "project", resource_id=project_id, project_id=project_id, name=name
+            )
             await audit.append(transaction, [entry], now_us=now)
             return project
 
@@ -126,6 +128,8 @@ async def _insert_project(
     project = await tenancy.create_project(
         executor, project_id=project_id, team_id=team_id, name=name, metadata=metadata, now_us=now
     )
-    entry = context.audit("project.create", "project", project_id, project_id=project_id, name=name)
+    entry = context.audit(
+        "project.create", "project", resource_id=project_id, project_id=project_id, name=name
+    )
     await audit.append(executor, [entry], now_us=now)
     return project

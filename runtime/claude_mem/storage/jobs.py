@@ -217,7 +217,7 @@ async def history(executor: Executor, job_id: str) -> list[JobEvent]:
 
 
 async def _change(
-    executor: Executor, statement: str, claimed: Claim, *, now_us: int, **more: Any
+    executor: Executor, statement: str, *, claimed: Claim, now_us: int, **more: Any
 ) -> Job | None:
     row = await fetch_one(
         executor,
@@ -249,7 +249,7 @@ async def heartbeat(executor: Executor, claims: Collection[Claim], *, lease_us: 
 
 async def hand_back(executor: Executor, claimed: Claim, *, now_us: int) -> Job | None:
     """Undo a claim, its attempt included."""
-    return await _change(executor, "jobs.hand_back", claimed, now_us=now_us)
+    return await _change(executor, "jobs.hand_back", claimed=claimed, now_us=now_us)
 
 
 async def release_expired(executor: Executor, *, error: Document, stale_us: int, now_us: int) -> list[Job]:

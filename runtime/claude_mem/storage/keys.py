@@ -94,7 +94,7 @@ async def replace(
     return rows.api_key(row) if row else None
 
 
-async def set_scopes(executor: Executor, key_id: str, scopes: Iterable[str], *, now_us: int) -> ApiKey | None:
+async def set_scopes(executor: Executor, key_id: str, *, scopes: Iterable[str], now_us: int) -> ApiKey | None:
     row = await fetch_one(
         executor, "keys.set_scopes", id=key_id, scopes=Document.of(list(scopes)).text, now=now_us
     )

@@ -201,7 +201,8 @@ class PostgresDatabase:
     async def listen(self, channel: str, callback: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
         listening = asyncio.Event()
         task = asyncio.create_task(
-            keep_listening(self._options, channel, callback, listening), name=f"listen:{channel}"
+            keep_listening(self._options, channel, callback=callback, listening=listening),
+            name=f"listen:{channel}",
         )
         self._listeners.add(task)
 

@@ -20,7 +20,7 @@ RELISTEN_S = 1.0
 
 
 async def keep_listening(
-    options: dict[str, Any], channel: str, callback: Callable[[str], None], listening: asyncio.Event
+    options: dict[str, Any], channel: str, *, callback: Callable[[str], None], listening: asyncio.Event
 ) -> None:
     """Call back with each payload notified on the channel, until cancelled.
 

@@ -148,7 +148,10 @@ def test_steering_in_a_deployment_asks_whose_jobs(admin: str, monkeypatch: pytes
 def test_an_administrator_need_not_say_whose_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAUDE_MEM_SERVER_DATABASE_URL", "postgresql://user@127.0.0.1:1/memory")
     monkeypatch.setenv("CLAUDE_MEM_SERVER_ADMIN", "1")
-    assert server_jobs._scope(server_context.target(), None, None).shown() == {"team": None, "project": None}
+    assert server_jobs._scope(server_context.target(), team=None, project=None).shown() == {
+        "team": None,
+        "project": None,
+    }
 
 
 def test_a_terminal_gets_a_table_and_a_pipe_json(

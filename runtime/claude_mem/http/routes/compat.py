@@ -37,7 +37,9 @@ async def observations(request: web.Request) -> web.Response:
     if project_id is None:
         return _needs_project(request, "/api/sessions/observations")
     platform = normalise_platform(body.platform_source or "claude")
-    session = await _session(request, context, project_id, body.content_session_id, platform)
+    session = await _session(
+        request, context, project_id=project_id, content_session_id=body.content_session_id, platform=platform
+    )
     ingested = await request.app[SERVICES].ingest.ingest(
         context,
         EventInput(
@@ -80,7 +82,9 @@ async def summarize(request: web.Request) -> web.Response:
     if project_id is None:
         return _needs_project(request, "/api/sessions/summarize")
     platform = normalise_platform(body.platform_source or "claude")
-    session = await _session(request, context, project_id, body.content_session_id, platform)
+    session = await _session(
+        request, context, project_id=project_id, content_session_id=body.content_session_id, platform=platform
+    )
     try:
         ended = await request.app[SERVICES].sessions.end(
             context, session.id, source="http_post_api_sessions_summarize", source_adapter=ADAPTER
@@ -101,6 +105,7 @@ async def summarize(request: web.Request) -> web.Response:
 async def _session(
     request: web.Request,
     context: RequestContext,
+    *,
     project_id: str,
     content_session_id: str,
     platform: str | None,
@@ -133,7 +138,7 @@ def _payload(body: CompatObservationBody, platform: str | None) -> dict[str, Any
 
 def _needs_project(request: web.Request, route: str) -> web.Response:
     message = f"Legacy {route} requires a project-scoped API key"
-    return error_answer(request, 400, {"error": "BadRequest", "message": message})
+    return error_answer(request, 400, body={"error": "BadRequest", "message": message})
 
 
 ROUTES = [

@@ -65,7 +65,7 @@ async def create_batch(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.Response:
     """GET /v1/events/:id."""
     context = await authorize(request, READ)
-    event_id = params.path_id(request, "id", "Event")
+    event_id = params.path_id(request, "id", what="Event")
     event = await events.find(request.app[SERVICES].database, event_id, team_id=context.team_id)
     if event is None:
         raise NotFound("Event not found")
@@ -76,7 +76,7 @@ async def get(request: web.Request) -> web.Response:
 async def observations(request: web.Request) -> web.Response:
     """GET /v1/events/:id/observations."""
     context = await authorize(request, READ)
-    event_id = params.path_id(request, "id", "Event")
+    event_id = params.path_id(request, "id", what="Event")
     found = await request.app[SERVICES].memories.of_event(context, event_id)
     return answer(
         {

@@ -115,11 +115,11 @@ async def api_health(request: web.Request) -> web.Response:
     }
     state = services.queue.state
     if state.details.get("engine") == "dramatiq":
-        body["queue"] = await _queue_health(request, state, checks)
+        body["queue"] = await _queue_health(request, state, checks=checks)
     return answer(body)
 
 
-async def _queue_health(request: web.Request, state: QueueState, checks: list[Check]) -> dict[str, Any]:
+async def _queue_health(request: web.Request, state: QueueState, *, checks: list[Check]) -> dict[str, Any]:
     details = await _queue_details(request, state, open_address=await _may_see_addresses(request))
     well = all(check.ok for check in checks if check.name == "valkey")
     address = {name: details.get(name) for name in ("mode", *_ADDRESS)}
@@ -196,7 +196,7 @@ async def viewer(request: web.Request) -> web.Response:
         "error": "ViewerUnavailable",
         "message": "this release has no viewer; use the API or the command line",
     }
-    return error_answer(request, 503, body)
+    return error_answer(request, 503, body=body)
 
 
 ROUTES = [

@@ -33,7 +33,7 @@ async def list_all(request: web.Request) -> web.Response:
         source_type=params.source_type(request),
         since_us=params.since_us(request),
     )
-    document = await _page(request, context, wanted, mode="jobs_list", payload=payload)
+    document = await _page(request, context, wanted=wanted, mode="jobs_list", payload=payload)
     return answer(document | {"requestId": context.request_id})
 
 
@@ -45,13 +45,13 @@ async def list_of_team(request: web.Request) -> web.Response:
     wanted = JobFilter(
         team_id=context.team_id, project_id=context.principal.project_id, status=params.status(request)
     )
-    return answer(await _page(request, context, wanted, mode="team_jobs"))
+    return answer(await _page(request, context, wanted=wanted, mode="team_jobs"))
 
 
 async def list_of_project(request: web.Request) -> web.Response:
     """GET /v1/projects/:projectId/jobs."""
     context = await authorize(request, READ)
-    project_id = params.path_id(request, "projectId", "Project")
+    project_id = params.path_id(request, "projectId", what="Project")
     team_id = context.team_id
     project = await tenancy.find_project(
         request.app[SERVICES].database, project_id=project_id, team_id=team_id
@@ -59,11 +59,11 @@ async def list_of_project(request: web.Request) -> web.Response:
     if project is None or not context.sees_project(project_id):
         raise NotFound("Project not found")
     wanted = JobFilter(team_id=team_id, project_id=project_id, status=params.status(request))
-    return answer(await _page(request, context, wanted, mode="project_jobs"))
+    return answer(await _page(request, context, wanted=wanted, mode="project_jobs"))
 
 
 async def _page(
-    request: web.Request, context: RequestContext, wanted: JobFilter, *, mode: str, payload: bool = False
+    request: web.Request, context: RequestContext, *, wanted: JobFilter, mode: str, payload: bool = False
 ) -> dict[str, Any]:
     limit = params.integer(request, "limit", default=50, least=1, most=200)
     offset = params.integer(request, "offset", default=0, least=0)
@@ -77,7 +77,7 @@ async def _page(
 async def get(request: web.Request) -> web.Response:
     """GET /v1/jobs/:id."""
     context = await authorize(request, READ)
-    job_id = params.path_id(request, "id", "Generation job")
+    job_id = params.path_id(request, "id", what="Generation job")
     return answer({"generationJob": wire.job_full(await request.app[SERVICES].jobs.get(context, job_id))})
 
 
@@ -85,7 +85,7 @@ async def history(request: web.Request) -> web.Response:
     """GET /v1/jobs/:id/events."""
     context = await authorize(request, READ)
     service = request.app[SERVICES].jobs
-    job = await service.get(context, params.path_id(request, "id", "Generation job"))
+    job = await service.get(context, params.path_id(request, "id", what="Generation job"))
     return answer(
         {"jobId": job.id, "events": [wire.job_event(line) for line in await service.history(job.id)]}
     )
@@ -95,7 +95,7 @@ async def retry(request: web.Request) -> web.Response:
     """POST /v1/jobs/:id/retry."""
     context = await authorize(request, WRITE)
     service = request.app[SERVICES].jobs
-    job = await service.get(context, params.path_id(request, "id", "Generation job"))
+    job = await service.get(context, params.path_id(request, "id", what="Generation job"))
     steered = await service.retry(job, Operator("operator", context))
     return answer(
         {
@@ -111,7 +111,7 @@ async def cancel(request: web.Request) -> web.Response:
     """POST /v1/jobs/:id/cancel."""
     context = await authorize(request, WRITE)
     service = request.app[SERVICES].jobs
-    job = await service.get(context, params.path_id(request, "id", "Generation job"))
+    job = await service.get(context, params.path_id(request, "id", what="Generation job"))
     steered = await service.cancel(job, Operator("operator", context))
     return answer(
         {

@@ -48,7 +48,7 @@ async def list_page(request: web.Request) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     """POST /v1/keys/:id/rotate."""
     context = await authorize(request, WRITE)
-    key_id = params.path_id(request, "id", "API key")
+    key_id = params.path_id(request, "id", what="API key")
     body = await read_json(request)
     wanted = validate(ROTATION, {} if body is UNDEFINED else body)
     made = await request.app[SERVICES].keys.rotate(context, key_id, overlap_s=wanted.overlap_seconds)
@@ -58,7 +58,7 @@ async def rotate(request: web.Request) -> web.Response:
 async def revoke(request: web.Request) -> web.Response:
     """DELETE /v1/keys/:id."""
     context = await authorize(request, WRITE)
-    key_id = params.path_id(request, "id", "API key")
+    key_id = params.path_id(request, "id", what="API key")
     key = await request.app[SERVICES].keys.revoke(context, key_id)
     return answer({"id": key.id, "status": "revoked", "key": wire.api_key(key)})
 

@@ -51,7 +51,7 @@ def _metadata(body: MemoryBody) -> dict[str, Any]:
 async def get(request: web.Request) -> web.Response:
     """GET /v1/memories/:id."""
     context = await authorize(request, READ)
-    memory_id = params.path_id(request, "id", "Memory")
+    memory_id = params.path_id(request, "id", what="Memory")
     return answer({"memory": wire.observation(await request.app[SERVICES].memories.get(context, memory_id))})
 
 
@@ -74,20 +74,20 @@ async def list_page(request: web.Request) -> web.Response:
 async def change(request: web.Request) -> web.Response:
     """PATCH /v1/memories/:id."""
     context = await authorize(request, WRITE)
-    memory_id = params.path_id(request, "id", "Memory")
+    memory_id = params.path_id(request, "id", what="Memory")
     body = validate(MEMORY_CHANGE, await read_json(request))
     wanted = MemoryChange(content=body.content, kind=body.kind, metadata=body.metadata)
-    return answer(_written(await request.app[SERVICES].memories.change(context, memory_id, wanted)))
+    return answer(_written(await request.app[SERVICES].memories.change(context, memory_id, wanted=wanted)))
 
 
 async def delete(request: web.Request) -> web.Response:
     """DELETE /v1/memories/:id."""
     context = await authorize(request, WRITE)
     try:
-        memory_id = params.path_id(request, "id", "Memory")
+        memory_id = params.path_id(request, "id", what="Memory")
         await request.app[SERVICES].memories.delete(context, memory_id)
     except NotFound:
-        return error_answer(request, 404, {"error": "not_found"})
+        return error_answer(request, 404, body={"error": "not_found"})
     return answer({"deleted": True, "id": memory_id})
 
 
@@ -95,10 +95,10 @@ async def purge(request: web.Request) -> web.Response:
     """DELETE /v1/projects/:projectId/memory."""
     context = await authorize(request, WRITE)
     try:
-        project_id = params.path_id(request, "projectId", "Project")
+        project_id = params.path_id(request, "projectId", what="Project")
         counts = await request.app[SERVICES].memories.purge_project(context, project_id)
     except NotFound:
-        return error_answer(request, 404, {"error": "not_found"})
+        return error_answer(request, 404, body={"error": "not_found"})
     return answer({"purged": True, "projectId": project_id, "counts": counts})
 
 

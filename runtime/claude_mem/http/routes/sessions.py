@@ -42,14 +42,14 @@ async def start(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.Response:
     """GET /v1/sessions/:id."""
     context = await authorize(request, READ)
-    session_id = params.path_id(request, "id", "Session")
+    session_id = params.path_id(request, "id", what="Session")
     return answer({"session": wire.session(await request.app[SERVICES].sessions.get(context, session_id))})
 
 
 async def end(request: web.Request) -> web.Response:
     """POST /v1/sessions/:id/end; whatever the body says."""
     context = await authorize(request, WRITE)
-    session_id = params.path_id(request, "id", "Session")
+    session_id = params.path_id(request, "id", what="Session")
     ended = await request.app[SERVICES].sessions.end(
         context, session_id, source="http_post_v1_sessions_end", source_adapter="api"
     )

@@ -27,17 +27,17 @@ async def list_teams(request: web.Request) -> web.Response:
 async def get_team(request: web.Request) -> web.Response:
     """GET /v1/teams/:teamId."""
     context = await authorize(request, READ)
-    team_id = params.path_id(request, "teamId", "Team")
+    team_id = params.path_id(request, "teamId", what="Team")
     return answer({"team": wire.team(await request.app[SERVICES].tenancy.team(context, team_id))})
 
 
 async def rename_team(request: web.Request) -> web.Response:
     """PATCH /v1/teams/:teamId."""
     context = await authorize(request, WRITE)
-    team_id = params.path_id(request, "teamId", "Team")
+    team_id = params.path_id(request, "teamId", what="Team")
     body = validate(NAME, await read_json(request))
     return answer(
-        {"team": wire.team(await request.app[SERVICES].tenancy.rename_team(context, team_id, body.name))}
+        {"team": wire.team(await request.app[SERVICES].tenancy.rename_team(context, team_id, name=body.name))}
     )
 
 
@@ -65,16 +65,16 @@ async def create_project(request: web.Request) -> web.Response:
 async def get_project(request: web.Request) -> web.Response:
     """GET /v1/projects/:projectId."""
     context = await authorize(request, READ)
-    project_id = params.path_id(request, "projectId", "Project")
+    project_id = params.path_id(request, "projectId", what="Project")
     return answer({"project": wire.project(await request.app[SERVICES].tenancy.project(context, project_id))})
 
 
 async def rename_project(request: web.Request) -> web.Response:
     """PATCH /v1/projects/:projectId."""
     context = await authorize(request, WRITE)
-    project_id = params.path_id(request, "projectId", "Project")
+    project_id = params.path_id(request, "projectId", what="Project")
     body = validate(NAME, await read_json(request))
-    project = await request.app[SERVICES].tenancy.rename_project(context, project_id, body.name)
+    project = await request.app[SERVICES].tenancy.rename_project(context, project_id, name=body.name)
     return answer({"project": wire.project(project)})
 
 
@@ -84,7 +84,7 @@ async def list_audit(request: web.Request) -> web.Response:
     database = request.app[SERVICES].database
     project_id = params.text(request, "projectId")
     if project_id is not None:
-        await require_project(database, context, project_id)
+        await require_project(database, context, project_id=project_id)
     limit = params.integer(request, "limit", default=50, least=1, most=200)
     found = await audit.list_rows(
         database,
@@ -95,7 +95,7 @@ async def list_audit(request: web.Request) -> web.Response:
         before=Cursor.decode(params.text(request, "cursor")),
         limit=limit + 1,
     )
-    page = page_of(found, limit, rows.audit_entry)
+    page = page_of(found, limit, convert=rows.audit_entry)
     return answer(
         {"audit": [wire.audit_entry(entry) for entry in page.items], "nextCursor": page.next_cursor}
     )

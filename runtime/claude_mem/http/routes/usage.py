@@ -65,8 +65,8 @@ async def show_breakdown(request: web.Request) -> web.Response:
         by=_dimension(request),
         team_id=context.team_id,
         project_id=await _project(request, context),
-        since_us=_time(request, "since", month),
-        until_us=_time(request, "until", tomorrow),
+        since_us=_time(request, "since", default=month),
+        until_us=_time(request, "until", default=tomorrow),
         limit=params.integer(request, "limit", default=100, least=1, most=MOST_LINES),
     )
     return answer(spending.breakdown(found))
@@ -128,7 +128,7 @@ async def _project(request: web.Request, context: RequestContext) -> str | None:
         if request.query.get("projectId", "").strip():
             raise Forbidden("project_id must belong to team_id")
         return context.principal.project_id
-    await require_project(request.app[SERVICES].database, context, named)
+    await require_project(request.app[SERVICES].database, context, project_id=named)
     return named
 
 
@@ -139,7 +139,7 @@ def _dimension(request: web.Request) -> Dimension:
     return Dimension(given)
 
 
-def _time(request: web.Request, name: str, default: int) -> int:
+def _time(request: web.Request, name: str, *, default: int) -> int:
     given = params.text(request, name)
     moment = default if given is None else parse_since(given)
     if moment is None:
