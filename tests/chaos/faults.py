@@ -52,8 +52,8 @@ class Plan:
 
     @property
     def lasts_s(self) -> float:
-        """Seconds that the harm takes, about: two in five of those killed stay away for a while."""
-        return (self.kills + self.flushes) * sum(self.pause_s) / 2 + self.kills * self.away_s / 5
+        """Seconds that the harm takes, about: two in five of those killed stay away, and take a while to recover."""
+        return (self.kills + self.flushes) * sum(self.pause_s) / 2 + self.kills * (self.away_s / 5 + 1)
 
 
 #: As in production but for the provider's patience: a call that hangs is given up before the next fault.
