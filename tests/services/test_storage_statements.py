@@ -140,7 +140,7 @@ async def key_rows(database: Database, world: World) -> None:
     touched = await keys.find(database, "key-1")
     assert touched is not None
     assert touched.last_used_ms == NOW // 1000 + 5
-    changed = await keys.set_scopes(database, "key-1", ["a", "ü"], now_us=NOW)
+    changed = await keys.set_scopes(database, "key-1", scopes=["a", "ü"], now_us=NOW)
     assert changed is not None
     assert changed.scopes == ("a", "ü")
     soon = NOW + 1_000_000
