@@ -205,8 +205,8 @@ class Worker:
         connection = await asyncpg.connect(self._stage.database_url)
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
-                while await connection.fetchval(_OPEN_JOBS):
-                    await asyncio.sleep(LOOK_AGAIN_S)  # noqa: ASYNC110 - other processes change it
+                while await connection.fetchval(_OPEN_JOBS):  # noqa: ASYNC110 - other processes change it
+                    await asyncio.sleep(LOOK_AGAIN_S)
         finally:
             await connection.close()
 

@@ -23,13 +23,15 @@ from hack import bench_session
 from hack.bench_stage import Drained, Stage, latencies
 
 CONCURRENCY = 32
+#: Events until every connection of server and worker has met its statements.
+WARM_UP_EVENTS = 60
 RATE_TARGET = 400.0
 BARE_TARGET = 0.6
 SLOW_TARGET = 30.0
 WAIT_TARGET_MS = 25.0
 SHARE_TARGET = 0.25
 
-console = Console()
+console = Console(width=max(100, Console().width))
 
 
 def main() -> int:
@@ -38,7 +40,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON only")
     parser.add_argument("--rounds", type=int, default=3, help="rounds to take medians over")
     parser.add_argument("--jobs", type=int, default=2000, help="jobs with a provider that answers at once")
-    parser.add_argument("--slow-jobs", type=int, default=480, help="jobs with a provider that takes a second")
+    parser.add_argument("--slow-jobs", type=int, default=640, help="jobs with a provider that takes a second")
     parser.add_argument("--events", type=int, default=60, help="events sent with wait=true, one by one")
     arguments = parser.parse_args()
     report = measure(arguments, Console(stderr=True, quiet=arguments.json))
@@ -57,9 +59,12 @@ def measure(arguments: argparse.Namespace, talk: Console) -> dict[str, Any]:
         quick, slow = stage.provider(delay_ms=0), stage.provider(delay_ms=1000)
         for number in range(1, arguments.rounds + 1):
             talk.print(f"round {number}")
-            rounds.add_bare(_bare(stage, quick, calls=arguments.jobs))
             with stage.worker(quick) as worker:
+                # Bare calls on both sides of the worker's, so that neither has the better of a changing machine.
+                rounds.add_bare(_bare(stage, quick, calls=arguments.jobs // 2))
                 rounds.add("quick", worker.measure(arguments.jobs))
+                rounds.add_bare(_bare(stage, quick, calls=arguments.jobs // 2))
+                latencies(stage, events=WARM_UP_EVENTS)
                 rounds.add_waits(latencies(stage, events=arguments.events))
                 rounds.peak_rss_mb.append(worker.peak_rss_mb)
             with stage.worker(slow) as worker:
@@ -116,7 +121,10 @@ def _report(rounds: Rounds, session: dict[str, Any]) -> dict[str, Any]:
     }
     bare = {name: statistics.median(made[name] for made in rounds.bare) for name in rounds.bare[0]}
     of_bare = statistics.median(
-        worker.rate / made["rate"] for worker, made in zip(rounds.drained["quick"], rounds.bare, strict=True)
+        worker.rate / statistics.harmonic_mean([before["rate"], after["rate"]])
+        for worker, before, after in zip(
+            rounds.drained["quick"], rounds.bare[::2], rounds.bare[1::2], strict=True
+        )
     )
     waits = statistics.quantiles(rounds.waits_ms, n=100)
     rate, slow = loads["quick"]["rate"], loads["slow"]["rate"]

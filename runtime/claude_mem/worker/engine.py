@@ -13,14 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from claude_mem.model.documents import Document
 from claude_mem.model.errors import ClaudeMemError, Unavailable
 from claude_mem.model.times import now_us
 from claude_mem.services import trail
 from claude_mem.services.settling import Taken
-from claude_mem.services.signals import announce
 from claude_mem.storage import audit, jobs, work
 from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
+from claude_mem.worker.expiry import release_expired
 from claude_mem.worker.places import Places
 
 if TYPE_CHECKING:
@@ -44,10 +43,6 @@ GATHER_S = 0.01
 
 #: Calls that wait, are under way, and are being stored, as a multiple of the calls that may be under way.
 STORING_MOST = 3
-
-#: A lock without a lease, taken by claude-mem 13, counts as abandoned after its own lock duration.
-STALE_LOCK_US = 300_000_000
-
 
 #: Microseconds after which a summary no longer waits for the events of its session.
 SUMMARY_PATIENCE_US = 60_000_000
@@ -188,7 +183,10 @@ class Engine:
 
         async def make() -> None:
             await place.enter()
-            await self._generator.make(call, over=place.leave)
+            if self._stopping.is_set():
+                await self._hand_back(call.taken)
+            else:
+                await self._generator.make(call, over=place.leave)
 
         self._begin(call.taken, make()).add_done_callback(lambda _: place.leave())
 
@@ -260,7 +258,7 @@ class Engine:
                     # Leases ran out while nobody could extend them: their holders get one round to speak up.
                     await self._database.ping(timeout_s=SWEEP_S)
                     away = False
-                elif await run_transaction(self._database, _release_expired):
+                elif await run_transaction(self._database, release_expired):
                     self._news.set()
             except (ClaudeMemError, StorageError) as error:
                 away = True
@@ -304,27 +302,3 @@ def _processing(job: Job, worker: str, now: int) -> jobs.NewJobEvent:
         details={"workerId": worker},
         at_us=now,
     )
-
-
-async def _release_expired(executor: Executor) -> list[Job]:
-    now = now_us()
-    silent = Document.of(
-        {"reason": "the worker that held this job went silent", "classification": "transient"}
-    )
-    spent = Document.of({"reason": "no attempt is left", "classification": "unknown"})
-    released = await jobs.release_expired(executor, error=silent, stale_us=STALE_LOCK_US, now_us=now)
-    released += await jobs.fail_exhausted(executor, error=spent, now_us=now)
-    lines = [
-        jobs.NewJobEvent(
-            job_id=job.id,
-            event_type="failed" if job.status.is_final else "retry_scheduled",
-            status_after=str(job.status),
-            attempt=job.attempts,
-            details={"reason": "lease_expired"},
-            at_us=now,
-        )
-        for job in released
-    ]
-    await jobs.append_events(executor, lines)
-    await announce(executor, [job.id for job in released if job.status.is_final])
-    return released

@@ -1,6 +1,6 @@
 """Places for calls: how many are under way, how many more are wanted, and whose turn it is.
 
-A few jobs are taken ahead of a free place, as many as get one within a moment, so that providers that answer quickly
+A few jobs are taken ahead of a free place, as many as get one within a second, so that providers that answer quickly
 are not kept waiting for the database. Where they answer slowly none are, and other workers may have them.
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Seconds that a job taken ahead waits for its place, about.
-AHEAD_S = 0.5
+#: Seconds that a job taken ahead waits for its place, at most and about.
+AHEAD_S = 1.0
 
 #: Seconds over which the rate of calls is taken.
 RATE_S = 2.0
