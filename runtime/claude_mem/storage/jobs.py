@@ -216,21 +216,6 @@ async def history(executor: Executor, job_id: str) -> list[JobEvent]:
     return [rows.job_event(row) for row in await executor.fetch("jobs.events", id=job_id)]
 
 
-async def _change(
-    executor: Executor, statement: str, *, claimed: Claim, now_us: int, **more: Any
-) -> Job | None:
-    row = await fetch_one(
-        executor,
-        statement,
-        id=claimed.job_id,
-        attempt=claimed.attempt,
-        worker=claimed.worker,
-        now=now_us,
-        **more,
-    )
-    return rows.job(row) if row else None
-
-
 async def heartbeat(executor: Executor, claims: Collection[Claim], *, lease_us: int, now_us: int) -> set[str]:
     """Extend the leases of claims that are still current.
 
@@ -249,7 +234,15 @@ async def heartbeat(executor: Executor, claims: Collection[Claim], *, lease_us: 
 
 async def hand_back(executor: Executor, claimed: Claim, *, now_us: int) -> Job | None:
     """Undo a claim, its attempt included."""
-    return await _change(executor, "jobs.hand_back", claimed=claimed, now_us=now_us)
+    row = await fetch_one(
+        executor,
+        "jobs.hand_back",
+        id=claimed.job_id,
+        attempt=claimed.attempt,
+        worker=claimed.worker,
+        now=now_us,
+    )
+    return rows.job(row) if row else None
 
 
 async def release_expired(executor: Executor, *, error: Document, stale_us: int, now_us: int) -> list[Job]:
