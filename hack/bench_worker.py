@@ -130,8 +130,8 @@ def _report(rounds: Rounds, session: dict[str, Any]) -> dict[str, Any]:
     rate, slow = loads["quick"]["rate"], loads["slow"]["rate"]
     checks = {
         "throughput": (
-            f"{rate:.0f} jobs/s, {of_bare:.2f} of bare calls",
-            f"{RATE_TARGET:.0f} jobs/s or {BARE_TARGET}",
+            f"{rate:.0f} jobs/s, {of_bare:.2f} of bare",
+            f"{RATE_TARGET:.0f} jobs/s or {BARE_TARGET} of bare",
             rate >= RATE_TARGET or of_bare >= BARE_TARGET,
         ),
         "slowProvider": (f"{slow:.1f} jobs/s", f"{SLOW_TARGET:.0f} jobs/s", slow >= SLOW_TARGET),
@@ -164,10 +164,10 @@ def _session_checks(session: dict[str, Any]) -> dict[str, tuple[str, str, bool]]
 _NAMES = {
     "throughput": "Provider answering at once",
     "slowProvider": "Provider taking 1 s",
-    "wait": "Event to visible observation, p50",
-    "sessionCalls": "Recorded session: calls, of one per event",
-    "sessionTokens": "Recorded session: input tokens, the same",
-    "sessionCovered": "Recorded session: events covered that matter",
+    "wait": "Event to observation, p50",
+    "sessionCalls": "Session: calls per event",
+    "sessionTokens": "Session: tokens, of one call an event",
+    "sessionCovered": "Session: events that matter, covered",
 }
 
 
