@@ -175,9 +175,9 @@ def _print(report: dict[str, Any]) -> None:
     title = f"One worker on PostgreSQL {report['postgres']} and Valkey, {report['cores']} cores"
     table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
-    table.add_column("Measured", justify="right", no_wrap=True)
-    table.add_column("Target", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("Measured", justify="right")
+    table.add_column("Target", justify="right")
+    table.add_column("", no_wrap=True, min_width=6)
     for name, verdict in report["verdicts"].items():
         said = "met" if verdict["met"] else "MISSED"
         table.add_row(_NAMES[name], verdict["measured"], verdict["target"], said)
