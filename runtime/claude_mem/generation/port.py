@@ -48,14 +48,12 @@ class ObservationInput:
         content: its rendered text.
         metadata: its stored metadata; `title`, `facts`, `files_read` and `files_modified` are read where
             present.
-        created_at_ms: epoch milliseconds, or None when unknown.
     """
 
     id: str
     kind: str
     content: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    created_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

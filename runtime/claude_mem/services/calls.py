@@ -225,7 +225,6 @@ async def _summary_request(
             kind=found.kind,
             content=found.content,
             metadata=found.metadata.members,
-            created_at_ms=found.created_ms,
         )
         for found in (rows.observation(row) for row in reversed(known))
     )

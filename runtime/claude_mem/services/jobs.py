@@ -9,6 +9,7 @@ from claude_mem.model.documents import Document
 from claude_mem.model.errors import Conflict, NotFound
 from claude_mem.model.records import AuditEntry, Job, JobStatus
 from claude_mem.model.times import now_us
+from claude_mem.services import trail
 from claude_mem.services.publishing import publish
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.signals import announce
@@ -214,12 +215,11 @@ async def _record(
     **details: object,
 ) -> None:
     now = now_us()
-    line = jobs.NewJobEvent(
-        job_id=after.id,
-        event_type="queued" if operation == "retry" else "cancelled",
-        status_after=str(after.status),
-        attempt=after.attempts,
-        details={"source": f"{operator.source}_{operation}"},
+    line = trail.line(
+        after,
+        "queued" if operation == "retry" else "cancelled",
+        str(after.status),
+        {"source": f"{operator.source}_{operation}"},
         at_us=now,
     )
     await jobs.append_events(executor, [line])

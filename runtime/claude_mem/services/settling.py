@@ -118,7 +118,7 @@ class _Writes:
 async def settle(executor: Executor, outcomes: Sequence[Outcome]) -> None:
     """Store what became of jobs."""
     now = now_us()
-    group = [taken for outcome in outcomes for taken in _taken(outcome)]
+    group = [taken for outcome in outcomes for taken in taken_of(outcome)]
     # Before the jobs' own rows: a purge takes the two in this order.
     await tenancy.lock_shared(executor, {taken.job.project_id for taken in group})
     held = await work.hold(executor, [taken.claim for taken in group])
@@ -149,7 +149,8 @@ async def settle(executor: Executor, outcomes: Sequence[Outcome]) -> None:
     await usage.append(executor, writes.usage)
 
 
-def _taken(outcome: Outcome) -> tuple[Taken, ...]:
+def taken_of(outcome: Outcome) -> tuple[Taken, ...]:
+    """The jobs that an outcome is about."""
     return outcome.taken if isinstance(outcome, Answered) else (outcome.taken,)
 
 

@@ -113,6 +113,15 @@ async def fetch_one(executor: Executor, statement: str, /, **parameters: Any) ->
     return rows[0] if rows else None
 
 
+async def read_schema_version(executor: Executor) -> int | None:
+    """The newest applied migration, or None before the first."""
+    rows = await executor.fetch("database.schema_table")
+    if not rows[0]["present"]:
+        return None
+    version: int | None = (await executor.fetch("database.schema_version"))[0]["version"]
+    return version
+
+
 async def run_transaction(database: Database, work: Callable[[Executor], Awaitable[T]]) -> T:
     """Run a piece of work in a transaction, again where it lost against another.
 

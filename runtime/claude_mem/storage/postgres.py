@@ -16,6 +16,7 @@ import asyncpg
 
 from claude_mem.model.errors import Unavailable
 from claude_mem.storage import catalog
+from claude_mem.storage.database import read_schema_version
 from claude_mem.storage.postgres_errors import CONNECTION_LOST, translate
 from claude_mem.storage.postgres_listening import RELISTEN_S, keep_listening
 
@@ -185,11 +186,7 @@ class PostgresDatabase:
             raise Unavailable("PostgreSQL does not answer", dependency="postgres") from error
 
     async def schema_version(self) -> int | None:
-        rows = await self.fetch("database.schema_table")
-        if not rows[0]["present"]:
-            return None
-        version: int | None = (await self.fetch("database.schema_version"))[0]["version"]
-        return version
+        return await read_schema_version(self)
 
     async def refresh_statistics(self) -> None:
         async with self.transaction() as transaction:

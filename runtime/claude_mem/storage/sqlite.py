@@ -23,6 +23,7 @@ from claude_mem.storage.database import (
     StorageError,
     UniqueViolation,
     ValueRefused,
+    read_schema_version,
 )
 
 if TYPE_CHECKING:
@@ -209,11 +210,7 @@ class SqliteDatabase:
             raise Unavailable("the SQLite file does not answer", dependency="sqlite") from error
 
     async def schema_version(self) -> int | None:
-        rows = await self.fetch("database.schema_table")
-        if not rows[0]["present"]:
-            return None
-        version: int | None = (await self.fetch("database.schema_version"))[0]["version"]
-        return version
+        return await read_schema_version(self)
 
     async def refresh_statistics(self) -> None:
         async with self._lock:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from claude_mem.model.errors import ClaudeMemError, Unavailable
 from claude_mem.model.times import now_us
 from claude_mem.services import trail
-from claude_mem.services.settling import Taken
+from claude_mem.services.settling import Taken, taken_of
 from claude_mem.storage import audit, jobs, work
 from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
 from claude_mem.worker.expiry import release_expired
@@ -159,8 +159,7 @@ class Engine:
             self._begin(group, self._hand_back(group))
             return
         for outcome in plan.settled:
-            taken = outcome.taken if isinstance(outcome.taken, tuple) else (outcome.taken,)
-            self._begin(taken, self._generator.settle(outcome))
+            self._begin(taken_of(outcome), self._generator.settle(outcome))
         for call in plan.calls:
             self._ask(call)
         for call_id, (kept, document) in plan.kept.items():
@@ -171,7 +170,9 @@ class Engine:
             now = now_us()
             taken = await work.claim(transaction, self._options.terms, limit=limit, now_us=now)
             if taken:
-                await jobs.append_events(transaction, [_processing(job, self.worker, now) for job in taken])
+                details = {"workerId": self.worker}
+                lines = [trail.line(job, "processing", "processing", details, at_us=now) for job in taken]
+                await jobs.append_events(transaction, lines)
                 await audit.append(transaction, [trail.processing_entry(job) for job in taken], now_us=now)
             return taken
 
@@ -291,14 +292,3 @@ class Engine:
         except (Unavailable, Retryable):
             return False
         return True
-
-
-def _processing(job: Job, worker: str, now: int) -> jobs.NewJobEvent:
-    return jobs.NewJobEvent(
-        job_id=job.id,
-        event_type="processing",
-        status_after="processing",
-        attempt=job.attempts,
-        details={"workerId": worker},
-        at_us=now,
-    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from claude_mem.model.documents import Document
 from claude_mem.model.times import now_us
+from claude_mem.services import trail
+from claude_mem.services.failures import Failure
 from claude_mem.services.signals import announce
 from claude_mem.storage import jobs
 
@@ -23,19 +24,16 @@ async def release_expired(executor: Executor) -> list[Job]:
     Returns: those jobs, as they are now.
     """
     now = now_us()
-    silent = Document.of(
-        {"reason": "the worker that held this job went silent", "classification": "transient"}
-    )
-    spent = Document.of({"reason": "no attempt is left", "classification": "unknown"})
+    silent = Failure("transient", "the worker that held this job went silent").document
+    spent = Failure("unknown", "no attempt is left").document
     released = await jobs.release_expired(executor, error=silent, stale_us=STALE_LOCK_US, now_us=now)
     released += await jobs.fail_exhausted(executor, error=spent, now_us=now)
     lines = [
-        jobs.NewJobEvent(
-            job_id=job.id,
-            event_type="failed" if job.status.is_final else "retry_scheduled",
-            status_after=str(job.status),
-            attempt=job.attempts,
-            details={"reason": "lease_expired"},
+        trail.line(
+            job,
+            "failed" if job.status.is_final else "retry_scheduled",
+            str(job.status),
+            {"reason": "lease_expired"},
             at_us=now,
         )
         for job in released
