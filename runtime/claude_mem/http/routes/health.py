@@ -14,6 +14,7 @@ from claude_mem.http.access import is_local, presented_key
 from claude_mem.http.answers import answer, error_answer
 from claude_mem.http.keys import RUNTIME, RUNTIME_LABEL, SERVICES
 from claude_mem.model.errors import ClaudeMemError
+from claude_mem.queue.port import LANE_NAMES, LANES
 from claude_mem.services import health
 from claude_mem.storage.database import StorageError
 
@@ -74,9 +75,7 @@ async def info(request: web.Request) -> web.Response:
                 "schemaVersion": runtime.schema_version,
             },
             "boundaries": {
-                "queueManager": _boundary(
-                    state, await _queue_details(request, state, open_address=open_address)
-                ),
+                "queueManager": _boundary(state, _queue_details(state, open_address=open_address)),
                 "generationWorkerManager": _boundary(runtime.generation, dict(runtime.generation.details)),
             },
             "queueLanes": await _lanes(request),
@@ -120,7 +119,7 @@ async def api_health(request: web.Request) -> web.Response:
 
 
 async def _queue_health(request: web.Request, state: QueueState, *, checks: list[Check]) -> dict[str, Any]:
-    details = await _queue_details(request, state, open_address=await _may_see_addresses(request))
+    details = _queue_details(state, open_address=await _may_see_addresses(request))
     well = all(check.ok for check in checks if check.name == "valkey")
     address = {name: details.get(name) for name in ("mode", *_ADDRESS)}
     return {
@@ -131,11 +130,11 @@ async def _queue_health(request: web.Request, state: QueueState, *, checks: list
     }
 
 
-async def _queue_details(request: web.Request, state: QueueState, *, open_address: bool) -> dict[str, Any]:
+def _queue_details(state: QueueState, *, open_address: bool) -> dict[str, Any]:
     details = dict(state.details)
     if details.get("engine") == "dramatiq":
         details |= {"engine": "bullmq", "implementation": "dramatiq"}
-        details["lanes"] = [{"kind": lane["kind"], "name": lane["name"]} for lane in await _lanes(request)]
+        details["lanes"] = [{"kind": lane, "name": LANE_NAMES[lane]} for lane in LANES]
         if not open_address:
             details |= dict.fromkeys(_ADDRESS)
     return details
