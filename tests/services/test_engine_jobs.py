@@ -11,10 +11,11 @@ from claude_mem.generation.providers import build_provider
 from claude_mem.model.records import Job, JobStatus
 from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.ingest import IngestService
-from claude_mem.services.jobs import JobService, Operator
+from claude_mem.services.jobs import JobService
 from claude_mem.services.memories import MemoryService
 from claude_mem.services.sessions import SessionInput, SessionService
 from claude_mem.services.signals import JobWaiter
+from claude_mem.services.steering import Operator
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage

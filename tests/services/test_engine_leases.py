@@ -15,9 +15,10 @@ from claude_mem.model.times import now_us
 from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.context import RequestContext
 from claude_mem.services.ingest import IngestService
-from claude_mem.services.jobs import JobService, Operator
+from claude_mem.services.jobs import JobService
 from claude_mem.services.keys import KeyService
 from claude_mem.services.memories import MemoryService
+from claude_mem.services.steering import Operator
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage

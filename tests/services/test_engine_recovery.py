@@ -14,7 +14,7 @@ from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.failures import Failure
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.settling import Answered, Failed, Outcome, Taken
-from claude_mem.storage import jobs, work
+from claude_mem.storage import failed_jobs, jobs, work
 from claude_mem.storage.database import Database, ValueRefused
 from tests.support.databases import Storage
 from tests.support.engines import OPTIONS, asking, ended, find, job_for, make_engine, working
@@ -70,7 +70,7 @@ async def test_an_answer_that_is_used_in_parts_is_stored_and_counted_once(
     async with working(database, asking(llm)) as engine:
         assert (await ended(database, names[first])).status is JobStatus.COMPLETED
         job = await find(database, later["cancelled"])
-        await jobs.retry(database, job.id, payload=job.payload, now_us=now_us())
+        await failed_jobs.retry(database, {job.id: job.payload}, now_us=now_us())
         engine.wake()
         await until(lambda: _is_completed(database, job.id), what="the other part")
     assert llm.count == 0

@@ -73,6 +73,7 @@ GUARDED = [
     Route("GET", "/v1/jobs/x/events", READ),
     Route("POST", "/v1/jobs/x/retry", WRITE),
     Route("POST", "/v1/jobs/x/cancel", WRITE),
+    Route("POST", "/v1/jobs/redrive", WRITE, {"dryRun": True}),
     Route("GET", "/v1/teams", READ),
     Route("GET", "/v1/teams/x", READ),
     Route("PATCH", "/v1/teams/x", WRITE, {"name": "n"}),

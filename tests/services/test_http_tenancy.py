@@ -123,10 +123,11 @@ def bodies(project: str) -> list[tuple[str, str, Any]]:
         ("GET", f"/v1/usage/breakdown?projectId={project}", None),
         ("GET", f"/v1/usage/budget?projectId={project}", None),
         ("POST", "/v1/keys", {"projectId": project}),
+        ("POST", "/v1/jobs/redrive", {"projectId": project}),
     ]
 
 
-@pytest.mark.parametrize("index", range(11))
+@pytest.mark.parametrize("index", range(12))
 def test_a_project_in_the_request_has_to_be_the_keys(
     api: Server, tenant: Tenant, owned: Belongings, index: int
 ) -> None:

@@ -16,11 +16,12 @@ from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.authentication import Authenticator
 from claude_mem.services.context import RequestContext
 from claude_mem.services.ingest import EventInput, IngestService
-from claude_mem.services.jobs import JobService, Operator
+from claude_mem.services.jobs import JobService
 from claude_mem.services.limits import Admission, Limits
 from claude_mem.services.memories import MemoryService
 from claude_mem.services.recall import RecallService
 from claude_mem.services.sessions import SessionInput, SessionService
+from claude_mem.services.steering import Operator
 from claude_mem.storage import opening
 from claude_mem.storage.database import Database
 from tests.support.claude_mem_13 import EVENTS, ClaudeMem13, create_claude_mem_13

@@ -8,11 +8,20 @@ from dataclasses import replace
 from typing import Any
 
 from claude_mem.model.documents import EMPTY, Document
-from claude_mem.model.records import ApiKey, AuditEntry, JobStatus, Observation, ObservationSource, Session
+from claude_mem.model.records import (
+    ApiKey,
+    AuditEntry,
+    Job,
+    JobStatus,
+    Observation,
+    ObservationSource,
+    Session,
+)
 from claude_mem.storage import (
     audit,
     catalog,
     events,
+    failed_jobs,
     jobs,
     keys,
     observations,
@@ -290,15 +299,17 @@ async def job_changes(database: Database, world: World) -> None:
     assert done is not None
     assert (done.status, done.last_error, done.completed_ms) == (JobStatus.COMPLETED, None, NOW // 1000)
     assert await jobs.cancel(database, job.id, now_us=NOW) is None
-    assert await jobs.retry(database, job.id, payload=EMPTY, now_us=NOW) is None
+    assert await failed_jobs.retry(database, {job.id: EMPTY}, now_us=NOW) == {}
     await work.set_back(database, [work.Setback(other.id, "failed", FAILURE)], now_us=NOW)
     failed = await jobs.find_anywhere(database, other.id)
     assert failed is not None
     assert failed.status is JobStatus.FAILED
-    assert await jobs.list_failed(database, team_id=None, project_id=None, limit=9) == [failed]
+    await redrive_filters(database, world, failed)
     assert (await jobs.lane_counts(database, now_us=NOW))["event", "failed"] == 1
-    again = await jobs.retry(database, other.id, payload=Document.of({"retried_count": 1}), now_us=NOW)
-    assert again is not None
+    payloads = {name: Document.of({"retried_count": 1}) for name in (job.id, other.id, "absent")}
+    retried_now = await failed_jobs.retry(database, payloads, now_us=NOW)
+    assert list(retried_now) == [other.id], "only what failed or was cancelled"
+    again = retried_now[other.id]
     assert (again.status, again.attempts, again.payload.value) == (JobStatus.QUEUED, 1, {"retried_count": 1})
     cancelled = await jobs.cancel(database, other.id, now_us=NOW)
     assert cancelled is not None
@@ -315,6 +326,39 @@ async def observation_rows(database: Database, world: World) -> None:
     memory = new_observation(world, "memory-1", "Deploy with blue-green servers")
     await observations.insert(database, memory)
     assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
+async def redrive_filters(database: Database, world: World, failed: Job) -> None:
+    """One failed job, at NOW and of class `transient`, is found by what is true of it and by nothing else."""
+    true: dict[str, Any] = {
+        "team_id": world.team_id,
+        "project_id": world.project_id,
+        "lane": "event",
+        "classification": "transient",
+        "since_us": NOW,
+        "until_us": NOW + 1,
+    }
+    false: dict[str, Any] = {
+        "team_id": world.other_team_id,
+        "project_id": world.sibling_id,
+        "lane": "summary",
+        "classification": "rate_limit",
+        "since_us": NOW + 1,
+        "until_us": NOW,
+    }
+    assert await failed_jobs.list_latest(database, team_id=None, project_id=None, limit=9) == [failed]
+    at = NOW + 5
+    for wanted in [{}, true, *({name: value} for name, value in true.items())]:
+        chosen = failed_jobs.FailedFilter(**wanted)
+        assert await failed_jobs.lock(database, chosen, limit=9, now_us=at) == [failed], wanted
+        assert await failed_jobs.count(database, chosen, now_us=at) == 1, wanted
+    for name, value in false.items():
+        chosen = failed_jobs.FailedFilter(**(true | {name: value}))
+        assert await failed_jobs.lock(database, chosen, limit=9, now_us=at) == [], name
+        assert await failed_jobs.count(database, chosen, now_us=at) == 0, name
+    assert await failed_jobs.count(database, failed_jobs.FailedFilter(), now_us=NOW) == 0, (
+        "only the past is meant"
+    )
+
+
     made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
     assert await work.insert_observations(database, [made], now_us=NOW) == {"generation-1": "memory-2"}
     twin = new_observation(world, "memory-3", "Retries swallow errors", key="generation-1", job="job-event-1")

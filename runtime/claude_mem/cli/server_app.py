@@ -117,6 +117,7 @@ _group(
         "retry": server_jobs.retry,
         "cancel": server_jobs.cancel,
     },
+        "redrive": server_jobs.redrive,
     text="List and steer generation jobs.",
     callback=server_jobs.jobs_callback,
 )

@@ -22,7 +22,7 @@ from claude_mem.cli.output import ExitCode, emit, fail, note
 from claude_mem.environment import Mode, QueueEngine, Role, Verdict, check, detect
 from claude_mem.environment.catalogue import service
 from claude_mem.model.errors import ClaudeMemError, InvalidInput, NotFound, Unavailable
-from claude_mem.model.times import iso8601_ms
+from claude_mem.model.times import iso8601_ms, parse_since
 from claude_mem.services.refusals import refusal
 from claude_mem.settings import (
     DatabaseSettings,
@@ -213,3 +213,14 @@ def show_lines(result: dict[str, Any], *, as_json: bool) -> None:
 def time_or_none(ms: int | None) -> str | None:
     """Milliseconds since the Unix epoch as ISO 8601 in UTC."""
     return None if ms is None else iso8601_ms(ms)
+
+
+def moment(option: str, given: str | None) -> int | None:
+    """The time that an option names, in microseconds since the Unix epoch; None where it is not given.
+
+    Raises: InvalidInput.
+    """
+    found = None if given is None else parse_since(given)
+    if found is None and given is not None:
+        raise InvalidInput(f"{option} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z")
+    return found

@@ -20,6 +20,7 @@ from claude_mem.cli.server_context import (
     Project,
     Target,
     Team,
+    moment,
     run,
     show,
     show_lines,
@@ -27,12 +28,14 @@ from claude_mem.cli.server_context import (
     target,
 )
 from claude_mem.environment.catalogue.client import SERVER_ADMIN
+from claude_mem.http import wire
 from claude_mem.model.errors import NotFound, Unavailable
-from claude_mem.model.records import Job, JobStatus
+from claude_mem.model.records import Job, JobStatus, Lane
 from claude_mem.process.parts import make_queue
 from claude_mem.services import health
-from claude_mem.services.jobs import JobService, Operator
-from claude_mem.storage import jobs
+from claude_mem.services.jobs import REDRIVE_DEFAULT, REDRIVE_MOST, JobService
+from claude_mem.services.steering import Operator
+from claude_mem.storage import failed_jobs, jobs
 from claude_mem.storage.database import fetch_one
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from claude_mem.queue.port import Queue
-    from claude_mem.services.jobs import Steered
+    from claude_mem.services.jobs import Redriven, Steered
     from claude_mem.storage.database import Database
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
@@ -150,7 +153,7 @@ def failed(
     listed = [
         shown.failure(job)
         for job in run(
-            lambda database: jobs.list_failed(
+            lambda database: failed_jobs.list_latest(
                 database, team_id=scope.team, project_id=scope.project, limit=limit
             ),
             on=found,
@@ -192,6 +195,56 @@ def retry(*, job_id: JobId, team: Team = None, project: Project = None, as_json:
     if not steered.unchanged:
         result |= {"status": str(steered.job.status), "attempts": steered.job.attempts}
     show_lines(result, as_json=as_json)
+
+
+def redrive(  # noqa: PLR0913 - an option each
+    *,
+    lane: Annotated[
+        Lane | None,
+        typer.Option("--lane", metavar="event|summary", help="Only jobs of events, or only summaries."),
+    ] = None,
+    classification: Annotated[
+        str | None, typer.Option("--classification", metavar="CLASS", help="Only this class of error.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Only what failed at or after this time, UTC."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Only what failed before this time.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=REDRIVE_MOST, help="Most jobs to queue.")
+    ] = REDRIVE_DEFAULT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which they would be.")] = False,
+    team: Team = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Queue failed jobs again, the earliest failure first: all of a team or project, or those that the options name."""
+    found = target()
+    scope = _scope(found, team=team, project=project)
+
+    async def work(database: Database) -> Redriven:
+        wanted = failed_jobs.FailedFilter(
+            team_id=scope.team,
+            project_id=scope.project,
+            lane=lane,
+            classification=classification,
+            since_us=moment("--since", since),
+            until_us=moment("--until", until),
+        )
+        queue = _queue(found)
+        try:
+            return await JobService(database, queue).redrive(
+                wanted, Operator("cli_operator"), limit=limit, dry_run=dry_run
+            )
+        finally:
+            await queue.close()
+
+    show_lines(
+        {"scope": scope.shown(), "action": "redrive"} | wire.redriven(run(work, on=found)), as_json=as_json
+    )
 
 
 def cancel(*, job_id: JobId, team: Team = None, project: Project = None, as_json: AsJson = False) -> None:

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claude_mem.cli.server_context import AsJson, Limit, Project, Team, data_dir, run, show_lines, show_rows
+from claude_mem.cli.server_context import (
+    AsJson,
+    Limit,
+    Project,
+    Team,
+    data_dir,
+    moment,
+    run,
+    show_lines,
+    show_rows,
+)
 from claude_mem.environment.catalogue.generation import DAILY_TOKEN_BUDGET
 from claude_mem.generation.prices import PRICES_FILE, PriceList, PricesError
 from claude_mem.http import spending
 from claude_mem.model.errors import InvalidInput, NotFound
-from claude_mem.model.times import now_us, parse_since
+from claude_mem.model.times import now_us
 from claude_mem.services.bootstrap import cli_entry, require_project, require_team
 from claude_mem.services.budget_changes import LARGEST_LIMIT, BudgetChanges, limits_of
 from claude_mem.services.budgets import DEFAULT_WARN_PERCENT, BudgetService
@@ -52,8 +62,8 @@ def usage(
             by=by,
             team_id=team,
             project_id=project,
-            since_us=_time("--since", since, default=month),
-            until_us=_time("--until", until, default=tomorrow),
+            since_us=moment("--since", since) or month,
+            until_us=moment("--until", until) or tomorrow,
             limit=limit,
         )
 
@@ -185,10 +195,3 @@ def _period(given: str) -> Period:
         if given == period:
             return period
     raise typer.BadParameter("a period is day or month")
-
-
-def _time(option: str, given: str | None, *, default: int) -> int:
-    moment = default if given is None else parse_since(given)
-    if moment is None:
-        raise InvalidInput(f"{option} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z")
-    return moment

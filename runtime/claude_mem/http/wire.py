@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Team,
         Transport,
     )
+    from claude_mem.services.jobs import Redriven
 
 JsonObject = dict[str, Any]
 
@@ -163,6 +164,17 @@ def last_error(found: Job) -> JsonObject | None:
     return {
         "reason": reason if isinstance(reason, str) else "",
         "classification": classification if isinstance(classification, str) else None,
+    }
+
+
+def redriven(done: Redriven) -> JsonObject:
+    """What came of a redrive, over HTTP and at the command line."""
+    return {
+        "dryRun": done.dry_run,
+        "matched": done.matched,
+        "redriven": done.redriven,
+        "remaining": done.remaining,
+        "jobIds": done.job_ids,
     }
 
 

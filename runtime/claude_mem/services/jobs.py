@@ -3,62 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final
 
-from claude_mem.model.documents import Document
 from claude_mem.model.errors import Conflict, NotFound
-from claude_mem.model.records import AuditEntry, Job, JobStatus
+from claude_mem.model.records import Job, JobStatus
 from claude_mem.model.times import now_us
-from claude_mem.services import trail
 from claude_mem.services.publishing import publish
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.signals import announce
-from claude_mem.storage import audit, jobs
+from claude_mem.services.steering import Change, record, retries_of, retry_payload
+from claude_mem.storage import audit, failed_jobs, jobs
 from claude_mem.storage.database import Database, Executor, Retryable, run_transaction
 
 if TYPE_CHECKING:
     from claude_mem.model.records import JobEvent
     from claude_mem.queue.port import Queue
     from claude_mem.services.context import RequestContext
+    from claude_mem.services.steering import Operator
 
-Operation = Literal["retry", "cancel"]
+#: Jobs that one call redrives at most, unless it says otherwise, and whatever it says.
+REDRIVE_DEFAULT: Final = 1_000
+REDRIVE_MOST: Final = 10_000
 
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """Who steers a job.
-
-    Parameters:
-        source: `operator` over HTTP, `cli_operator` at the command line.
-        context: the caller over HTTP; None at the command line, which is nobody's key.
-    """
-
-    source: Literal["operator", "cli_operator"]
-    context: RequestContext | None = None
-
-    def audit(self, operation: Operation, job: Job, **details: object) -> AuditEntry:
-        action = {
-            "retry": "generation_job.retried_by_operator",
-            "cancel": "generation_job.cancelled_by_operator",
-        }
-        if self.context is not None:
-            return self.context.audit(
-                action[operation],
-                "observation_generation_job",
-                resource_id=job.id,
-                project_id=job.project_id,
-                **details,
-            )
-        return AuditEntry(
-            action=action[operation],
-            resource_type="observation_generation_job",
-            resource_id=job.id,
-            team_id=job.team_id,
-            project_id=job.project_id,
-            actor_id=None,
-            api_key_id=None,
-            details=details | {"source": self.source},
-        )
+#: Jobs that a redrive queues in one transaction; the first go to work while the others follow.
+REDRIVE_TOGETHER: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +41,31 @@ class Steered:
     job: Job
     unchanged: bool
     retried: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What came of a redrive.
+
+    Parameters:
+        matched: failed jobs that were meant when it began.
+        job_ids: those that were queued again, or would be, the earliest failure first.
+        dry_run: whether nothing was changed.
+    """
+
+    matched: int
+    job_ids: list[str]
+    dry_run: bool
+
+    @property
+    def redriven(self) -> int:
+        """How many were queued again."""
+        return 0 if self.dry_run else len(self.job_ids)
+
+    @property
+    def remaining(self) -> int:
+        """How many that were meant are still failed."""
+        return max(0, self.matched - self.redriven)
 
 
 class JobService:
@@ -127,31 +120,86 @@ class JobService:
 
         async def change(transaction: Executor) -> Steered:
             current = await _current(transaction, job.id)
-            retried = _retried(current)
             if current.status is JobStatus.QUEUED:
-                return Steered(current, unchanged=True, retried=retried)
+                return Steered(current, unchanged=True, retried=retries_of(current))
             if current.status in {JobStatus.PROCESSING, JobStatus.COMPLETED}:
                 raise Conflict(f"Generation job is {current.status} and cannot be retried")
-            payload = _retry_payload(current, operator, retried=retried + 1)
-            changed = await jobs.retry(transaction, job.id, payload=payload, now_us=now_us())
-            if changed is None:
+            payload = retry_payload(current, operator)
+            changed = await failed_jobs.retry(transaction, {job.id: payload}, now_us=now_us())
+            if job.id not in changed:
                 raise Retryable("the job changed at the same time")
-            await _record(
-                transaction,
-                operator,
-                operation="retry",
-                before=current,
-                after=changed,
-                outcome="requeued",
-                retriedCount=retried + 1,
-            )
-            return Steered(changed, unchanged=False, retried=retried + 1)
+            after = changed[job.id]
+            await record(transaction, operator, "retry", [Change(current, after, "requeued")])
+            return Steered(after, unchanged=False, retried=retries_of(after))
 
         with refuse_storage_errors():
             steered = await run_transaction(self._database, change)
         if not steered.unchanged:
             await publish(self._queue, [steered.job])
         return steered
+
+    async def redrive(
+        self, wanted: failed_jobs.FailedFilter, operator: Operator, *, limit: int, dry_run: bool
+    ) -> Redriven:
+        """Queue failed jobs again, the earliest failure first.
+
+        A job that fails anew meanwhile is left to the next redrive, and one that somebody else retries or cancels at this
+        moment is left to them. Should the database go away in the middle, those queued so far stay queued: ask again.
+
+        Parameters:
+            limit: jobs at most.
+            dry_run: only say which they would be.
+        """
+        now = now_us()
+        with refuse_storage_errors():
+            matched = await failed_jobs.count(self._database, wanted, now_us=now)
+            if dry_run:
+                job_ids = await self._would_redrive(wanted, limit=limit, now_us=now)
+                found = Redriven(matched, job_ids, dry_run=True)
+                if operator.context is not None:
+                    await self._audit_look(operator.context, wanted, found)
+                return found
+            queued: list[Job] = []
+            while len(queued) < limit:
+                part = await self._redrive_part(
+                    wanted, operator, limit=min(REDRIVE_TOGETHER, limit - len(queued)), now_us=now
+                )
+                queued += part
+                if not part:
+                    break
+        return Redriven(matched, [job.id for job in queued], dry_run=False)
+
+    async def _would_redrive(self, wanted: failed_jobs.FailedFilter, *, limit: int, now_us: int) -> list[str]:
+        found = await failed_jobs.lock(self._database, wanted, limit=limit, now_us=now_us)
+        return [job.id for job in found]
+
+    async def _audit_look(
+        self, context: RequestContext, wanted: failed_jobs.FailedFilter, found: Redriven
+    ) -> None:
+        entry = context.audit(
+            "observation.read",
+            "observation",
+            resource_id=None,
+            project_id=wanted.project_id,
+            mode="jobs_redrive",
+            resultCount=len(found.job_ids),
+        )
+        await audit.append_alone(self._database, entry, now_us=now_us())
+
+    async def _redrive_part(
+        self, wanted: failed_jobs.FailedFilter, operator: Operator, *, limit: int, now_us: int
+    ) -> list[Job]:
+        async def change(transaction: Executor) -> list[Job]:
+            failed = await failed_jobs.lock(transaction, wanted, limit=limit, now_us=now_us)
+            payloads = {job.id: retry_payload(job, operator) for job in failed}
+            queued = await failed_jobs.retry(transaction, payloads, now_us=now_us)
+            changes = [Change(job, queued[job.id], "requeued") for job in failed if job.id in queued]
+            await record(transaction, operator, "redrive", changes)
+            return [change.after for change in changes]
+
+        queued = await run_transaction(self._database, change)
+        await publish(self._queue, queued)
+        return queued
 
     async def cancel(self, job: Job, operator: Operator) -> Steered:
         """Cancel a job that is not completed; a cancelled one is left as it is.
@@ -168,9 +216,7 @@ class JobService:
             changed = await jobs.cancel(transaction, job.id, now_us=now_us())
             if changed is None:
                 raise Retryable("the job changed at the same time")
-            await _record(
-                transaction, operator, operation="cancel", before=current, after=changed, outcome="cancelled"
-            )
+            await record(transaction, operator, "cancel", [Change(current, changed, "cancelled")])
             await announce(transaction, [job.id])
             return Steered(changed, unchanged=False)
 
@@ -186,44 +232,3 @@ async def _current(executor: Executor, job_id: str) -> Job:
     if job is None:
         raise NotFound("Generation job not found")
     return job
-
-
-def _retried(job: Job) -> int:
-    count = job.payload.members.get("retried_count", 0)
-    return count if isinstance(count, int) else 0
-
-
-def _retry_payload(job: Job, operator: Operator, *, retried: int) -> Document:
-    payload = job.payload.members | {"generation_job_id": job.id, "retried_count": retried}
-    if operator.context is None:
-        payload.pop("last_retried_by_actor", None)
-        payload["last_retried_by"] = operator.source
-    else:
-        payload.pop("last_retried_by", None)
-        payload["last_retried_by_actor"] = operator.context.principal.key_id
-        payload["last_retried_request_id"] = operator.context.request_id
-    return Document.of(payload)
-
-
-async def _record(
-    executor: Executor,
-    operator: Operator,
-    *,
-    operation: Operation,
-    before: Job,
-    after: Job,
-    **details: object,
-) -> None:
-    now = now_us()
-    line = trail.line(
-        after,
-        "queued" if operation == "retry" else "cancelled",
-        str(after.status),
-        {"source": f"{operator.source}_{operation}"},
-        at_us=now,
-    )
-    await jobs.append_events(executor, [line])
-    entry = operator.audit(
-        operation, after, previousStatus=str(before.status), currentStatus=str(after.status), **details
-    )
-    await audit.append(executor, [entry], now_us=now)

@@ -185,13 +185,6 @@ async def count(executor: Executor, wanted: JobFilter) -> int:
     return int(row["count"]) if row else 0
 
 
-async def list_failed(
-    executor: Executor, *, team_id: str | None, project_id: str | None, limit: int
-) -> list[Job]:
-    found = await executor.fetch("jobs.failed", team_id=team_id, project_id=project_id, limit=limit)
-    return [rows.job(row) for row in found]
-
-
 async def count_by_status(
     executor: Executor, *, team_id: str | None, project_id: str | None
 ) -> dict[str, int]:
@@ -260,12 +253,6 @@ async def release_expired(executor: Executor, *, error: Document, stale_us: int,
 async def fail_exhausted(executor: Executor, *, error: Document, now_us: int) -> list[Job]:
     found = await executor.fetch("jobs.fail_exhausted", last_error=error.text, now=now_us)
     return [rows.job(row) for row in found]
-
-
-async def retry(executor: Executor, job_id: str, *, payload: Document, now_us: int) -> Job | None:
-    """Queue a failed or cancelled job again; None when it is in another state by now."""
-    row = await fetch_one(executor, "jobs.retry", id=job_id, payload=payload.text, now=now_us)
-    return rows.job(row) if row else None
 
 
 async def cancel(executor: Executor, job_id: str, *, now_us: int) -> Job | None:

@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aiohttp import web
+from pydantic import BeforeValidator, Field, Strict, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.schemas import Body, Id, Integer, Label
+from claude_mem.http.validation import UNDEFINED, read_json, validate
 from claude_mem.model.errors import Forbidden, NotFound
 from claude_mem.model.scopes import READ, WRITE, is_admin
-from claude_mem.services.jobs import Operator
+from claude_mem.model.times import parse_since
+from claude_mem.services.jobs import REDRIVE_DEFAULT, REDRIVE_MOST
+from claude_mem.services.scope import require_project
+from claude_mem.services.steering import Operator
 from claude_mem.storage import tenancy
+from claude_mem.storage.failed_jobs import FailedFilter
 from claude_mem.storage.jobs import JobFilter
 
 if TYPE_CHECKING:
     from claude_mem.services.context import RequestContext
+
+
+def _moment(value: Any) -> Any:
+    """A time that is written as in `since` of listings; what cannot be meant is refused, for it would widen the change."""
+    if value is None:
+        return None
+    moment = parse_since(value) if isinstance(value, str) else None
+    if moment is None:
+        raise PydanticCustomError("custom", "not a time; write it as in 2026-01-31T10:00:00Z")
+    return moment
+
+
+Moment = Annotated[int, BeforeValidator(_moment)]
+
+
+class RedriveBody(Body):
+    """Which failed jobs are to be queued again; without members, all of the key's."""
+
+    project_id: Id | None = None
+    lane: Literal["event", "summary"] | None = None
+    classification: Label | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Annotated[Integer, Field(ge=1, le=REDRIVE_MOST)] = REDRIVE_DEFAULT
+    dry_run: Annotated[bool, Strict()] = False
+
+
+REDRIVE: TypeAdapter[RedriveBody] = TypeAdapter(RedriveBody)
 
 
 async def list_all(request: web.Request) -> web.Response:
@@ -122,10 +158,35 @@ async def cancel(request: web.Request) -> web.Response:
     )
 
 
+async def redrive(request: web.Request) -> web.Response:
+    """POST /v1/jobs/redrive."""
+    context = await authorize(request, WRITE)
+    body = await read_json(request)
+    wanted = validate(REDRIVE, {} if body is UNDEFINED else body)
+    services = request.app[SERVICES]
+    if wanted.project_id is not None:
+        await require_project(services.database, context, project_id=wanted.project_id)
+    done = await services.jobs.redrive(
+        FailedFilter(
+            team_id=context.team_id,
+            project_id=wanted.project_id or context.principal.project_id,
+            lane=wanted.lane,
+            classification=wanted.classification,
+            since_us=wanted.since,
+            until_us=wanted.until,
+        ),
+        Operator("operator", context),
+        limit=wanted.limit,
+        dry_run=wanted.dry_run,
+    )
+    return answer(wire.redriven(done) | {"requestId": context.request_id})
+
+
 ROUTES = [
     web.get("/v1/jobs", list_all),
     web.get("/v1/teams/{teamId}/jobs", list_of_team),
     web.get("/v1/projects/{projectId}/jobs", list_of_project),
+    web.post("/v1/jobs/redrive", redrive),
     web.get("/v1/jobs/{id}", get),
     web.get("/v1/jobs/{id}/events", history),
     web.post("/v1/jobs/{id}/retry", retry),

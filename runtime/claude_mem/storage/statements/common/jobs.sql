@@ -31,6 +31,17 @@ WHERE status = 'failed'
   AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
 ORDER BY failed_at DESC NULLS LAST, id DESC LIMIT :limit;
 
+-- name: jobs.count_failed
+-- How many a redrive would find in all. Rows that claude-mem 13 failed may have no time of it.
+SELECT count(*) AS count FROM observation_generation_jobs
+WHERE status = 'failed'
+  AND (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+  AND (CAST(:lane AS text) IS NULL OR (source_type = 'session_summary') = (:lane = 'summary'))
+  AND (CAST(:classification AS text) IS NULL OR last_error ->> 'classification' = :classification)
+  AND (CAST(:since AS timestamptz) IS NULL OR COALESCE(failed_at, updated_at) >= :since)
+  AND COALESCE(failed_at, updated_at) < :until;
+
 -- name: jobs.count_by_status
 SELECT status, count(*) AS count FROM observation_generation_jobs
 WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
@@ -65,14 +76,6 @@ WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by =
 UPDATE observation_generation_jobs
 SET status = 'failed', failed_at = :now, last_error = COALESCE(last_error, :last_error), updated_at = :now
 WHERE status = 'queued' AND attempts >= max_attempts RETURNING *;
-
--- name: jobs.retry
--- An operator's retry, guarded by the state that it was decided on; at least one attempt is left.
-UPDATE observation_generation_jobs
-SET status = 'queued', attempts = CASE WHEN attempts < max_attempts THEN attempts ELSE max_attempts - 1 END,
-    next_attempt_at = NULL, last_error = NULL, completed_at = NULL, failed_at = NULL, cancelled_at = NULL,
-    locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, payload = :payload, updated_at = :now
-WHERE id = :id AND status IN ('failed', 'cancelled') RETURNING *;
 
 -- name: jobs.cancel
 -- Guarded: a job that completed in the meantime stays completed.

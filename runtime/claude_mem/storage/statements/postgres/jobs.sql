@@ -63,3 +63,27 @@ WHERE id IN (
     ON j.id = claim.id AND j.attempts = claim.attempt AND j.locked_by = claim.worker
   WHERE j.status = 'processing' ORDER BY j.id FOR NO KEY UPDATE OF j)
 RETURNING id;
+
+-- name: jobs.lock_failed
+-- Those that failed first, for a redrive in the same transaction. What another redrive, a retry or a cancellation has in hand is
+-- left to it, so that nobody waits and no job is redriven twice.
+SELECT * FROM observation_generation_jobs
+WHERE status = 'failed'
+  AND (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+  AND (CAST(:lane AS text) IS NULL OR (source_type = 'session_summary') = (:lane = 'summary'))
+  AND (CAST(:classification AS text) IS NULL OR last_error ->> 'classification' = :classification)
+  AND (CAST(:since AS timestamptz) IS NULL OR COALESCE(failed_at, updated_at) >= :since)
+  AND COALESCE(failed_at, updated_at) < :until
+ORDER BY COALESCE(failed_at, updated_at), id LIMIT :limit
+FOR UPDATE SKIP LOCKED;
+
+-- name: jobs.retry
+-- An operator's retry of one job or many, guarded by the state that it was decided on; at least one attempt is left.
+UPDATE observation_generation_jobs AS j
+SET status = 'queued', attempts = CASE WHEN attempts < max_attempts THEN attempts ELSE max_attempts - 1 END,
+    next_attempt_at = NULL, last_error = NULL, completed_at = NULL, failed_at = NULL, cancelled_at = NULL,
+    locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, payload = again.payload, updated_at = :now
+FROM unnest(:id::text[], :payload::jsonb[]) AS again (id, payload)
+WHERE j.id = again.id AND j.status IN ('failed', 'cancelled')
+RETURNING j.*;

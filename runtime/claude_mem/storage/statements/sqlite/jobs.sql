@@ -51,3 +51,25 @@ WHERE id IN (
     ON j.id = claim.value ->> 'id' AND j.attempts = claim.value ->> 'attempt' AND j.locked_by = claim.value ->> 'worker'
   WHERE j.status = 'processing')
 RETURNING id;
+
+-- name: jobs.lock_failed
+-- Those that failed first, for a redrive in the same transaction, which nobody writes beside.
+SELECT * FROM observation_generation_jobs
+WHERE status = 'failed'
+  AND (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+  AND (CAST(:lane AS text) IS NULL OR (source_type = 'session_summary') = (:lane = 'summary'))
+  AND (CAST(:classification AS text) IS NULL OR last_error ->> 'classification' = :classification)
+  AND (CAST(:since AS timestamptz) IS NULL OR COALESCE(failed_at, updated_at) >= :since)
+  AND COALESCE(failed_at, updated_at) < :until
+ORDER BY COALESCE(failed_at, updated_at), id LIMIT :limit;
+
+-- name: jobs.retry
+-- An operator's retry of one job or many, guarded by the state that it was decided on; at least one attempt is left.
+UPDATE observation_generation_jobs
+SET status = 'queued', attempts = CASE WHEN attempts < max_attempts THEN attempts ELSE max_attempts - 1 END,
+    next_attempt_at = NULL, last_error = NULL, completed_at = NULL, failed_at = NULL, cancelled_at = NULL,
+    locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, payload = again.payload, updated_at = :now
+FROM (SELECT value ->> 'id' AS id, value ->> 'payload' AS payload FROM json_each(:rows)) AS again
+WHERE observation_generation_jobs.id = again.id AND status IN ('failed', 'cancelled')
+RETURNING *;
