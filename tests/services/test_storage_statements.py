@@ -142,6 +142,10 @@ async def key_rows(database: Database, world: World) -> None:
         return [row["id"] for row in found]
 
     assert await listed(active=True, at_us=NOW) == ["key-1"]
+    mine = {"team_id": world.team_id, "project_id": world.project_id, "actor_id": "actor", "name": "naïve"}
+    assert await keys.find_working(database, **mine) == [key]
+    for member in mine:
+        assert await keys.find_working(database, **(mine | {member: "another"})) == []
     assert await listed(active=True, at_us=NOW + 10_000_000) == []
     assert await listed(active=False, at_us=NOW + 10_000_000) == ["key-1"]
     await keys.touch(database, {"key-1": NOW + 5_000})
@@ -161,6 +165,7 @@ async def key_rows(database: Database, world: World) -> None:
     assert revoked is not None
     assert (revoked.revoked_ms, revoked.replaced_by) == (NOW // 1000, "key-2")
     assert await keys.revoke(database, "key-1", now_us=NOW) is None
+    assert await keys.find_working(database, **mine) == []
 
 
 async def session_rows(database: Database, world: World) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from claude_mem.cli import (
+    server_bootstrap,
     server_doctor,
     server_environment,
     server_foreground,
@@ -79,6 +80,7 @@ _add(
         "status": server_lifecycle.status,
         "logs": server_lifecycle.logs,
         "migrate": server_schema.migrate,
+        "bootstrap": server_bootstrap.bootstrap,
         "check-env": server_environment.check_env,
         "doctor": server_doctor.doctor,
         "usage": server_usage.usage,

@@ -70,7 +70,7 @@ def create(
         return await create_first_key(
             database,
             name=name,
-            scopes=_scopes(scope) or [READ],
+            scopes=split_scopes(scope) or [READ],
             team_id=team,
             project_id=project,
             expires_us=None if expires_in_days is None else now_us() + expires_in_days * DAY_US,
@@ -152,7 +152,7 @@ def migrate_scopes(*, key_id: KeyId, scope: Scopes = None, as_json: AsJson = Fal
 
     async def change(transaction: Executor) -> ApiKey:
         now = now_us()
-        chosen = check_scopes(_scopes(scope) or [READ, WRITE])
+        chosen = check_scopes(split_scopes(scope) or [READ, WRITE])
         before = await _find(transaction, key_id)
         key = await keys.set_scopes(transaction, key_id, scopes=chosen, now_us=now)
         if key is None:
@@ -232,7 +232,7 @@ async def _find(executor: Executor, key_id: str) -> ApiKey:
     return key
 
 
-def _scopes(given: list[str] | None) -> list[str]:
+def split_scopes(given: list[str] | None) -> list[str]:
     """Scopes that may be parted by commas, repeated, or both."""
     return [scope for part in given or [] for word in part.split(",") if (scope := word.strip())]
 

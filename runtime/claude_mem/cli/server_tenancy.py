@@ -25,7 +25,7 @@ Name = Annotated[str, typer.Argument(help="What it is to be called.")]
 
 def team_create(*, name: Name, as_json: AsJson = False) -> None:
     """Add a team; names need not be unique."""
-    chosen = _name(name)
+    chosen = checked_name(name)
 
     async def change(transaction: Executor) -> TeamRecord:
         made = await bootstrap.create_team(transaction, chosen)
@@ -58,7 +58,7 @@ def project_create(
     as_json: AsJson = False,
 ) -> None:
     """Add a project to a team."""
-    chosen = _name(name)
+    chosen = checked_name(name)
 
     async def change(transaction: Executor) -> Project:
         made = await bootstrap.create_project(transaction, team_id=team, name=chosen)
@@ -100,7 +100,7 @@ def project_rename(
     as_json: AsJson = False,
 ) -> None:
     """Give a project another name; its id and its memories stay."""
-    chosen = _name(name)
+    chosen = checked_name(name)
 
     async def change(transaction: Executor) -> Project:
         project = await bootstrap.require_project(transaction, project_id)
@@ -145,7 +145,8 @@ async def _team_ids(database: Database) -> list[str]:
     return [row["id"] for row in found]
 
 
-def _name(given: str) -> str:
+def checked_name(given: str) -> str:
+    """A name as it is stored; ends the command where it could not be shown."""
     name = given.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise typer.BadParameter(f"a name has 1 to {LONGEST_NAME} printable characters")

@@ -47,6 +47,16 @@ async def find(executor: Executor, key_id: str) -> ApiKey | None:
     return rows.api_key(row) if row else None
 
 
+async def find_working(
+    executor: Executor, *, team_id: str, project_id: str, actor_id: str, name: str
+) -> list[ApiKey]:
+    """The keys of a project that one actor made under one name and nobody revoked, oldest first."""
+    found = await executor.fetch(
+        "keys.working", team_id=team_id, project_id=project_id, actor_id=actor_id, name=name
+    )
+    return [rows.api_key(row) for row in found]
+
+
 async def list_rows(
     executor: Executor,
     *,

@@ -18,11 +18,17 @@ async def create_team(
     executor: Executor, *, team_id: str, name: str, metadata: Document, now_us: int
 ) -> Team:
     """Insert a team; one of the same id is left, and returned, as it is."""
-    await executor.execute("teams.insert", id=team_id, name=name, metadata=metadata.text, now=now_us)
+    await add_team(executor, team_id=team_id, name=name, metadata=metadata, now_us=now_us)
     team = await find_team(executor, team_id)
     if team is None:
         raise AssertionError("a team that was just inserted is not there")
     return team
+
+
+async def add_team(executor: Executor, *, team_id: str, name: str, metadata: Document, now_us: int) -> bool:
+    """Insert a team; False where one of the same id is there, which is left as it is."""
+    added = await executor.execute("teams.insert", id=team_id, name=name, metadata=metadata.text, now=now_us)
+    return added > 0
 
 
 async def find_team(executor: Executor, team_id: str) -> Team | None:
@@ -58,13 +64,26 @@ async def create_project(
 
     Raises: ReferenceViolation when the team does not exist.
     """
-    await executor.execute(
-        "projects.insert", id=project_id, team_id=team_id, name=name, metadata=metadata.text, now=now_us
+    await add_project(
+        executor, project_id=project_id, team_id=team_id, name=name, metadata=metadata, now_us=now_us
     )
     project = await find_project(executor, project_id=project_id, team_id=team_id)
     if project is None:
         raise AssertionError("a project that was just inserted is not there")
     return project
+
+
+async def add_project(
+    executor: Executor, *, project_id: str, team_id: str, name: str, metadata: Document, now_us: int
+) -> bool:
+    """Insert a project; False where one of the same id is there, which is left as it is.
+
+    Raises: ReferenceViolation when the team does not exist.
+    """
+    added = await executor.execute(
+        "projects.insert", id=project_id, team_id=team_id, name=name, metadata=metadata.text, now=now_us
+    )
+    return added > 0
 
 
 async def find_project(executor: Executor, *, project_id: str, team_id: str) -> Project | None:

@@ -131,8 +131,8 @@ def test_nothing_runs_where_no_server_was_started() -> None:
 
 
 def test_scopes_may_be_parted_by_commas_or_repeated() -> None:
-    assert server_keys._scopes(["a, b", "c,,", " d "]) == ["a", "b", "c", "d"]
-    assert server_keys._scopes(None) == []
+    assert server_keys.split_scopes(["a, b", "c,,", " d "]) == ["a", "b", "c", "d"]
+    assert server_keys.split_scopes(None) == []
 
 
 @pytest.mark.parametrize("admin", ["", "0"])

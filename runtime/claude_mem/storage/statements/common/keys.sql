@@ -14,6 +14,12 @@ WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
   AND (CAST(:before_id AS text) IS NULL OR (created_at, id) < (CAST(:before_at AS timestamptz), :before_id))
 ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset;
 
+-- name: keys.working
+-- What one maker of keys has given a project, so that a newer one of the same name can take its place.
+SELECT * FROM api_keys
+WHERE team_id = :team_id AND project_id = :project_id AND actor_id = :actor_id AND name = :name AND revoked_at IS NULL
+ORDER BY created_at, id;
+
 -- name: keys.revoke
 -- Guarded, so that only one of two callers is told that it did it.
 UPDATE api_keys SET revoked_at = :now, updated_at = :now, replaced_by = COALESCE(:replaced_by, replaced_by)
