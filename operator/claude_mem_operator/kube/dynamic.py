@@ -107,7 +107,7 @@ class DynamicApi:
     ) -> list[Manifest]:
         selector = ",".join(f"{name}={value}" for name, value in sorted((labels or {}).items()))
         found: list[Manifest] = []
-        where = ObjectRef(kind, namespace or "", "")
+        where = ObjectRef(kind, namespace, "")
         token: str | None = None
         while True:
             try:

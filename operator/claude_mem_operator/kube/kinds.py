@@ -12,6 +12,14 @@ NAMESPACE: Final = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 EVENT: Final = Kind("", "v1", "Event", "events")
 POD: Final = Kind("", "v1", "Pod", "pods")
 VOLUME_CLAIM: Final = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+ENDPOINT_SLICE: Final = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+WEBHOOK_CONFIGURATION: Final = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "ValidatingWebhookConfiguration",
+    "validatingwebhookconfigurations",
+    namespaced=False,
+)
 LEASE: Final = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 
 SECRET: Final = Kind("", "v1", "Secret", "secrets")
@@ -55,12 +63,22 @@ CHILD_KINDS: Final = (
 
 _KNOWN: Final = {
     (kind.api_version, kind.kind): kind
-    for kind in (CLAUDE_MEM_SERVER, NAMESPACE, EVENT, POD, VOLUME_CLAIM, LEASE, *CHILD_KINDS)
+    for kind in (
+        CLAUDE_MEM_SERVER,
+        NAMESPACE,
+        EVENT,
+        POD,
+        VOLUME_CLAIM,
+        LEASE,
+        ENDPOINT_SLICE,
+        WEBHOOK_CONFIGURATION,
+        *CHILD_KINDS,
+    )
 }
 
 
 def ref_of(manifest: Manifest) -> ObjectRef:
-    """Where a manifest's object lives. Raises KeyError for a kind that the operator does not know."""
+    """Where a manifest's object lives. Raises KeyError for an unknown kind, or without a namespace."""
     kind = _KNOWN[manifest["apiVersion"], manifest["kind"]]
     metadata = manifest["metadata"]
-    return ObjectRef(kind, metadata.get("namespace", "") if kind.namespaced else "", metadata["name"])
+    return ObjectRef(kind, metadata["namespace"] if kind.namespaced else None, metadata["name"])

@@ -37,10 +37,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """One object's address. The namespace of a cluster-wide object is an empty text."""
+    """One object's address; a cluster-wide object has no namespace."""
 
     kind: Kind
-    namespace: str
+    namespace: str | None
     name: str
 
     def __str__(self) -> str:
