@@ -22,7 +22,7 @@ export CLAUDE_MEM_CONTAINER_ENGINE
 is_podman() { [[ $CLAUDE_MEM_CONTAINER_ENGINE == podman ]]; }
 
 # The stand-ins are made anew when their recipe changes.
-stand_ins=$(cat "$checkout/hack/containers/stand-ins" | sha256sum | cut -c1-12)
+stand_ins=$(cat "$checkout"/hack/containers/{stand-ins,debian.bash} | sha256sum | cut -c1-12)
 compose_version=$(sed -n 's/^podman-compose==\([0-9.]*\).*/\1/p' "$checkout/hack/containers/podman-compose.txt")
 podman_compose=$cache/podman-compose-$compose_version/bin/podman-compose
 
