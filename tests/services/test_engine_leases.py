@@ -192,7 +192,7 @@ async def test_cancelling_a_job_breaks_its_call_off(
         assert cancelled.job.status is JobStatus.CANCELLED
 
         async def free() -> bool:
-            return not engine._under_way
+            return not engine._leases.claims
 
         await until(free, what="the call to be broken off", timeout_s=5)
     assert (await find(database, name)).status is JobStatus.CANCELLED

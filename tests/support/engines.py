@@ -22,6 +22,7 @@ from claude_mem.services.ingest import IngestService
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
 from claude_mem.worker import engine as engine_module
+from claude_mem.worker import expiry, leases
 from claude_mem.worker.engine import Engine, EngineOptions
 from tests.support.databases import Storage
 from tests.support.fake_llm import FakeLlm
@@ -44,7 +45,8 @@ async def llm() -> AsyncIterator[FakeLlm]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines that look for work and for lost leases much more often than in production."""
     monkeypatch.setattr(engine_module, "POLL_S", 0.05)
-    monkeypatch.setattr(engine_module, "SWEEP_S", 0.1)
+    monkeypatch.setattr(expiry, "SWEEP_S", 0.1)
+    monkeypatch.setattr(leases, "AGAIN_S", 0.05)
 
 
 def asking(llm: FakeLlm) -> Provider:

@@ -23,7 +23,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from claude_mem.generation.breaker import BreakerOptions, CircuitBreaker
+from claude_mem.generation.breaker import BreakerOptions, CircuitBreaker, CircuitState
 from claude_mem.generation.errors import (
     AuthInvalidError,
     GenerationError,
@@ -31,7 +31,7 @@ from claude_mem.generation.errors import (
     RateLimitError,
     TransientError,
 )
-from claude_mem.generation.port import Usage
+from claude_mem.generation.port import CallAdmission, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -95,6 +95,15 @@ class FailoverProvider:
     def model(self) -> str:
         """Model of the first provider."""
         return self._members[0].provider.model
+
+    @property
+    def admission(self) -> CallAdmission:
+        """None are let through while every circuit is open, and one while the soonest of them may be probed."""
+        breakers = [member.breaker for member in self._members]
+        if any(breaker.state is CircuitState.CLOSED for breaker in breakers):
+            return CallAdmission()
+        wait_s = min(breaker.retry_after_s for breaker in breakers)
+        return CallAdmission(calls=0 if wait_s > 0 else 1, wait_s=wait_s)
 
     async def generate(self, request: GenerationRequest) -> ProviderResult:
         """Ask one provider after the other, each at most once, until one answers.

@@ -69,6 +69,9 @@ class GenerationRequest:
         observations: for summaries, what is already remembered of the session, oldest first.
         session_prompt: for summaries, the user's first prompt of the session when known.
         language: language to write in, as a tag (`de`) or a name; None leaves it to the mode.
+        had_before: for events, what is known of the long texts that earlier calls of the session had in them
+            (`payload.text_digests`); they are referred to.
+        observed: for summaries, ids of the events that `observations` came from; what they say stands there.
     """
 
     kind: RequestKind
@@ -82,6 +85,8 @@ class GenerationRequest:
     observations: tuple[ObservationInput, ...] = ()
     session_prompt: str | None = None
     language: str | None = None
+    had_before: frozenset[bytes] = frozenset()
+    observed: frozenset[str] = frozenset()
 
 
 def clean(text: str) -> str:
@@ -224,4 +229,27 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Release connections. The provider is not used afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallAdmission:
+    """How many calls would be let through now.
+
+    Parameters:
+        calls: None for any number; 0 while nobody can be asked, 1 while one may find out whether somebody can.
+        wait_s: seconds until that may be different; 0 where it may be any moment.
+    """
+
+    calls: int | None = None
+    wait_s: float = 0.0
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A provider that may refuse calls without making them, and says so before."""
+
+    @property
+    def admission(self) -> CallAdmission:
+        """How many calls would be let through now."""
         ...

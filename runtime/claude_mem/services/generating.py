@@ -17,7 +17,7 @@ from claude_mem.generation.content import render_observation, render_summary
 from claude_mem.generation.errors import GenerationError
 from claude_mem.generation.failover import CIRCUIT_OPEN
 from claude_mem.generation.parser import parse_reply
-from claude_mem.generation.port import ProviderResult, Usage, clean
+from claude_mem.generation.port import CallAdmission, Guarded, ProviderResult, Usage, clean
 from claude_mem.model.errors import Unavailable
 from claude_mem.model.identity import new_id
 from claude_mem.model.times import now_us
@@ -130,6 +130,11 @@ class Generator:
     async def settle(self, outcome: Outcome) -> None:
         """Store an outcome, together with others, again and again while the database is away."""
         await self._settling.submit(outcome)
+    @property
+    def admission(self) -> CallAdmission:
+        """How many calls the provider would let through now."""
+        return self._provider.admission if isinstance(self._provider, Guarded) else CallAdmission()
+
 
     async def make(self, call: Call, *, over: Callable[[], None] = _nothing) -> None:
         """Make a call and store what came of it; where the budget is spent, let its jobs wait.

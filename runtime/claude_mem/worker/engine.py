@@ -19,7 +19,8 @@ from claude_mem.services import trail
 from claude_mem.services.settling import Taken, taken_of
 from claude_mem.storage import audit, jobs, work
 from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
-from claude_mem.worker.expiry import release_expired
+from claude_mem.worker.expiry import sweep
+from claude_mem.worker.leases import Leases
 from claude_mem.worker.places import Places
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which an idle engine looks for jobs that nobody told it of.
 POLL_S = 1.0
-
-#: Seconds between looks for leases that ran out.
-SWEEP_S = 5.0
 
 #: Seconds for which a busy engine lets further calls end before it takes jobs for their places.
 GATHER_S = 0.01
@@ -89,8 +87,9 @@ class Engine:
         self._options = options
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._under_way: dict[jobs.Claim, asyncio.Task[None]] = {}
+        self._leases = Leases(database, lease_us=options.lease_us, heartbeat_s=options.heartbeat_s)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._probes: set[asyncio.Task[None]] = set()
         self._places = Places(options.concurrency, freed=self._place_freed)
         self.room = threading.Event()
         self.room.set()
@@ -115,7 +114,10 @@ class Engine:
     async def run(self) -> None:
         """Work until `stop` is called."""
         async with asyncio.TaskGroup() as tasks:
-            keeping = [tasks.create_task(self._keep_leases()), tasks.create_task(self._sweep())]
+            keeping = [
+                tasks.create_task(self._leases.keep()),
+                tasks.create_task(sweep(self._database, self._news.set)),
+            ]
             try:
                 await self._take_jobs()
                 await self._drain()
@@ -126,10 +128,10 @@ class Engine:
     async def _take_jobs(self) -> None:
         while not self._stopping.is_set():
             self._news.clear()
-            claimed = await self._take(self._free) if self._free > 0 else False
+            claimed = await self._take() if self._free > 0 else False
             if not claimed or self._free <= 0:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
+                    async with asyncio.timeout(self._pause_s):
                         await self._news.wait()
                 if self._free < self._options.concurrency // 2:
                     # Others end at about the same time, and taking jobs costs little more for many than for one.
@@ -140,15 +142,31 @@ class Engine:
         """Calls to take jobs for: what is being stored does not keep a provider waiting, unless much of it is."""
         return min(self._places.wanted, STORING_MOST * self._options.concurrency - len(self._tasks))
 
-    async def _take(self, limit: int) -> bool:
-        """Take due jobs and begin with them; whether there were any."""
+    @property
+    def _pause_s(self) -> float:
+        """Seconds until the next look: as long as an idle engine waits, or until a provider may be probed."""
+        wait_s = self._generator.admission.wait_s
+        return min(POLL_S, wait_s) if wait_s > 0 else POLL_S
+
+    async def _take(self) -> bool:
+        """Take due jobs and begin with them; whether there were any.
+
+        While no provider lets calls through none are taken, and then one at a time, to find out whether it is back:
+        what is taken only to be put back would fill the jobs' histories.
+        """
+        most = self._generator.admission.calls
+        if most is not None and most <= len(self._probes):
+            return False
         try:
-            claimed = await self._claim(limit)
+            claimed = await self._claim(self._free if most is None else most)
         except (ClaudeMemError, StorageError) as error:
             logger.warning("no jobs can be taken", extra={"reason": type(error).__name__})
             return False
         if claimed:
+            before = set(self._tasks)
             await self._plan([Taken(job, jobs.Claim(job.id, job.attempts, self.worker)) for job in claimed])
+            if most is not None:
+                self._probes |= self._tasks - before
         return bool(claimed)
 
     async def _plan(self, group: list[Taken]) -> None:
@@ -206,18 +224,15 @@ class Engine:
         task = asyncio.create_task(self._work(taken, doing), name=f"call:{taken[0].job.id}")
         self._tasks.add(task)
         self._tell_room()
-        for each in taken:
-            self._under_way[each.claim] = task
+        self._leases.begin([each.claim for each in taken], task)
         task.add_done_callback(lambda done: self._finished(done, taken))
         return task
 
     def _finished(self, task: asyncio.Task[None], taken: Sequence[Taken]) -> None:
         self._tasks.discard(task)
+        self._probes.discard(task)
         self._tell_room()
-        for each in taken:
-            # A job that was handed back may be here again by now, under the same attempt.
-            if self._under_way.get(each.claim) is task:
-                del self._under_way[each.claim]
+        self._leases.end([each.claim for each in taken], task)
         self._news.set()
 
     async def _work(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> None:
@@ -235,60 +250,16 @@ class Engine:
             logger.exception("a call met an unexpected error", extra={"jobId": taken[0].job.id})
             await self._generator.give_up(taken, error)
 
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._options.heartbeat_s)
-            under_way = dict(self._under_way)
-            try:
-                held = await jobs.heartbeat(
-                    self._database, list(under_way), lease_us=self._options.lease_us, now_us=now_us()
-                )
-            except (ClaudeMemError, StorageError) as error:
-                logger.warning("leases were not extended", extra={"reason": type(error).__name__})
-                continue
-            kept = {task for claimed, task in under_way.items() if claimed.job_id in held}
-            for task in set(under_way.values()) - kept:
-                # Cancelled by an operator, or taken by others: nothing of the call can be stored any more.
-                task.cancel()
-
-    async def _sweep(self) -> None:
-        away = False
-        while True:
-            try:
-                if away:
-                    # Leases ran out while nobody could extend them: their holders get one round to speak up.
-                    await self._database.ping(timeout_s=SWEEP_S)
-                    away = False
-                elif await run_transaction(self._database, release_expired):
-                    self._news.set()
-            except (ClaudeMemError, StorageError) as error:
-                away = True
-                logger.warning("expired leases were not looked for", extra={"reason": type(error).__name__})
-            await asyncio.sleep(SWEEP_S)
-
     async def _drain(self) -> None:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=self._options.grace_s)
-        left = list(self._under_way)
+        left = self._leases.claims
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for claimed in left:
-            await self._return(claimed)
+            await self._leases.offer(claimed)
 
     async def _hand_back(self, taken: Sequence[Taken]) -> None:
-        """Give jobs back, however long the database is away: left to their leases they would lose an attempt."""
-        left = [each.claim for each in taken]
-        while left:
-            left = [claimed for claimed in left if not await self._return(claimed)]
-            if left:
-                await asyncio.sleep(POLL_S)
-
-    async def _return(self, claimed: jobs.Claim) -> bool:
-        """Give a job back, unless it is no longer ours; whether the database took it."""
-        try:
-            await jobs.hand_back(self._database, claimed, now_us=now_us())
-        except (Unavailable, Retryable):
-            return False
-        return True
+        await self._leases.hand_back([each.claim for each in taken])

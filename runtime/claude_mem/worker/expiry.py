@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 
+from claude_mem.model.errors import ClaudeMemError
 from claude_mem.model.times import now_us
 from claude_mem.services import trail
 from claude_mem.services.failures import Failure
 from claude_mem.services.signals import announce
 from claude_mem.storage import jobs
+from claude_mem.storage.database import StorageError, run_transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from claude_mem.model.records import Job
-    from claude_mem.storage.database import Executor
+    from claude_mem.storage.database import Database, Executor
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between looks for leases that ran out.
+SWEEP_S = 5.0
 
 #: A lock without a lease, taken by claude-mem 13, counts as abandoned after its own lock duration.
 STALE_LOCK_US = 300_000_000
@@ -41,3 +52,24 @@ async def release_expired(executor: Executor) -> list[Job]:
     await jobs.append_events(executor, lines)
     await announce(executor, [job.id for job in released if job.status.is_final])
     return released
+
+
+async def sweep(database: Database, released: Callable[[], None]) -> None:
+    """Look for expired leases again and again.
+
+    Parameters:
+        released: is called when there were any.
+    """
+    away = False
+    while True:
+        try:
+            if away:
+                # Leases ran out while nobody could extend them: their holders get one round to speak up.
+                await database.ping(timeout_s=SWEEP_S)
+                away = False
+            elif await run_transaction(database, release_expired):
+                released()
+        except (ClaudeMemError, StorageError) as error:
+            away = True
+            logger.warning("expired leases were not looked for", extra={"reason": type(error).__name__})
+        await asyncio.sleep(SWEEP_S)

@@ -1,0 +1,87 @@
+"""The claims of an engine: kept by heartbeats while work on them goes on, and given back when none will."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from claude_mem.model.errors import ClaudeMemError, Unavailable
+from claude_mem.model.times import now_us
+from claude_mem.storage import jobs
+from claude_mem.storage.database import Retryable, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from claude_mem.storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between tries to give jobs back, while the database does not answer.
+AGAIN_S = 1.0
+
+
+class Leases:
+    """Which task works on which claim.
+
+    Parameters:
+        lease_us: microseconds for which a heartbeat extends a claim.
+        heartbeat_s: seconds between heartbeats.
+    """
+
+    def __init__(self, database: Database, *, lease_us: int, heartbeat_s: float) -> None:
+        self._database = database
+        self._lease_us = lease_us
+        self._heartbeat_s = heartbeat_s
+        self._tasks: dict[jobs.Claim, asyncio.Task[None]] = {}
+
+    @property
+    def claims(self) -> list[jobs.Claim]:
+        """Those that are worked on."""
+        return list(self._tasks)
+
+    def begin(self, claims: Iterable[jobs.Claim], task: asyncio.Task[None]) -> None:
+        """Keep these claims for as long as the task goes on."""
+        for claimed in claims:
+            self._tasks[claimed] = task
+
+    def end(self, claims: Iterable[jobs.Claim], task: asyncio.Task[None]) -> None:
+        """Keep them no longer."""
+        for claimed in claims:
+            # A job that was handed back may be here again by now, under the same attempt.
+            if self._tasks.get(claimed) is task:
+                del self._tasks[claimed]
+
+    async def keep(self) -> None:
+        """Extend the leases again and again; the task of a claim that was lost is cancelled."""
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            under_way = dict(self._tasks)
+            try:
+                held = await jobs.heartbeat(
+                    self._database, list(under_way), lease_us=self._lease_us, now_us=now_us()
+                )
+            except (ClaudeMemError, StorageError) as error:
+                logger.warning("leases were not extended", extra={"reason": type(error).__name__})
+                continue
+            kept = {task for claimed, task in under_way.items() if claimed.job_id in held}
+            for task in set(under_way.values()) - kept:
+                # Cancelled by an operator, or taken by others: nothing of the call can be stored any more.
+                task.cancel()
+
+    async def hand_back(self, claims: Iterable[jobs.Claim]) -> None:
+        """Give jobs back, however long the database is away: left to their leases they would lose an attempt."""
+        left = list(claims)
+        while left:
+            left = [claimed for claimed in left if not await self.offer(claimed)]
+            if left:
+                await asyncio.sleep(AGAIN_S)
+
+    async def offer(self, claimed: jobs.Claim) -> bool:
+        """Give a job back, unless it is no longer ours; whether the database answered."""
+        try:
+            await jobs.hand_back(self._database, claimed, now_us=now_us())
+        except (Unavailable, Retryable):
+            return False
+        return True
