@@ -1,0 +1,3 @@
+"""The reconcile: observe, apply stage by stage, prune, and tell in the status what was seen. Knows nothing of kopf."""
+
+from __future__ import annotations
