@@ -72,9 +72,10 @@ check-lock: ## Check that the pinned requirements are what pyproject.toml asks f
 	hack/lock --check
 audit: setup-test ## Look the pinned requirements up among known vulnerabilities (needs the network).
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/dev.txt
-docs: setup-test ## Generate the reference pages again.
+docs: setup-test ## Generate the reference pages and the CRD again.
 	$(BIN)/python hack/generate_environment_reference.py
 	$(BIN)/python hack/generate_cli_reference.py
+	$(BIN)/python -m hack.generate_crds
 
 .PHONY: clean
 clean: ## Remove what the other targets made in this checkout.

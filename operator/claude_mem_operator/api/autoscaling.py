@@ -73,7 +73,7 @@ class Autoscaling(Model):
 
     rules = (
         Rule(
-            cel="self.minReplicas <= self.maxReplicas",
+            cel="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
             holds=lambda one: one.min_replicas <= one.max_replicas,
             message="must not be more than maxReplicas; lower it, or raise maxReplicas",
             field=".minReplicas",

@@ -2,7 +2,8 @@
 
 The CEL goes into the CRD, so that the API server refuses what breaks it even while the operator is down; the
 Python answers in `ClaudeMemServer.parse`. Leaves it to a test against a real API server that both say the
-same.
+same. CEL is also asked of defaults, in which the defaults of their fields are not yet filled in: a rule about a
+field with a default asks whether it is there.
 """
 
 from __future__ import annotations

@@ -46,7 +46,16 @@ HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=rf"^(\*\.)
 Cidr = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-fA-F:.]+/[0-9]{1,3}$")]
 """A block of addresses, such as 10.0.0.0/8."""
 
-MapKey = Annotated[str, Field(min_length=1, max_length=317)]
+MapKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=317,
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+    ),
+]
+"""The key of a label or an annotation, or the name of a resource, with or without a prefix."""
+
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 AnnotationValue = Annotated[str, Field(max_length=16384)]
 

@@ -30,7 +30,7 @@ class ManagedStore(Scheduling):
 
     rules = (
         Rule(
-            cel="quantity(self.storage).isGreaterThan(quantity('0'))",
+            cel="!has(self.storage) || quantity(self.storage).isGreaterThan(quantity('0'))",
             holds=lambda store: quantity(store.storage) > 0,
             message="must be more than nothing, such as 10Gi",
             field=".storage",
@@ -38,7 +38,10 @@ class ManagedStore(Scheduling):
     )
     transitions = (
         Transition(
-            cel="quantity(self.storage).compareTo(quantity(oldSelf.storage)) >= 0",
+            cel=(
+                "!has(self.storage) || !has(oldSelf.storage) || "
+                "quantity(self.storage).compareTo(quantity(oldSelf.storage)) >= 0"
+            ),
             holds=lambda new, old: quantity(new.storage) >= quantity(old.storage),
             message="must not shrink: volumes only grow; write the size that it had, or a larger one",
             field=".storage",
