@@ -1,7 +1,8 @@
 """What the recorded session costs: its provider calls and their tokens beside those of one call for each event.
 
 The session is replayed by the program that a coding agent's hooks call, as fast as that goes. The provider answers
-every event of a prompt with an observation that names it, so that it can be told which events reached it.
+every event of a prompt with an observation that names it, so that it can be told which events reached it; those are as
+long as real ones, for the summaries are made from them. `python -m hack.bench_session` takes this measurement alone.
 
 An event matters if somebody who takes the work over would miss it; these were chosen by hand, each with words that
 carry what it says. It is covered if those words stand in a prompt under the event's own number, and an observation
@@ -15,13 +16,16 @@ import asyncio
 import html
 import json
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from claude_mem.generation.elements import estimate_tokens
 from claude_mem.generation.mode import ModeLibrary
 from claude_mem.generation.port import EventInput, GenerationRequest
-from claude_mem.generation.prompts import build_prompt, estimate_tokens
+from claude_mem.generation.prompts import build_prompt
 from hack.bench_stage import PROGRAM, Stage
 from tests.support.fake_llm import Answer, FakeLlm, Received
 from tests.support.processes import wait_until
@@ -62,10 +66,18 @@ MATTERS = {
     "0036": "d94b7e1",
     "Recorded as": "One follow-up is left",
 }
-SUMMARY = (
-    "<summary><request>a</request><investigated>b</investigated><learned>c</learned>"
-    "<completed>d</completed><next_steps>e</next_steps><notes></notes></summary>"
+SENTENCE = "What was found here is told in a sentence of the usual length, with a name or two in it. "
+OBSERVATION = (
+    "<observation><type>discovery</type><title>{title}</title>"
+    f"<subtitle>{SENTENCE}</subtitle><facts><fact>{SENTENCE}</fact><fact>{SENTENCE}</fact></facts>"
+    f"<narrative>{3 * SENTENCE}</narrative>{{source}}</observation>"
 )
+SUMMARY = (
+    f"<summary><request>{SENTENCE}</request><investigated>{2 * SENTENCE}</investigated>"
+    f"<learned>{2 * SENTENCE}</learned><completed>{3 * SENTENCE}</completed>"
+    f"<next_steps>{SENTENCE}</next_steps><notes></notes></summary>"
+)
+SHARE_TARGET = 0.25
 _ELEMENT = re.compile(r"<agent_event>\n(.*?)\n</agent_event>", re.DOTALL)
 _NUMBER = re.compile(r"<number>(\d+)</number>")
 _EVENTS = (
@@ -92,15 +104,27 @@ class Observer:
         made = []
         for element in _ELEMENT.findall(received.user):
             number = _NUMBER.search(element)
-            title = f"finding {len(self.seen) + 1}"
+            title = f"Finding {len(self.seen) + 1} of the session, in the words of a title"
             self.seen[title] = html.unescape(element)
             source = f"<source_events>{number.group(1)}</source_events>" if number else ""
-            made.append(f"<observation><type>discovery</type><title>{title}</title>{source}</observation>")
+            made.append(OBSERVATION.format(title=title, source=source))
         return Answer(text="".join(made))
 
 
+def main() -> int:
+    """Measure, print as JSON, and return 1 when a target is missed."""
+    with ExitStack() as stack:
+        session = asyncio.run(measure(Stage(stack)))
+    print(json.dumps(session, indent=2))
+    kept = max(session["callShare"], session["tokenShare"]) <= SHARE_TARGET
+    return 0 if kept and not session["missed"] else 1
+
+
 async def measure(stage: Stage) -> dict[str, Any]:
-    """Replay the session into a worker and return what that cost, and the events that matter and were not covered."""
+    """Replay the session into a worker and return what that cost, and the events that matter and were not covered.
+
+    The shares are those of calls and input tokens in one call per event, summaries included; `...OfEvents` without.
+    """
     observer = Observer()
     async with FakeLlm(observer.answer) as llm:
         await asyncio.to_thread(_replay, stage, llm)
@@ -114,10 +138,12 @@ async def measure(stage: Stage) -> dict[str, Any]:
         "calls": len(calls),
         "inputTokens": sum(calls),
         "inputTokensOfOneCallPerEvent": alone,
-        "callShare": len(calls) / len(found),
-        "tokenShare": sum(calls) / alone,
         "summaryCalls": len(summaries),
         "summaryInputTokens": sum(summaries),
+        "callShare": (len(calls) + len(summaries)) / len(found),
+        "tokenShare": (sum(calls) + sum(summaries)) / alone,
+        "callShareOfEvents": len(calls) / len(found),
+        "tokenShareOfEvents": sum(calls) / alone,
         "matter": len(MATTERS),
         "missed": [name for name, words in MATTERS.items() if not _covers(found, name, words, observer)],
     }
@@ -175,3 +201,7 @@ def _alone(row: Any) -> int:
         server_session_id=row["server_session_id"],
     )
     return build_prompt(request).tokens
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,9 +16,9 @@ from claude_mem.generation.prices import PriceList
 from claude_mem.generation.providers import build_provider
 from claude_mem.model.records import Job
 from claude_mem.services.budgets import BudgetService
-from claude_mem.services.calls import CallTerms
 from claude_mem.services.generating import Generator
 from claude_mem.services.ingest import IngestService
+from claude_mem.services.requests import CallTerms
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
 from claude_mem.worker import engine as engine_module

@@ -7,6 +7,7 @@ Pure of storage and queues: the worker builds a `GenerationRequest`, calls a `Pr
 from __future__ import annotations
 
 from claude_mem.generation.content import Rendered, render_observation, render_summary
+from claude_mem.generation.elements import estimate_tokens, event_tokens
 from claude_mem.generation.errors import (
     AuthInvalidError,
     Classification,
@@ -32,7 +33,7 @@ from claude_mem.generation.port import (
     Reply,
     Usage,
 )
-from claude_mem.generation.prompts import Prompt, build_prompt, estimate_tokens, event_tokens
+from claude_mem.generation.prompts import Prompt, build_prompt
 from claude_mem.generation.providers import (
     DEFAULT_MODELS,
     UnknownProviderError,

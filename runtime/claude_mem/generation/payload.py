@@ -7,9 +7,10 @@ strips is stripped here again, because adopted rows were stored before anything 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from claude_mem.generation.condensing import OUTPUT, REPEATED_CHARACTERS, condensed, digest, excerpt
 from claude_mem.generation.port import clean
 from claude_mem.privacy import redact
 
@@ -17,28 +18,43 @@ PAYLOAD_LIMIT = 16_384
 """Characters of a payload's text that are kept."""
 TRUNCATED = "[...truncated]"
 _MAX_DEPTH = 24
-_TRANSPORT_KEYS = frozenset({"agentId", "agentType", "platformSource"})
-_EDIT_TOOLS = frozenset({"Edit", "MultiEdit", "Write", "NotebookEdit"})
-_EDIT_ECHO = frozenset({"originalFile", "structuredPatch", "userModified", "replaceAll", "gitDiff"})
 
 
-def payload_text(payload: Any, *, limit: int = PAYLOAD_LIMIT) -> str:
+def payload_text(
+    payload: Any,
+    *,
+    limit: int = PAYLOAD_LIMIT,
+    cwd: str | None = None,
+    refer: Callable[[str], str | None] = lambda _: None,
+) -> str:
     """Text of a payload, private parts removed, cut at `limit` characters with a marker.
 
-    A string is taken as it is. Of known edit tools, the copy of the file that the agent echoes back is left
-    out.
+    A string is taken as it is. Of a tool's call, what carries nothing is left out, and of its long outputs the
+    middle.
+
+    Parameters:
+        cwd: the working directory that the reader knows already.
+        refer: what stands for a text that the reader has had already, or None.
     """
     visible = redact(payload).value
     if isinstance(visible, str):
-        return cut(clean(visible), limit)
+        return cut(clean(refer(visible) or visible), limit)
     text: list[str] = []
     size = 0
-    for line in _lines(_condensed(visible)):
+    for line in _lines(condensed(visible, cwd=cwd), refer):
         text.append(line)
         size += len(line) + 1
         if size > limit:
             break
     return cut(clean("\n".join(text)), limit)
+
+
+def text_digests(payload: Any) -> set[bytes]:
+    """What the long texts of a payload are known by when they come again, as `refer` is asked about them."""
+    if not any(isinstance(value, str) and len(value) >= REPEATED_CHARACTERS for _, value in _leaves(payload)):
+        return set()
+    texts = (value for _, value in _leaves(condensed(redact(payload).value)) if isinstance(value, str))
+    return {key for text in texts if (key := digest(text)) is not None}
 
 
 def cut(text: str, limit: int) -> str:
@@ -63,22 +79,14 @@ def nothing_left(payload: Any) -> bool:
     )
 
 
-def _condensed(payload: Any) -> Any:
-    if not isinstance(payload, Mapping):
-        return payload
-    kept = {key: value for key, value in payload.items() if key not in _TRANSPORT_KEYS}
-    given, answered = kept.get("tool_input"), kept.get("tool_response")
-    if kept.get("tool_name") in _EDIT_TOOLS and isinstance(given, Mapping) and isinstance(answered, Mapping):
-        echoed = [value for value in given.values() if isinstance(value, str)]
-        kept["tool_response"] = {
-            key: value for key, value in answered.items() if key not in _EDIT_ECHO and value not in echoed
-        }
-    return kept
-
-
-def _lines(payload: Any) -> Iterator[str]:
+def _lines(payload: Any, refer: Callable[[str], str | None]) -> Iterator[str]:
     for path, value in _leaves(payload):
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if not isinstance(value, str):
+            text = json.dumps(value, ensure_ascii=False)
+        elif path.startswith(OUTPUT):
+            text = refer(value) or excerpt(value)
+        else:
+            text = refer(value) or value
         separator = "\n" if "\n" in text else " "
         yield f"{path}:{separator}{text}" if path else text
 

@@ -16,8 +16,8 @@ from claude_mem.generation.prices import PRICES_FILE, PriceList
 from claude_mem.generation.providers import build_provider
 from claude_mem.queue.local import DisabledQueue, InProcessQueue
 from claude_mem.services.budgets import BudgetService
-from claude_mem.services.calls import CallTerms
 from claude_mem.services.generating import Generator
+from claude_mem.services.requests import CallTerms
 from claude_mem.worker.engine import Engine, EngineOptions
 
 if TYPE_CHECKING:
@@ -115,15 +115,17 @@ def make_engine(settings: ServerSettings, database: Database, *, provider: Provi
     Raises: ModeError when the configured mode cannot be loaded.
     """
     own = [settings.paths.modes_dir] if settings.paths.modes_dir else []
+    modes = ModeLibrary([*own, settings.paths.data_dir / "modes"])
     generator = Generator(
         database,
         provider,
         CallTerms(
-            mode=ModeLibrary([*own, settings.paths.data_dir / "modes"]).load(settings.generation.mode),
+            mode=modes.load(settings.generation.mode),
             language=settings.generation.language or None,
             events=settings.generation.events_per_call,
             tokens=settings.generation.max_prompt_tokens * 3 // 4,
             skips_trivial=not settings.generation.keep_trivial_events,
+            modes=modes,
         ),
         BudgetService(
             database,

@@ -8,47 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from claude_mem.generation.elements import event_tokens
 from claude_mem.generation.payload import nothing_left
-from claude_mem.generation.port import EventInput, GenerationRequest, ObservationInput
-from claude_mem.generation.prompts import event_tokens
+from claude_mem.generation.prompts import build_prompt
 from claude_mem.generation.rules import is_trivial
 from claude_mem.model.documents import dumps
 from claude_mem.services.failures import Failure
 from claude_mem.services.publishing import PRIVATE_MARK
+from claude_mem.services.requests import make_request, seen, summary_request
 from claude_mem.services.settling import Answered, Failed, Outcome, Taken
-from claude_mem.storage import events, observations, rows, sessions, work
+from claude_mem.storage import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from claude_mem.generation.mode import Mode
-    from claude_mem.model.records import ApiKey, Event, Job, Project
+    from claude_mem.generation.port import EventInput, GenerationRequest
+    from claude_mem.model.records import ApiKey, Job, Project
+    from claude_mem.services.requests import CallTerms
     from claude_mem.storage.database import Database
-
-#: Events of a session that its summary is made from at most, the newest of them.
-SUMMARY_EVENTS = 500
-
-#: Observations of a session that its summary is told of at most, the newest of them.
-SUMMARY_OBSERVATIONS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class CallTerms:
-    """How calls are made up.
-
-    Parameters:
-        mode: what kinds of observation there are.
-        language: to write in, or None.
-        events: events in a call at most.
-        tokens: estimated tokens of a call's events at most.
-        skips_trivial: whether events without substance are done without a call.
-    """
-
-    mode: Mode
-    language: str | None
-    events: int
-    tokens: int
-    skips_trivial: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +35,7 @@ class Call:
     Parameters:
         request: what to ask; events that say the same stand in it once.
         jobs_of: for each event of the request, the jobs that its observations belong to.
-        tokens: of its events, as estimated.
+        tokens: of its events, or of a summary's whole prompt, as estimated.
     """
 
     taken: tuple[Taken, ...]
@@ -100,11 +77,11 @@ async def plan(database: Database, group: Sequence[Taken], terms: CallTerms) -> 
     )
     for taken in open_jobs:
         if taken.job.lane == "summary":
-            request = await _summary_request(database, taken.job, terms, projects)
+            request = await summary_request(database, taken.job, terms, projects)
             if request is None:
                 made.settled.append(Answered((taken,)))
             else:
-                made.calls.append(Call((taken,), request, {}, sum(map(event_tokens, request.events))))
+                made.calls.append(Call((taken,), request, {}, build_prompt(request).tokens))
     return made
 
 
@@ -161,12 +138,12 @@ async def _plan_events(
         if event is None or (event.team_id, event.project_id) != (job.team_id, job.project_id):
             made.settled.append(Answered((taken,)))
             continue
-        seen = _seen(event)
-        if job.payload.members.get(PRIVATE_MARK) or nothing_left(seen.payload) or _is_skipped(seen, terms):
+        shown = seen(event)
+        if job.payload.members.get(PRIVATE_MARK) or nothing_left(shown.payload) or _is_skipped(shown, terms):
             made.settled.append(Answered((taken,)))
             continue
         session = job.server_session_id
-        groups.setdefault(session if session is not None else (job.id,), []).append((taken, seen))
+        groups.setdefault(session if session is not None else (job.id,), []).append((taken, shown))
     for members in groups.values():
         members.sort(key=lambda member: (member[1].occurred_at_ms, member[1].id))
         made.calls.extend(_call(part, tokens, terms, projects) for part, tokens in _parts(members, terms))
@@ -202,85 +179,9 @@ def _call(
         first = asked.setdefault((event.event_type, dumps(event.payload)), event)
         jobs_of[first.id] = (*jobs_of.get(first.id, ()), taken.job.id)
     job = members[0][0].job
-    request = _request(job, tuple(asked.values()), terms, projects)
+    request = make_request(job, tuple(asked.values()), terms, projects)
     return Call(tuple(taken for taken, _ in members), request, jobs_of, tokens)
-
-
-async def _summary_request(
-    database: Database, job: Job, terms: CallTerms, projects: dict[str, Project]
-) -> GenerationRequest | None:
-    session = await sessions.find(database, job.source_id, team_id=job.team_id)
-    if session is None:
-        return None
-    scope = {"team_id": job.team_id, "project_id": job.project_id}
-    happened = await events.of_session(database, session.id, **scope, limit=SUMMARY_EVENTS)
-    if not happened:
-        return None
-    known = await observations.list_rows(
-        database, **scope, kind=None, session_id=session.id, before=None, limit=SUMMARY_OBSERVATIONS
-    )
-    remembered = tuple(
-        ObservationInput(
-            id=found.id,
-            kind=found.kind,
-            content=found.content,
-            metadata=found.metadata.members,
-        )
-        for found in (rows.observation(row) for row in reversed(known))
-    )
-    prompt = session.metadata.members.get("prompt")
-    return _request(
-        job,
-        tuple(_seen(event) for event in happened),
-        terms,
-        projects,
-        remembered=remembered,
-        session_prompt=prompt if isinstance(prompt, str) else None,
-    )
-
-
-def _request(
-    job: Job,
-    happened: tuple[EventInput, ...],
-    terms: CallTerms,
-    projects: dict[str, Project],
-    *,
-    remembered: tuple[ObservationInput, ...] = (),
-    session_prompt: str | None = None,
-) -> GenerationRequest:
-    project = projects.get(job.project_id)
-    return GenerationRequest(
-        kind=job.lane,
-        job_id=job.id,
-        project_id=job.project_id,
-        team_id=job.team_id,
-        events=happened,
-        mode=terms.mode,
-        project_name=project.name if project else None,
-        server_session_id=job.server_session_id,
-        observations=remembered,
-        session_prompt=session_prompt,
-        language=terms.language,
-    )
 
 
 def _event_id(job: Job) -> str:
     return job.agent_event_id or job.source_id
-
-
-def _seen(event: Event) -> EventInput:
-    return EventInput(
-        id=event.id,
-        event_type=event.event_type,
-        source_adapter=event.source_adapter,
-        occurred_at_ms=event.occurred_ms,
-        payload=_payload(event),
-    )
-
-
-def _payload(event: Event) -> Any:
-    """What was observed; as text where it is nested deeper than the parser goes, as adopted rows may be."""
-    try:
-        return event.payload.value
-    except ValueError:
-        return event.payload.text

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from claude_mem.generation.content import render_observation, render_summary
 from claude_mem.generation.errors import GenerationError
 from claude_mem.generation.failover import CIRCUIT_OPEN
-from claude_mem.generation.parser import parse_reply
-from claude_mem.generation.port import CallAdmission, Guarded, ProviderResult, Usage, clean
+from claude_mem.generation.port import CallAdmission, Guarded
 from claude_mem.model.errors import Unavailable
 from claude_mem.model.identity import new_id
 from claude_mem.model.times import now_us
 from claude_mem.services import calls
+from claude_mem.services.answers import KeptAnswer
 from claude_mem.services.budget_changes import WAITING
 from claude_mem.services.failures import Failure
 from claude_mem.services.group import GroupCommit
 from claude_mem.services.settling import Answered, Drafted, Failed, Outcome, Postponed, Taken, settle
+from claude_mem.services.shown import ShownTexts
 from claude_mem.storage import work
 from claude_mem.storage.database import Retryable, StorageError, run_transaction
 
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
 
     from claude_mem.generation.port import Provider
     from claude_mem.services.budgets import BudgetService
-    from claude_mem.services.calls import Call, CallTerms, Plan
+    from claude_mem.services.calls import Call, Plan
+    from claude_mem.services.requests import CallTerms
     from claude_mem.storage.database import Database
 
 logger = logging.getLogger(__name__)
@@ -54,35 +54,6 @@ CIRCUIT_PAUSE_MS = 3000
 
 def _nothing() -> None:
     """Nobody wants to know."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """An answer, as it is kept for each job of its call."""
-
-    result: ProviderResult
-    jobs_of: dict[str, list[str]]
-
-    def document(self) -> str:
-        result = self.result
-        used = result.usage
-        kept = {
-            "text": None if result.text is None else clean(result.text),
-            "provider": result.provider,
-            "model": result.model,
-            "usage": [used.input_tokens, used.output_tokens, used.total],
-            "jobsOf": self.jobs_of,
-        }
-        return orjson.dumps(kept).decode()
-
-    @classmethod
-    def read(cls, document: str, *, default_type: str) -> _Reply:
-        """Raises: GenerationError when the text cannot be read as a reply after all."""
-        kept = orjson.loads(document)
-        reply = parse_reply(kept["text"], default_type=default_type, event_ids=list(kept["jobsOf"]))
-        spent = Usage(*kept["usage"])
-        result = ProviderResult(kept["text"], reply, spent, kept["provider"], kept["model"])
-        return cls(result, kept["jobsOf"])
 
 
 class Generator:
@@ -109,6 +80,7 @@ class Generator:
         self._terms = terms
         self._budgets = budgets
         self._retry_base_s = retry_base_s
+        self._shown = ShownTexts()
         self._settling: GroupCommit[Outcome, None] = GroupCommit(
             "settle", self._settle, largest=64, parallel=2
         )
@@ -120,6 +92,11 @@ class Generator:
     def provider(self) -> Provider:
         return self._provider
 
+    @property
+    def admission(self) -> CallAdmission:
+        """How many calls the provider would let through now."""
+        return self._provider.admission if isinstance(self._provider, Guarded) else CallAdmission()
+
     async def plan(self, group: Sequence[Taken]) -> Plan:
         """What is to be done about claimed jobs.
 
@@ -130,11 +107,6 @@ class Generator:
     async def settle(self, outcome: Outcome) -> None:
         """Store an outcome, together with others, again and again while the database is away."""
         await self._settling.submit(outcome)
-    @property
-    def admission(self) -> CallAdmission:
-        """How many calls the provider would let through now."""
-        return self._provider.admission if isinstance(self._provider, Guarded) else CallAdmission()
-
 
     async def make(self, call: Call, *, over: Callable[[], None] = _nothing) -> None:
         """Make a call and store what came of it; where the budget is spent, let its jobs wait.
@@ -167,13 +139,17 @@ class Generator:
 
     async def _ask(self, call: Call, over: Callable[[], None]) -> None:
         jobs_of = {event_id: list(job_ids) for event_id, job_ids in call.jobs_of.items()}
+        request = replace(call.request, had_before=self._shown.before(call.request))
         try:
-            reply = _Reply(await self._provider.generate(call.request), jobs_of)
+            result = await self._provider.generate(request)
         except GenerationError as error:
             over()
             await self._set_back(call.taken, error)
             return
         over()
+        reply = KeptAnswer(result, jobs_of, request.mode.default_type)
+        if request.kind == "event":
+            self._shown.add(request)
         call_id = new_id()
         if reply.result.text is not None:
             document = reply.document()
@@ -189,7 +165,7 @@ class Generator:
             taken: those of the call's jobs that are here now; the others are done by now, or come later.
         """
         try:
-            reply = _Reply.read(document, default_type=self._terms.mode.default_type)
+            reply = KeptAnswer.read(document, default_type=self._terms.mode.default_type)
         except GenerationError as error:
             await self._set_back(taken, error)
             return
@@ -208,7 +184,7 @@ class Generator:
         except StorageError as second:
             logger.warning("jobs could not be ended", extra={"reason": type(second).__name__})
 
-    def _answered(self, taken: tuple[Taken, ...], reply: _Reply, call_id: str) -> Answered:
+    def _answered(self, taken: tuple[Taken, ...], reply: KeptAnswer, call_id: str) -> Answered:
         result = reply.result
         return Answered(
             taken,
@@ -220,7 +196,7 @@ class Generator:
         )
 
     @staticmethod
-    def _drafted(taken: Sequence[Taken], reply: _Reply) -> list[Drafted]:
+    def _drafted(taken: Sequence[Taken], reply: KeptAnswer) -> list[Drafted]:
         result = reply.result
         wrote: dict[str, Any] = {
             "provider": result.provider,

@@ -241,3 +241,12 @@ async def events(executor: Executor, event_ids: Collection[str]) -> dict[str, Ev
 async def projects(executor: Executor, project_ids: Collection[str]) -> dict[str, Project]:
     found = await executor.fetch("work.projects", ids=sorted(project_ids)) if project_ids else []
     return {row["id"]: rows.project(row) for row in found}
+
+
+async def origins(executor: Executor, observation_ids: Collection[str]) -> dict[str, list[str]]:
+    """The ids of the events that observations were made from; observations without any are left out."""
+    found = await executor.fetch("work.origins", ids=sorted(observation_ids)) if observation_ids else []
+    events_of: dict[str, list[str]] = {}
+    for row in found:
+        events_of.setdefault(row["observation_id"], []).append(row["agent_event_id"])
+    return events_of

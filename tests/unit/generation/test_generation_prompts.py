@@ -59,9 +59,8 @@ def test_a_summary_prompt_names_its_form_and_not_the_other() -> None:
         assert "<investigated>" in part
         assert "<observation>" not in part
         assert "skip_summary" not in part
-    assert "<past_observation>" in prompt.user
-    assert "Fixed &lt;it&gt;" in prompt.user
-    assert "<session_prompt>do &lt;x&gt;</session_prompt>" in prompt.user
+    assert "<past_observations>\n- bugfix: Fixed &lt;it&gt;\n</past_observations>" in prompt.user
+    assert "<user_request>do &lt;x&gt;</user_request>" in prompt.user
     assert all(
         f"<{name}>" in prompt.system for name in ("request", "learned", "completed", "next_steps", "notes")
     )
@@ -142,8 +141,8 @@ def test_objects_become_lines_and_transport_noise_goes() -> None:
         "n": None,
     }
     assert payload_text(payload) == (
-        "tool_name: Edit\ntool_input.file_path: a.py\ntool_input.old_string: one\n"
-        "tool_input.new_string:\ntwo\nlines\ntool_response.ok: true\nn: null"
+        "tool: Edit\ninput.file_path: a.py\ninput.old_string: one\n"
+        "input.new_string:\ntwo\nlines\noutput.ok: true\nn: null"
     )
 
 
@@ -197,7 +196,7 @@ def test_the_oldest_events_give_way_first_and_it_is_said() -> None:
 
 
 def test_a_little_too_much_only_shortens_the_oldest() -> None:
-    events = [event("word " * 1_000, number) for number in range(4)]
+    events = [event(f"{number} word " * 700, number) for number in range(4)]
     whole = build_prompt(request(*events))
     prompt = build_prompt(request(*events), max_tokens=whole.tokens - 100)
     assert prompt.omitted == 0
@@ -212,13 +211,13 @@ def test_a_summary_prompt_is_bounded_with_its_observations() -> None:
     assert "earlier observations left out" in prompt.user
 
 
-def test_the_estimate_of_an_event_is_what_it_adds() -> None:
+def test_the_estimate_of_an_event_is_the_most_that_it_adds() -> None:
     one, two = event("word " * 50), event("other " * 70, 2)
     added = (
         build_prompt(request(one, two, event("z", 3))).tokens
         - build_prompt(request(one, event("z", 3))).tokens
     )
-    assert abs(event_tokens(two) - added) <= 3
+    assert 0 <= event_tokens(two) - added < 25, "its time goes without saying"
 
 
 @pytest.mark.parametrize("kind", ["event", "summary"])

@@ -6,7 +6,7 @@ nothing; an event of unknown shape gives a plain observation that carries its te
 
 from __future__ import annotations
 
-from claude_mem.generation.rules.distil import distil, is_trivial
+from claude_mem.generation.rules.distil import distil, is_trivial, words_of
 from claude_mem.generation.rules.summary import summarise
 
-__all__ = ["distil", "is_trivial", "summarise"]
+__all__ = ["distil", "is_trivial", "summarise", "words_of"]

@@ -128,9 +128,15 @@ def _searched(call: ToolCall) -> DraftObservation | None:
     )
 
 
+def words_of(event: EventInput) -> str | None:
+    """What a user or the agent says in an event, private parts removed; None where it is no message."""
+    keys, _ = _SPOKEN.get(event.event_type, ((), None))
+    return _word(event.payload, keys) if keys else None
+
+
 def _spoken(event: EventInput) -> DraftObservation | None:
-    keys, observe = _SPOKEN.get(event.event_type, ((), None))
-    text = _word(event.payload, keys)
+    _, observe = _SPOKEN.get(event.event_type, ((), None))
+    text = words_of(event)
     if observe is None or text is None:
         return _plain(event, title=None)
     return observe(text, event_id=event.id)

@@ -106,6 +106,10 @@ SELECT * FROM api_keys WHERE id = ANY(:ids::text[]);
 -- name: work.events
 SELECT * FROM agent_events WHERE id = ANY(:ids::text[]);
 
+-- name: work.origins
+-- Which events observations were made from.
+SELECT observation_id, agent_event_id FROM observation_sources WHERE observation_id = ANY(:ids::text[]) AND agent_event_id IS NOT NULL;
+
 -- name: work.projects
 SELECT * FROM projects WHERE id = ANY(:ids::text[]);
 

@@ -104,6 +104,10 @@ SELECT * FROM api_keys WHERE id IN (SELECT value FROM json_each(:ids));
 -- name: work.events
 SELECT * FROM agent_events WHERE id IN (SELECT value FROM json_each(:ids));
 
+-- name: work.origins
+-- Which events observations were made from.
+SELECT observation_id, agent_event_id FROM observation_sources WHERE observation_id IN (SELECT value FROM json_each(:ids)) AND agent_event_id IS NOT NULL;
+
 -- name: work.projects
 SELECT * FROM projects WHERE id IN (SELECT value FROM json_each(:ids));
 
