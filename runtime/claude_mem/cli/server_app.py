@@ -117,9 +117,9 @@ _group(
         "status": server_jobs.status,
         "failed": server_jobs.failed,
         "retry": server_jobs.retry,
+        "redrive": server_jobs.redrive,
         "cancel": server_jobs.cancel,
     },
-        "redrive": server_jobs.redrive,
     text="List and steer generation jobs.",
     callback=server_jobs.jobs_callback,
 )
