@@ -93,7 +93,7 @@ def issue_leaf(authority: KeyPair, *, names: Iterable[str], now: datetime) -> Ke
         raise TypeError("the webhook's authority has a key that the operator did not make")
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate
-    life = min(LEAF_LIFE, issuer.not_valid_after_utc - (now - BACKDATED))
+    life = min(LEAF_LIFE, issuer.not_valid_after_utc - _begins(now))
     certificate = (
         _builder(
             subject=_name("claude-mem-operator webhook"), issuer=issuer.subject, key=key, now=now, life=life
@@ -180,7 +180,7 @@ def _builder(
     now: datetime,
     life: timedelta,
 ) -> x509.CertificateBuilder:
-    begins = now.replace(microsecond=0) - BACKDATED
+    begins = _begins(now)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -191,6 +191,10 @@ def _builder(
         .not_valid_after(begins + life)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+
+
+def _begins(now: datetime) -> datetime:
+    return now.replace(microsecond=0) - BACKDATED
 
 
 def _name(common_name: str) -> x509.Name:
