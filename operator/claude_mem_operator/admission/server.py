@@ -39,6 +39,8 @@ TIME_LIMIT_SECONDS: Final = 4.0
 CHECKERS: Final = 4
 #: How long requests under way get when the listener stops.
 STOPPING_SECONDS: Final = 5.0
+#: How long the rest of a body is read that nobody wants any more.
+LINGERING_SECONDS: Final = 1.0
 
 
 class Cause(Protocol):
@@ -122,7 +124,9 @@ class AdmissionServer:
         self.use(pair)
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         app.add_routes([web.post("/validate", self._validate), web.get("/healthz", _healthz)])
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOPPING_SECONDS)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=STOPPING_SECONDS, lingering_time=LINGERING_SECONDS
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port, ssl_context=self._context).start()
@@ -191,7 +195,7 @@ async def _healthz(_request: web.Request) -> web.Response:
 def _parse(body: bytes) -> dict[str, Any]:
     try:
         review = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotAReview("the body is not JSON") from None
     if not isinstance(review, dict) or review.get("kind") != "AdmissionReview":
         raise NotAReview("the body is not an AdmissionReview")
