@@ -10,10 +10,11 @@ import pytest
 from claude_mem.model.records import JobStatus
 from claude_mem.model.times import now_us
 from claude_mem.queue.local import DisabledQueue
+from claude_mem.services.failures import Failure
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.publishing import JobTerms
 from claude_mem.services.sessions import SessionInput, SessionService
-from claude_mem.storage import usage, work
+from claude_mem.storage import jobs, usage, work
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage
 from tests.support.engines import asking, ended, find, job_for, working
@@ -181,6 +182,28 @@ async def test_a_session_that_goes_on_is_summed_up_anew(
         await ended(database, first.job.id)
         last = await sessions.end(world.caller, session, source="test", source_adapter="server")
         assert last.job.status is JobStatus.COMPLETED, "nothing has happened since"
+    told = [line for line in await jobs.history(database, first.job.id) if line.event_type == "queued"]
+    assert [line.details.members.get("reason") for line in told] == [None, "session_continued"]
     assert llm.count == 4
     summaries = await storage.query("select content from observations where kind = 'summary'")
     assert [row[0].rpartition(": ")[2] for row in summaries] == ["both turns"]
+
+
+async def test_a_summary_that_waits_for_a_budget_is_not_called_back_earlier(
+    database: Database, world: World, ingest: IngestService, sessions: SessionService, llm: FakeLlm
+) -> None:
+    session = await begin(sessions, world)
+    async with working(database, asking(llm)):
+        await job_for(ingest, world, 1, content_session_id="talk")
+        first = await sessions.end(world.caller, session, source="test", source_adapter="server")
+        await ended(database, first.job.id)
+    await job_for(ingest, world, 2, content_session_id="talk")
+    await sessions.end(world.caller, session, source="test", source_adapter="server")
+    terms = work.ClaimTerms(worker="test", lease_us=60_000_000, mates=1, patience_us=-60_000_000)
+    assert len(await work.claim(database, terms, limit=9, now_us=now_us())) == 2
+    tomorrow = now_us() + 86_400_000_000
+    waits = Failure("budget_exhausted", "the token budget is spent").document
+    back = work.Setback(first.job.id, "queued", waits, next_attempt_us=tomorrow, refund=1)
+    await work.set_back(database, [back], now_us=now_us())
+    again = await sessions.end(world.caller, session, source="test", source_adapter="server")
+    assert (again.job.status, again.job.next_attempt_ms) == (JobStatus.QUEUED, tomorrow // 1000)

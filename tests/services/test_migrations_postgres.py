@@ -409,9 +409,11 @@ PAGE = "(created_at, id) < (now(), 'x') order by created_at desc, id desc limit 
 DUE = "order by coalesce(next_attempt_at, created_at), id limit 10"
 SESSIONS = "started_at < now() order by started_at desc, id desc limit 10"
 LEASED = "status = 'processing' and lease_expires_at < now()"
+EXHAUSTED = "status = 'queued' and attempts >= max_attempts"
 QUESTIONS = {
     "idx_observation_jobs_due": f"observation_generation_jobs where status = 'queued' {DUE}",
     "idx_observation_jobs_leased": f"observation_generation_jobs where {LEASED}",
+    "idx_observation_jobs_exhausted": f"observation_generation_jobs where {EXHAUSTED}",
     "idx_observation_jobs_team_created": f"observation_generation_jobs where team_id = 't' and {PAGE}",
     "idx_audit_log_team_created": f"audit_log where team_id = 't' and {PAGE}",
     "idx_server_sessions_team_project_started": (

@@ -16,6 +16,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from claude_mem.storage import catalog
 from claude_mem.storage.migrations import (
     MigrationError,
     MigrationFailed,
@@ -69,6 +70,18 @@ def remember(connection: sqlite3.Connection, name: str, content: str, metadata: 
         "INSERT INTO observations (id, project_id, team_id, content, metadata) VALUES (?, 'p', 't', ?, ?)",
         (name, content, metadata),
     )
+
+
+@pytest.mark.parametrize("statement", ["jobs.fail_exhausted", "jobs.release_expired"])
+def test_what_is_asked_every_few_seconds_does_not_read_the_queue(
+    connection: sqlite3.Connection, statement: str
+) -> None:
+    found = catalog.load("sqlite")[statement]
+    plan = connection.execute(
+        f"EXPLAIN QUERY PLAN {found.sql}", dict.fromkeys(found.parameters, 0)
+    ).fetchall()
+    steps = [step[3] for step in plan]
+    assert all("USING" in step for step in steps if step.startswith(("SCAN", "SEARCH"))), steps
 
 
 def search(connection: sqlite3.Connection, words: str) -> list[str]:

@@ -326,11 +326,6 @@ async def job_changes(database: Database, world: World) -> None:
     assert await jobs.fail_exhausted(database, error=FAILURE, now_us=NOW) == []
 
 
-async def observation_rows(database: Database, world: World) -> None:
-    scope = {"team_id": world.team_id, "project_id": world.project_id}
-    memory = new_observation(world, "memory-1", "Deploy with blue-green servers")
-    await observations.insert(database, memory)
-    assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
 async def redrive_filters(database: Database, world: World, failed: Job) -> None:
     """One failed job, at NOW and of class `transient`, is found by what is true of it and by nothing else."""
     true: dict[str, Any] = {
@@ -364,6 +359,11 @@ async def redrive_filters(database: Database, world: World, failed: Job) -> None
     )
 
 
+async def observation_rows(database: Database, world: World) -> None:
+    scope = {"team_id": world.team_id, "project_id": world.project_id}
+    memory = new_observation(world, "memory-1", "Deploy with blue-green servers")
+    await observations.insert(database, memory)
+    assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
     made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
     assert await work.insert_observations(database, [made], now_us=NOW) == {"generation-1": "memory-2"}
     twin = new_observation(world, "memory-3", "Retries swallow errors", key="generation-1", job="job-event-1")
@@ -373,6 +373,7 @@ async def redrive_filters(database: Database, world: World, failed: Job) -> None
         await work.insert_sources(database, [(source, EMPTY)], now_us=NOW)
     ((found, link),) = await observations.of_event(database, "event-1", **scope)
     assert (found.id, link) == ("memory-2", source)
+    assert await work.origins(database, ["memory-1", "memory-2"]) == {"memory-2": ["event-1"]}
 
     async def listed(**filters: Any) -> list[str]:
         wanted: dict[str, Any] = {"kind": None, "session_id": None, "before": None, "limit": 9}
@@ -462,11 +463,12 @@ async def worker_rows(database: Database, world: World) -> None:
     reopened = await jobs.reopen_summary(database, "job-shared", **reopening)
     assert reopened is not None
     assert (reopened.status, reopened.attempts) == (JobStatus.QUEUED, 0)
-    put_off = await jobs.reopen_summary(
-        database, "job-shared", **(reopening | {"next_attempt_us": NOW + 9_000_000})
-    )
+    put_off = await jobs.put_off(database, "job-shared", next_attempt_us=NOW + 9_000_000)
     assert put_off is not None
     assert put_off.next_attempt_ms == (NOW + 9_000_000) // 1000
+    assert await jobs.put_off(database, "job-shared", next_attempt_us=NOW + 8_000_000) is None, (
+        "never earlier"
+    )
     made = [
         replace(new_observation(world, name, name, key=name, job="job-shared"), kind="summary")
         for name in ("old-summary", "new-summary")

@@ -9,6 +9,7 @@ from claude_mem.model.errors import Forbidden, NotFound
 from claude_mem.model.identity import is_open_session_key, new_id, session_key
 from claude_mem.model.records import Session, Transport
 from claude_mem.model.times import now_us
+from claude_mem.services import trail
 from claude_mem.services.cleaning import Cleaned, clean, clean_id
 from claude_mem.services.publishing import JobTerms, as_stored, job_for_summary, publish, queued_event
 from claude_mem.services.refusals import refuse_storage_errors
@@ -165,14 +166,24 @@ class SessionService:
         existing = (await jobs.find_by_keys(executor, [new.key])).get(new.key)
         if existing is None:
             raise Retryable("the summary's job was deleted meanwhile")
+        due_us = new.created_us + self._terms.summary_refresh_us
         reopened = await jobs.reopen_summary(
             executor,
             existing.id,
             session_id=new.source_id,
-            next_attempt_us=new.created_us + self._terms.summary_refresh_us,
+            next_attempt_us=due_us,
             now_us=new.created_us,
         )
-        return reopened or existing, False
+        if reopened is None:
+            return await jobs.put_off(executor, existing.id, next_attempt_us=due_us) or existing, False
+        details = {
+            "source": source,
+            "reason": "session_continued",
+            "nextAttemptAtEpoch": reopened.next_attempt_ms,
+        }
+        line = trail.line(reopened, "queued", "queued", details, at_us=new.created_us)
+        await jobs.append_events(executor, [line])
+        return reopened, False
 
 
 async def _by_external(executor: Executor, received: SessionInput, *, team_id: str) -> Session | None:

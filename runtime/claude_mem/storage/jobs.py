@@ -264,9 +264,9 @@ async def cancel(executor: Executor, job_id: str, *, now_us: int) -> Job | None:
 async def reopen_summary(
     executor: Executor, job_id: str, *, session_id: str, next_attempt_us: int, now_us: int
 ) -> Job | None:
-    """Queue a completed summary again if its session has newer events; put off one that waits already.
+    """Queue a completed summary again if its session has newer events.
 
-    Returns: the job as it is now, or None when nothing was to be done.
+    Returns: the job as it is now, or None when it is not completed or nothing is newer.
     """
     row = await fetch_one(
         executor,
@@ -275,7 +275,13 @@ async def reopen_summary(
         server_session_id=session_id,
         next_attempt_at=next_attempt_us,
         now=now_us,
-    ) or await fetch_one(executor, "jobs.put_off", id=job_id, next_attempt_at=next_attempt_us)
+    )
+    return rows.job(row) if row else None
+
+
+async def put_off(executor: Executor, job_id: str, *, next_attempt_us: int) -> Job | None:
+    """Let a summary that waits wait longer, never shorter; None when it does not wait, or waits longer already."""
+    row = await fetch_one(executor, "jobs.put_off", id=job_id, next_attempt_at=next_attempt_us)
     return rows.job(row) if row else None
 
 

@@ -97,6 +97,6 @@ WHERE id = :id AND status = 'completed'
 RETURNING *;
 
 -- name: jobs.put_off
--- The session still goes on.
+-- The session still goes on. A summary that waits longer already, for a budget or a provider, is left at its time.
 UPDATE observation_generation_jobs SET next_attempt_at = :next_attempt_at
-WHERE id = :id AND status = 'queued' AND attempts = 0 AND next_attempt_at IS NOT NULL RETURNING *;
+WHERE id = :id AND status = 'queued' AND attempts = 0 AND next_attempt_at < :next_attempt_at RETURNING *;
