@@ -48,6 +48,14 @@ def lost_field(manifest: Manifest, live: Manifest, *, manager: str) -> str | Non
     return _lost_member(wanted, owned, "")
 
 
+def leftover_entry(live: Manifest, *, manager: str) -> int | None:
+    """Which entry of `metadata.managedFields` says that `manager` set fields in another way than by applying."""
+    for position, entry in enumerate(live["metadata"].get("managedFields", ())):
+        if entry.get("manager") == manager and entry.get("operation") == "Update":
+            return position
+    return None
+
+
 def extract(live: Any, fields: Manifest) -> Any:
     """The part of `live` that `fields` covers: what an apply would have to say to leave it as it is."""
     parts = {name: below for name, below in fields.items() if name != "."}
@@ -85,8 +93,7 @@ def _lost_member(wanted: Manifest, owned: Manifest, path: str) -> str | None:
     if path and not any(name.startswith("f:") for name in owned):
         return None
     for name, part in wanted.items():
-        # The server drops what is empty; the applied hash covers it.
-        if part is None or part in ({}, []):
+        if part is None:
             continue
         here = f"{path}.{name}" if path else name
         below = owned.get(f"f:{name}")

@@ -145,10 +145,21 @@ class DynamicApi:
         return self._call("create", ref, _path(ObjectRef(ref.kind, ref.namespace, "")), body=manifest)
 
     def patch(
-        self, ref: ObjectRef, body: Any, *, patch_type: PatchType = "merge", subresource: str = ""
+        self,
+        ref: ObjectRef,
+        body: Any,
+        *,
+        patch_type: PatchType = "merge",
+        subresource: str = "",
+        field_manager: str | None = None,
     ) -> Manifest:
         return self._call(
-            "patch", ref, _path(ref, subresource), body=body, content_type=_PATCH_TYPES[patch_type]
+            "patch",
+            ref,
+            _path(ref, subresource),
+            body=body,
+            content_type=_PATCH_TYPES[patch_type],
+            field_manager=field_manager,
         )
 
     def patch_status(

@@ -50,9 +50,17 @@ class FencedApi:
         return self._writable().create(manifest)
 
     def patch(
-        self, ref: ObjectRef, body: Any, *, patch_type: PatchType = "merge", subresource: str = ""
+        self,
+        ref: ObjectRef,
+        body: Any,
+        *,
+        patch_type: PatchType = "merge",
+        subresource: str = "",
+        field_manager: str | None = None,
     ) -> Manifest:
-        return self._writable().patch(ref, body, patch_type=patch_type, subresource=subresource)
+        return self._writable().patch(
+            ref, body, patch_type=patch_type, subresource=subresource, field_manager=field_manager
+        )
 
     def patch_status(
         self, ref: ObjectRef, status: Manifest, *, resource_version: str | None = None

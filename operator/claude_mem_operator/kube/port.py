@@ -78,7 +78,13 @@ class KubeApi(Protocol):
         ...
 
     def patch(
-        self, ref: ObjectRef, body: Any, *, patch_type: PatchType = "merge", subresource: str = ""
+        self,
+        ref: ObjectRef,
+        body: Any,
+        *,
+        patch_type: PatchType = "merge",
+        subresource: str = "",
+        field_manager: str | None = None,
     ) -> Manifest:
         """Change parts of an object. A `metadata.resourceVersion` in a merge patch must still be the current one."""
         ...
