@@ -374,6 +374,7 @@ async def observation_rows(database: Database, world: World) -> None:
     ((found, link),) = await observations.of_event(database, "event-1", **scope)
     assert (found.id, link) == ("memory-2", source)
     assert await work.origins(database, ["memory-1", "memory-2"]) == {"memory-2": ["event-1"]}
+    assert await work.origins(database, ["memory-1", "memory-2"]) == {"memory-2": ["event-1"]}
 
     async def listed(**filters: Any) -> list[str]:
         wanted: dict[str, Any] = {"kind": None, "session_id": None, "before": None, "limit": 9}
@@ -480,6 +481,7 @@ async def worker_rows(database: Database, world: World) -> None:
     assert list(await work.keys(database, ["key-1", "absent"])) == ["key-1"]
     assert list(await work.events(database, ["shared-1", "absent"])) == ["shared-1"]
     assert list(await work.projects(database, [world.project_id, "absent"])) == [world.project_id]
+    assert await work.origins(database, ["absent"]) == {}
 
 
 async def accounting_rows(database: Database, world: World) -> None:

@@ -96,7 +96,7 @@ def _allowance(request: GenerationRequest) -> int:
 
 
 def _line(draft: DraftObservation, request: GenerationRequest) -> str:
-    said = "; ".join(draft.facts) or draft.narrative or ""
+    said = "; ".join(part for part in (*draft.facts, draft.narrative) if part)
     return shorten(f"{draft.title}: {said}", _LINE if request.observations else _LONG_LINE)
 
 
