@@ -28,3 +28,27 @@ install_missing() {
   DEBIAN_FRONTEND=noninteractive \
     apt-get -qq -o Dpkg::Use-Pty=0 install --yes --no-install-recommends "${packages[@]}" >/dev/null
 }
+
+# The node image's name, made anew when its recipe changes. Empty means kind's own, which comes from a registry.
+node_image() {
+  if [[ -n ${CLUSTER_NODE_IMAGE:-} ]] || ! is_podman; then
+    echo "${CLUSTER_NODE_IMAGE:-}"
+    return
+  fi
+  local recipe
+  recipe=$(cd "$checkout/hack/cluster" && cat versions.bash node-image node/* | sha256sum | cut -c1-12)
+  echo "localhost/claude-mem-node:$recipe-$stand_ins"
+}
+
+# Takes the network namespace away when nothing is left in it: no container, and no process but its name server.
+release_namespace() {
+  local names=/run/claude-mem/$number/names.pid server=
+  if ! is_podman || [[ ! -e /run/netns/$namespace || -n $(podman ps --all --quiet) ]]; then return; fi
+  if [[ -e $names ]]; then server=$(<"$names"); fi
+  if ip netns pids "$namespace" | grep --quiet --invert-match --line-regexp --fixed-strings "${server:-none}"; then
+    return
+  fi
+  if [[ -n $server ]]; then kill "$server" 2>/dev/null || true; rm -f "$names"; fi
+  podman network rm kind >/dev/null 2>&1 || true
+  ip netns del "$namespace"
+}
