@@ -481,7 +481,6 @@ async def worker_rows(database: Database, world: World) -> None:
     assert list(await work.keys(database, ["key-1", "absent"])) == ["key-1"]
     assert list(await work.events(database, ["shared-1", "absent"])) == ["shared-1"]
     assert list(await work.projects(database, [world.project_id, "absent"])) == [world.project_id]
-    assert await work.origins(database, ["absent"]) == {}
 
 
 async def accounting_rows(database: Database, world: World) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from claude_mem.generation import EventInput, GenerationRequest, ModeLibrary, build_prompt, payload_text
 from claude_mem.generation.condensing import LONG_OUTPUT, excerpt
 from claude_mem.generation.payload import text_digests
-from claude_mem.services.shown import SESSIONS, ShownTexts
 
 MODE = ModeLibrary().load()
 FILE = "\n".join(f"line {number} of a module that is read more than once" for number in range(30))
@@ -64,20 +63,6 @@ def test_private_text_is_not_what_a_text_is_known_by() -> None:
     hidden = f"<private>{FILE}</private>"
     assert text_digests({"text": hidden}) == set()
     assert text_digests({"text": hidden + FILE}) == text_digests({"text": FILE})
-
-
-def test_shown_texts_belong_to_their_session_and_the_quietest_session_is_forgotten() -> None:
-    shown = ShownTexts()
-    first = request(event(read(FILE), 1), server_session_id="session-0")
-    shown.add(first)
-    assert shown.before(first) == text_digests(read(FILE))
-    assert not shown.before(request(server_session_id="another"))
-    lonely = request(event(read(FILE), 1))
-    shown.add(lonely)
-    assert not shown.before(lonely), "events without a session share nothing"
-    for number in range(1, SESSIONS + 1):
-        shown.add(request(event(read(FILE), 1), server_session_id=f"session-{number}"))
-    assert not shown.before(first)
 
 
 def test_what_says_nothing_is_left_out_of_a_known_shape() -> None:
