@@ -1,0 +1,135 @@
+"""The migration: a Job that brings the schema up to date, then makes the first team, project and key.
+
+Its name has the digest of all that it does, so that a change makes a new Job, and no change makes none. A Job that failed
+is tried again with another value of the resource's annotation `claude-mem.dev/retry`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from claude_mem.environment import Role
+from claude_mem_operator.api import Resources
+from claude_mem_operator.desired import pods
+from claude_mem_operator.desired.credentials import API_KEY
+from claude_mem_operator.desired.digests import content_digest
+from claude_mem_operator.desired.environment import migration_environment
+from claude_mem_operator.desired.names import RETRY_ANNOTATION, Component, child
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from claude_mem_operator.desired.context import Context
+    from claude_mem_operator.desired.types import Manifest
+
+KEY_DIR: Final = "/run/secrets/claude-mem"
+
+_NAME_DIGITS: Final = 10
+_BACKOFF_LIMIT: Final = 3
+_GRACE_S: Final = 30
+
+#: The exit status of a command whose database does not answer (docs/reference/cli.md).
+_UNAVAILABLE: Final = 5
+
+_RESOURCES: Final = Resources(requests=pods.REQUESTS[Component.MIGRATION], limits={"memory": "512Mi"})
+
+
+def build(context: Context) -> Manifest:
+    """The Job."""
+    resource = context.resource
+    spec = {
+        "backoffLimit": _BACKOFF_LIMIT,
+        "podFailurePolicy": {
+            "rules": [
+                # A database that does not answer yet, and a node that goes away, are no failures of the migration.
+                {
+                    "action": "Ignore",
+                    "onExitCodes": {"operator": "In", "values": [_UNAVAILABLE]},
+                },
+                {
+                    "action": "Ignore",
+                    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                },
+            ]
+        },
+        "template": _template(context),
+    }
+    retry = resource.metadata.annotations.get(RETRY_ANNOTATION, "")
+    digest = content_digest([spec, retry], length=_NAME_DIGITS)
+    return child(
+        resource,
+        Component.MIGRATION,
+        api_version="batch/v1",
+        kind="Job",
+        name=f"{resource.metadata.name}-migrate-{digest}",
+        body={"spec": spec},
+    )
+
+
+def _template(context: Context) -> Manifest:
+    environment = migration_environment(context.environments[Role.SERVER])
+    key_secret = context.resource.api_key_secret_name
+
+    def container(name: str, command: Sequence[str], *mounts: Manifest) -> Manifest:
+        return pods.container(
+            name,
+            image=context.image,
+            pull_policy=context.spec.image_pull_policy,
+            command=command,
+            env=environment.env,
+            resources=pods.effective_resources(Component.MIGRATION, _RESOURCES),
+            mounts=[*pods.runtime_mounts(), *mounts],
+        )
+
+    key = {
+        "name": "key",
+        "secret": {
+            "secretName": key_secret,
+            "defaultMode": 0o440,
+            "items": [{"key": API_KEY, "path": API_KEY}],
+        },
+    }
+    server = context.spec.server
+    place = pods.Placement(
+        # Where the server may run, the migration may.
+        node_selector=dict(sorted(server.node_selector.items())),
+        tolerations=[toleration.manifest() for toleration in server.tolerations],
+        affinity=None,
+        priority_class=server.priority_class_name,
+        spread=(),
+        annotations={},
+        more_labels={},
+        grace_s=_GRACE_S,
+    )
+    template = pods.template(
+        context,
+        Component.MIGRATION,
+        place=place,
+        init_containers=[container("migrate", ["claude-mem", "server", "migrate"])],
+        containers=[
+            container(
+                "bootstrap",
+                _bootstrap(context),
+                {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
+            )
+        ],
+        volumes=[*pods.runtime_volumes(), key],
+        references=[*environment.references, f"Secret/{key_secret}/{API_KEY}"],
+    )
+    template["spec"]["restartPolicy"] = "Never"
+    return template
+
+
+def _bootstrap(context: Context) -> list[str]:
+    """The command; a name with `$(` in it is no reference, and one that begins with a dash is no option."""
+    resource = context.resource
+    bootstrap = resource.spec.bootstrap
+    options = {
+        "team": bootstrap.team,
+        "project": bootstrap.project,
+        "api-key-file": f"{KEY_DIR}/{API_KEY}",
+        # Of two resources that share a database, each replaces its own key only.
+        "name": f"{resource.metadata.namespace}/{resource.metadata.name}",
+    }
+    words = [f"--{name}={value}".replace("$", "$$") for name, value in options.items()]
+    return ["claude-mem", "server", "bootstrap", *words]
