@@ -1,8 +1,8 @@
 """What a summary's prompt says of its session: what was asked and answered, observations, and events on a line each.
 
-The observations were made from the events, so an event that has some is not told again. Of the others the rules make
-a line: what it is about and what came of it. All of that together may cost so many tokens for each event of the
-session, however long its payloads are; the oldest observations are reduced to their titles first, then left out.
+Of an event the rules make a line: what it is about and what came of it. Observations and lines may cost so many tokens
+for each event of the session, however long its payloads are. Where that is not enough for all, an event that has an
+observation is not told again; then the oldest observations are reduced to their titles, and at last left out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from claude_mem.generation.rules.text import shorten
 from claude_mem.privacy import redact, redact_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from claude_mem.generation.port import (
         DraftObservation,
         EventInput,
@@ -64,10 +66,12 @@ def recap(request: GenerationRequest, *, room: int) -> Recap:
     room -= estimate_tokens(answered)
     requests, unasked = _fitting([element("user_request", text) for text in asked], room, what="requests")
     room = max(0, min(room - estimate_tokens(requests), _allowance(request)))
-    told = [event for event in others if event.id not in request.observed]
-    lines = [_line(draft, request) for draft in distil(told, request.mode)]
-    share = room // 3 if request.observations else room
-    events, untold = _fitting([_item(line) for line in lines], share, what="events")
+    every = "\n".join(_lines(request, others))
+    whole = "\n".join(_memory(each, brief=False) for each in request.observations)
+    if estimate_tokens(every) + estimate_tokens(whole) + 1 <= room:
+        return Recap(requests, whole, every, answered, unasked)
+    open_lines = _lines(request, [event for event in others if event.id not in request.observed])
+    events, untold = _fitting(open_lines, room // 3 if request.observations else room, what="events")
     memories, unmade = _memories(request, room - estimate_tokens(events))
     return Recap(requests, memories, events, answered, unasked + untold + unmade)
 
@@ -95,9 +99,14 @@ def _allowance(request: GenerationRequest) -> int:
     return tokens if request.observations else ONLY_EVENTS * tokens
 
 
-def _line(draft: DraftObservation, request: GenerationRequest) -> str:
-    said = "; ".join(part for part in (*draft.facts, draft.narrative) if part)
-    return shorten(f"{draft.title}: {said}", _LINE if request.observations else _LONG_LINE)
+def _lines(request: GenerationRequest, events: Sequence[EventInput]) -> list[str]:
+    """What events were about and came to, as the rules word it; nothing of those that the rules pass over."""
+    limit = _LINE if request.observations else _LONG_LINE
+    return [_item(shorten(f"{draft.title}: {_said(draft)}", limit)) for draft in distil(events, request.mode)]
+
+
+def _said(draft: DraftObservation) -> str:
+    return "; ".join(part for part in (*draft.facts, draft.narrative) if part)
 
 
 def _memories(request: GenerationRequest, room: int) -> tuple[str, int]:

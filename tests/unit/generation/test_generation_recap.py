@@ -49,14 +49,22 @@ def summary(*events: EventInput, **more: Any) -> GenerationRequest:
 TESTS = command(1, "pytest -q", "FAILED tests/test_pay.py::test_charge - assert 1 == 2\n1 failed")
 
 
-def test_an_event_that_has_an_observation_is_not_told_again() -> None:
-    request = summary(TESTS, command(2, "cat notes", "the cache is stale\n" * 3), observations=(memory(1),))
+def test_an_event_that_has_an_observation_is_not_told_again_where_room_is_short() -> None:
+    events = (TESTS, command(2, "cat notes", "the cache is stale\n" * 3))
+    memories = (memory(1), *(memory(number, facts=["more " * 60]) for number in range(2, 9)))
+    request = summary(*events, observations=memories)
     assert "tests/test_pay.py" in build_prompt(request).user
     covered = build_prompt(replace(request, observed=frozenset({"event-1"}))).user
     assert "tests/test_pay.py" not in covered
     assert "cat notes" in covered
-    assert "- bugfix: Finding 1: Why it matters.; one; two" in covered
-    assert "long story" not in covered
+    assert "- bugfix: Finding 1" in covered
+
+
+def test_a_short_session_is_told_by_its_observations_and_its_events() -> None:
+    user = build_prompt(summary(TESTS, observations=(memory(1),), observed=frozenset({"event-1"}))).user
+    assert "tests/test_pay.py" in user
+    assert "- bugfix: Finding 1: Why it matters.; one; two" in user
+    assert "long story" not in user
 
 
 def test_requests_and_the_last_words_are_told_in_full_even_where_observed() -> None:
@@ -76,7 +84,7 @@ def test_requests_and_the_last_words_are_told_in_full_even_where_observed() -> N
     assert user.count("<user_request>Fix the charge</user_request>") == 1
     assert "<user_request>Now commit</user_request>" in user
     assert "<last_assistant_message>Done: 7f3.</last_assistant_message>" in user
-    assert "First idea" not in user
+    assert user.count("Done: 7f3.") == 1
 
 
 def test_a_session_without_observations_is_told_by_its_events() -> None:
