@@ -12,20 +12,18 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from claude_mem_operator.engine.ownership import leftover_entry, lost_field
+from claude_mem_operator.desired.names import MANAGER, OWNER_LABEL, RETAINED_LABEL
+from claude_mem_operator.engine.ownership import extract, leftover_entry, lost_field, owned_fields
 from claude_mem_operator.kube.errors import Conflict, Invalid, KubeError
 from claude_mem_operator.kube.kinds import DEPLOYMENT, JOB, SECRET, STATEFUL_SET, ref_of
 
 if TYPE_CHECKING:
+    from claude_mem_operator.api import Metadata
     from claude_mem_operator.kube.port import KubeApi, Manifest, ObjectRef
 
-MANAGER: Final = "claude-mem-operator"
 #: Writes what an apply cannot bring back; what it then owns is given up at once.
 REPAIRER: Final = "claude-mem-operator-repair"
-OWNER_LABEL: Final = "claude-mem.dev/owner-uid"
 APPLIED: Final = "claude-mem.dev/applied"
-#: On a Secret that outlived its resource on purpose: a resource of the same name may take it over.
-RETAINED: Final = "claude-mem.dev/retained"
 
 #: What Kubernetes does not let anybody change on an existing object, by path.
 _IMMUTABLE: Final = {
@@ -67,12 +65,13 @@ class Applier:
         self,
         kube: KubeApi,
         *,
-        owner_uid: str,
+        owner: Metadata,
         live: dict[ObjectRef, Manifest],
         unrepairable: dict[ObjectRef, tuple[str, str]],
     ) -> None:
         self._kube = kube
-        self._uid = owner_uid
+        self._uid = owner.uid
+        self._name = owner.name
         self._live = live
         self._unrepairable = unrepairable
 
@@ -83,13 +82,23 @@ class Applier:
             live = self._kube.get(ref)
             if live is None:
                 return None
-            if not (belongs_to(live, self._uid) or _is_retained(live)):
+            if not (belongs_to(live, self._uid) or _is_left_behind(live, self._name)):
                 raise NameConflict(
                     f"{ref.kind.kind} {ref.name} is there already and is not this resource's: "
                     "rename or delete it, or give the resource another name"
                 )
             self._live[ref] = live
         return live
+
+    def difference(self, manifest: Manifest) -> str | None:
+        """Why `apply` would write, in a word; None where it would not. Raises NameConflict."""
+        live = self.find(ref_of(manifest))
+        if live is None:
+            return "to be created"
+        wanted = stamped(manifest)
+        if applied_hash(live) != applied_hash(wanted):
+            return None if manifest["kind"] == JOB.kind else "changed"
+        return "edited" if lost_field(wanted, live, manager=MANAGER) else None
 
     def apply(self, manifest: Manifest) -> Applied:
         """Make the child so, if it is not.
@@ -101,16 +110,18 @@ class Applier:
         live = self.find(ref)
         if live is None:
             # Without force: an object of that name that appeared in this moment is not ours to take.
-            return self._written(
-                ref, wanted, self._kube.apply(wanted, field_manager=MANAGER, force=False), "created"
-            )
+            created = self._kube.apply(wanted, field_manager=MANAGER, force=False)
+            return self._written(ref, wanted, created, "created")
         if live["metadata"].get("deletionTimestamp"):
             return Applied(live)
-        if applied_hash(live) != applied_hash(wanted):
-            if ref.kind == JOB:  # the name tells its content; what else differs is no reason to migrate again
-                return Applied(live)
-            refuse_immutable(wanted, live)
-            return self._written(ref, wanted, self._kube.apply(wanted, field_manager=MANAGER), "changed")
+        if applied_hash(live) == applied_hash(wanted):
+            return self._restored(ref, wanted, live)
+        if ref.kind == JOB:  # the name tells its content; what else differs is no reason to migrate again
+            return Applied(live)
+        refuse_immutable(wanted, live)
+        return self._written(ref, wanted, self._kube.apply(wanted, field_manager=MANAGER), "changed")
+
+    def _restored(self, ref: ObjectRef, wanted: Manifest, live: Manifest) -> Applied:
         lost = lost_field(wanted, live, manager=MANAGER)
         if lost is not None and self._unrepairable.get(ref) != (applied_hash(wanted), lost):
             return self._written(ref, wanted, self._repair(ref, wanted, live, lost), f"edited: {lost}")
@@ -176,14 +187,27 @@ def stamped(manifest: Manifest) -> Manifest:
     return copied
 
 
+def held(manifest: Manifest, live: Manifest) -> Manifest | None:
+    """The manifest with the pod template that runs: its own has to wait. None where nothing is known of that one."""
+    if applied_hash(live) == applied_hash(stamped(manifest)):
+        return manifest
+    running = extract(live, owned_fields(live, manager=MANAGER)).get("spec", {}).get("template")
+    if not running:
+        return None
+    return {**manifest, "spec": {**manifest["spec"], "template": running}}
+
+
 def applied_hash(manifest: Manifest) -> str:
     """The hash of what was last applied; empty where nothing was."""
     return str((manifest["metadata"].get("annotations") or {}).get(APPLIED, ""))
 
 
 def belongs_to(live: Manifest, uid: str) -> bool:
-    """Whether an object is the child of the resource with this uid, by its owner reference."""
-    return any(owner.get("uid") == uid for owner in live["metadata"].get("ownerReferences", ()))
+    """Whether an object is a child of the resource with this uid: by its owner reference, or as one it retains."""
+    metadata = live["metadata"]
+    labels = metadata.get("labels") or {}
+    retained = labels.get(RETAINED_LABEL) == "true" and labels.get(OWNER_LABEL) == uid
+    return retained or any(owner.get("uid") == uid for owner in metadata.get("ownerReferences", ()))
 
 
 def refuse_immutable(wanted: Manifest, live: Manifest) -> None:
@@ -198,12 +222,15 @@ def refuse_immutable(wanted: Manifest, live: Manifest) -> None:
             )
 
 
-def _is_retained(live: Manifest) -> bool:
+def _is_left_behind(live: Manifest, name: str) -> bool:
+    """Whether an object outlived an earlier resource of this name on purpose, and is to be taken over."""
     metadata = live["metadata"]
+    labels = metadata.get("labels") or {}
     return (
-        live["kind"] == SECRET.kind
-        and not metadata.get("ownerReferences")
-        and (metadata.get("annotations") or {}).get(RETAINED) == "true"
+        not metadata.get("ownerReferences")
+        and labels.get(RETAINED_LABEL) == "true"
+        and labels.get("app.kubernetes.io/managed-by") == MANAGER
+        and labels.get("app.kubernetes.io/instance") == name
     )
 
 

@@ -1,0 +1,40 @@
+"""Which children are no longer wanted, and when they may go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from claude_mem_operator.engine.apply import belongs_to
+from claude_mem_operator.kube.kinds import CHILD_KINDS, EDGE_KINDS, ref_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from claude_mem_operator.kube.port import KubeApi, Manifest, ObjectRef
+
+
+def unwanted(
+    children: Mapping[ObjectRef, Manifest], wanted: Iterable[Manifest], *, uid: str, settled: bool
+) -> list[ObjectRef]:
+    """Children of the resource with this uid that are in no manifest.
+
+    Edges go at once: an autoscaler that is switched off must not go on scaling. What others may still use (an
+    earlier Job's success, a store that pods are being moved away from) goes once everything new is in place
+    (`settled`). Only what has both label and owner reference, and is of a kind that the operator makes.
+    """
+    kept = {ref_of(manifest) for manifest in wanted}
+    return [
+        ref
+        for ref, live in children.items()
+        if ref not in kept
+        and ref.kind in CHILD_KINDS
+        and (settled or ref.kind in EDGE_KINDS)
+        and belongs_to(live, uid)
+        and not live["metadata"].get("deletionTimestamp")
+    ]
+
+
+def prune(kube: KubeApi, children: Mapping[ObjectRef, Manifest], refs: Iterable[ObjectRef]) -> None:
+    """Delete children, each only as long as it is the object that was read."""
+    for ref in refs:
+        kube.delete(ref, uid=children[ref]["metadata"]["uid"])
