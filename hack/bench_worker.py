@@ -172,8 +172,8 @@ _NAMES = {
     "throughput": "Provider answering at once",
     "slowProvider": "Provider taking 1 s",
     "wait": "Event to observation, p50",
-    "sessionCalls": "Session, summaries included: calls per event",
-    "sessionTokens": "Session, summaries included: tokens, of one call an event",
+    "sessionCalls": "Session: all calls, per event",
+    "sessionTokens": "Session: all tokens, of a call an event",
     "sessionCovered": "Session: events that matter, covered",
 }
 
