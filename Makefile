@@ -45,7 +45,7 @@ test-unit: setup-test ## Run the tests that need neither network nor database.
 test-services: setup-test ## Run the tests against a real PostgreSQL and a real Valkey.
 	$(PYTEST) tests/services
 .PHONY: images test-containers
-images: ## Build the container image (Docker, or Podman where there is none).
+images: ## Build the container images (Docker, or Podman where there is none).
 	@hack/containers/build
 test-containers: setup-test images ## Run the tests against the compose file's whole stack.
 	@hack/containers/within $(PYTEST) tests/containers
@@ -76,6 +76,11 @@ docs: setup-test ## Generate the reference pages and the CRD again.
 	$(BIN)/python hack/generate_environment_reference.py
 	$(BIN)/python hack/generate_cli_reference.py
 	$(BIN)/python -m hack.generate_crds
+	$(BIN)/python -m hack.generate_charts
+.PHONY: install-manifest
+install-manifest: docs ## Render the one-file installation again, config/install.yaml (needs Helm).
+	@hack/install-manifest >config/install.yaml.new
+	@mv config/install.yaml.new config/install.yaml
 
 .PHONY: clean
 clean: ## Remove what the other targets made in this checkout.

@@ -1,0 +1,60 @@
+"""`helm test`: a resource that cannot work is refused with the reason, a good one is accepted. Nothing is stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+VARIABLE = "CLAUDE_MEM_AUTH_MODE"
+
+
+def dry_run(env: list[dict[str, str]]) -> tuple[int, str]:
+    """What the API server says to a resource whose server has this environment."""
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    host = f"[{host}]" if ":" in host else host
+    provider = {"name": "claude", "apiKeySecretRef": {"name": "installation-test", "key": "api-key"}}
+    resource = {
+        "apiVersion": "claude-mem.dev/v1alpha1",
+        "kind": "ClaudeMemServer",
+        "metadata": {"name": "installation-test"},
+        "spec": {"provider": provider, "server": {"env": env}},
+    }
+    path = f"/apis/claude-mem.dev/v1alpha1/namespaces/{sys.argv[1]}/claudememservers?dryRun=All"
+    request = urllib.request.Request(  # noqa: S310 - always https
+        f"https://{host}:{port}{path}",
+        data=json.dumps(resource).encode(),
+        headers={
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {(ACCOUNT / 'token').read_text()}",
+        },
+    )
+    context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
+    try:
+        with urllib.request.urlopen(request, context=context, timeout=20) as answer:  # noqa: S310
+            return answer.status, ""
+    except urllib.error.HTTPError as error:
+        return error.code, str(json.load(error).get("message"))
+
+
+def main() -> None:
+    """End with the reason where one of the two is not as it should be."""
+    status, message = dry_run([])
+    if status != 201:
+        sys.exit(f"a good resource is refused: {status} {message}")
+    print("a good resource is accepted")  # noqa: T201
+    status, message = dry_run([{"name": VARIABLE, "value": "local-dev"}])
+    if status == 201:
+        sys.exit("a resource that cannot work is accepted: is the webhook registered?")
+    if VARIABLE not in message:
+        sys.exit(f"a resource that cannot work is refused for another reason: {status} {message}")
+    print(f"a resource that cannot work is refused: {message}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
