@@ -8,6 +8,7 @@ from pydantic import Field
 
 from claude_mem_operator.api.autoscaling import Autoscaling
 from claude_mem_operator.api.base import Model
+from claude_mem_operator.api.lists import Unique
 from claude_mem_operator.api.pods import PodDisruptionBudget, ReplicatedScheduling, Resources
 from claude_mem_operator.api.references import Environment
 from claude_mem_operator.api.rules import Rule
@@ -71,9 +72,7 @@ class HttpRoute(Model):
         Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ]
     """The Gateways that the route belongs to."""
-    hostnames: Annotated[
-        tuple[HostName, ...], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
-    ] = ()
+    hostnames: Annotated[tuple[HostName, ...], Field(max_length=16), Unique()] = ()
     """Host names under which the server is reached; the Gateway's own where none are given."""
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from claude_mem_operator.api.affinity import Affinity, Toleration, TopologySpreadConstraint
 from claude_mem_operator.api.base import Model
+from claude_mem_operator.api.lists import Unique
 from claude_mem_operator.api.quantities import quantity
 from claude_mem_operator.api.rules import Rule
 from claude_mem_operator.api.scalars import Annotations, IntOrPercentage, Labels, MapKey, ObjectName, Quantity
@@ -88,13 +89,8 @@ class ReplicatedScheduling(Scheduling):
 
     topology_spread_constraints: Annotated[
         tuple[TopologySpreadConstraint, ...],
-        Field(
-            max_length=16,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["topologyKey", "whenUnsatisfiable"],
-            },
-        ),
+        Field(max_length=16),
+        Unique(("topology_key", "when_unsatisfiable")),
     ] = ()
     """How evenly the pods are spread over places."""
 

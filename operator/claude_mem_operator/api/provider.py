@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from claude_mem_operator.api.base import Model
+from claude_mem_operator.api.lists import Unique
 from claude_mem_operator.api.references import SecretKeyRef
 from claude_mem_operator.api.rules import Rule
 from claude_mem_operator.api.scalars import HttpUrl, ObjectName
@@ -35,10 +36,8 @@ class Provider(ProviderEntry):
 
     fallbacks: Annotated[
         tuple[ProviderEntry, ...],
-        Field(
-            max_length=2,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        ),
+        Field(max_length=2),
+        Unique(("name",)),
     ] = ()
     """Asked in this order when the provider fails, is overloaded, or refuses its key; each provider once."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from claude_mem_operator.api.base import Model
+from claude_mem_operator.api.lists import Unique
 from claude_mem_operator.api.rules import Rule
 from claude_mem_operator.api.scalars import DataKey, ObjectName, Quantity, Text, VariableName
 
@@ -107,10 +108,8 @@ class EnvVar(Model):
 
 Environment = Annotated[
     tuple[EnvVar, ...],
-    Field(
-        max_length=100,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    ),
+    Field(max_length=100),
+    Unique(("name",)),
 ]
 """Variables, each name once."""
 

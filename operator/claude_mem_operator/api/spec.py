@@ -8,6 +8,7 @@ from pydantic import Field
 
 from claude_mem_operator.api.base import Model
 from claude_mem_operator.api.components import Server, Worker
+from claude_mem_operator.api.lists import Unique
 from claude_mem_operator.api.provider import Auth, Bootstrap, Budgets, Generation, Log, Provider
 from claude_mem_operator.api.references import LocalObjectReference, PullPolicy
 from claude_mem_operator.api.scalars import ImageReference, Labels
@@ -50,10 +51,8 @@ class ClaudeMemServerSpec(Model):
     """When the image is pulled."""
     image_pull_secrets: Annotated[
         tuple[LocalObjectReference, ...],
-        Field(
-            max_length=16,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        ),
+        Field(max_length=16),
+        Unique(("name",)),
     ] = ()
     """Secrets with which images are pulled."""
     provider: Provider

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from claude_mem_operator.api.base import Model
+from claude_mem_operator.api.lists import Unique
 
 Phase = Literal["Pending", "Progressing", "Ready", "Degraded", "Paused", "Failed", "Deleting"]
 ConditionType = Literal[
@@ -110,9 +111,7 @@ class ClaudeMemServerStatus(StatusModel):
     """The Secret in which the first key is."""
     conditions: Annotated[
         tuple[Condition, ...],
-        Field(
-            max_length=32,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        ),
+        Field(max_length=32),
+        Unique(("type",)),
     ] = ()
     """The aspects of the state; Ready sums them up."""
