@@ -61,10 +61,10 @@ class Inputs:
     defaults: Defaults
     new_secret: Callable[[SecretKind], str]
     capabilities: frozenset[str] = frozenset()
-    digests: Mapping[str, str] = field(default=NONE, repr=False)
-    generated: Mapping[str, Mapping[str, str]] = field(default=NONE, repr=False)
-    operator_environment: Mapping[str, str] = field(default=NONE, repr=False)
-    observed_storage: Mapping[str, str] = NONE
+    digests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    generated: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    operator_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    observed_storage: Mapping[str, str] = field(default_factory=dict)
 
 
 class GateKind(StrEnum):
