@@ -26,7 +26,7 @@ def dry_run(env: list[dict[str, str]]) -> tuple[int, str]:
         "spec": {"provider": provider, "server": {"env": env}},
     }
     path = f"/apis/claude-mem.dev/v1alpha1/namespaces/{sys.argv[1]}/claudememservers?dryRun=All"
-    request = urllib.request.Request(  # noqa: S310 - always https
+    request = urllib.request.Request(
         f"https://{host}:{port}{path}",
         data=json.dumps(resource).encode(),
         headers={
