@@ -49,6 +49,17 @@ images: ## Build the container images (Docker, or Podman where there is none).
 	@hack/containers/build
 test-containers: setup-test images ## Run the tests against the compose file's whole stack.
 	@hack/containers/within $(PYTEST) tests/containers
+
+.PHONY: cluster-up cluster-down test-cluster
+cluster-up: ## Start a local Kubernetes cluster by kind (Docker, or Podman where there is none).
+	@hack/cluster/cluster up
+cluster-down: ## Leave nothing of it.
+	@hack/cluster/cluster down
+test-cluster: setup-test images ## Run the tests on Kubernetes: a control plane without nodes, and kind.
+	@hack/cluster/programs control-plane >/dev/null
+	@hack/cluster/cluster setup
+	@hack/cluster/cluster exec $(PYTEST) tests/cluster
+
 coverage: setup-test
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report

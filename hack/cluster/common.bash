@@ -10,8 +10,13 @@ programs=$home/bin
 clusters=$cache/clusters
 mkdir -p "$programs" "$clusters"
 
-# One set-up at a time, whoever asks; the lock goes with the process.
-only_one() { exec 8>"$cache/cluster.lock"; flock 8; }
+# One set-up at a time, whoever asks; the lock goes with the process, and is its children's too.
+only_one() {
+  if [[ -n ${CLUSTER_LOCKED:-} ]]; then return; fi
+  exec 8>"$cache/cluster.lock"
+  flock 8
+  export CLUSTER_LOCKED=1
+}
 
 # Installs what is missing of the Debian packages given as PROGRAM:PACKAGE or /A/FILE:PACKAGE.
 install_missing() {

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.kube.control_plane import ControlPlane
+from tests.support.kube.kind import KindCluster
+from tests.support.kube.kubectl import KubectlError
 from tests.support.kube.scripts import UnavailableError
 
-_STARTED: list[ControlPlane] = []
+#: The images that tests on kind run, as `make images` names them.
+IMAGES = ("claude-mem-runtime:local",)
+
+#: Seconds for a test that may be the one that starts the cluster.
+KIND_TIMEOUT_S = 900
+
+_STARTED: list[ControlPlane | KindCluster] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("cluster")
+            if "kind_cluster" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.timeout(KIND_TIMEOUT_S))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails shows the control plane's logs."""
+    """A test that fails shows what the clusters say of themselves."""
     report = yield
     if report.failed and call.when == "call":
-        report.sections.extend(("control plane", started.logs()) for started in _STARTED)
+        for started in _STARTED:
+            with suppress(KubectlError):
+                report.sections.append((type(started).__name__, started.report()))
     return report
 
 
@@ -60,3 +73,35 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     name = control_plane.create_namespace()
     yield name
     control_plane.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def kind_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KindCluster]:
+    """One kind cluster with metrics and a default storage class for the whole run; see CLUSTER_REUSE."""
+    try:
+        started = KindCluster(tmp_path_factory.mktemp("kind"))
+    except UnavailableError as reason:
+        _refuse(reason)
+        raise
+    _STARTED.append(started)
+    try:
+        yield started
+    finally:
+        _STARTED.remove(started)
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def images(kind_cluster: KindCluster) -> tuple[str, ...]:
+    """The project's images, in the node under the names given."""
+    kind_cluster.load(*IMAGES)
+    return IMAGES
+
+
+@pytest.fixture
+def kind_namespace(kind_cluster: KindCluster) -> Iterator[str]:
+    """A namespace of the kind cluster that is this test's alone, and lets only restricted pods in."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    name = kind_cluster.kubectl.create_namespace(labels=labels)
+    yield name
+    kind_cluster.kubectl("delete", "namespace", name, "--wait=false")

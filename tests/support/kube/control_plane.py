@@ -102,7 +102,7 @@ class ControlPlane:
         self._write_kubeconfig(path, token, user=f"{namespace}/{name}")
         return path
 
-    def logs(self) -> str:
+    def report(self) -> str:
         """The ends of what the programs wrote, for a test that failed."""
         return "\n".join(f"--- {name}\n{process.stderr[-4000:]}" for name, process in self._processes.items())
 
