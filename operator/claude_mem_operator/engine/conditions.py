@@ -193,6 +193,15 @@ class Finding:
             raise ValueError(f"{self.type}={self.status} has no reason {self.reason}: add it to the table")
 
 
+def earlier(conditions: list[Manifest]) -> dict[ConditionType, Finding]:
+    """What the conditions of a status say, as far as this version knows their reasons."""
+    return {
+        one["type"]: Finding(one["type"], one["status"], one["reason"], one.get("message", ""))
+        for one in conditions
+        if (one.get("type"), one.get("status"), one.get("reason")) in _KNOWN
+    }
+
+
 def merged(
     findings: dict[ConditionType, Finding], before: list[Manifest], *, generation: int, now: str
 ) -> list[Manifest]:
@@ -200,9 +209,9 @@ def merged(
 
     `lastTransitionTime` is `now` only where the status changes. What was never found is Unknown.
     """
-    earlier = {one.get("type"): one for one in before}
+    known = {one.get("type"): one for one in before}
     return [
-        _merged_one(findings.get(name), earlier.get(name), name=name, generation=generation, now=now)
+        _merged_one(findings.get(name), known.get(name), name=name, generation=generation, now=now)
         for name in TYPES
     ]
 
@@ -227,13 +236,13 @@ def _merged_one(
 
 def transitions(before: list[Manifest], after: list[Manifest]) -> list[tuple[Reason, str]]:
     """The reasons that are new in `after` and are told as Events, each with its message."""
-    earlier = {one.get("type"): (one.get("status"), one.get("reason")) for one in before}
+    known = {one.get("type"): (one.get("status"), one.get("reason")) for one in before}
     told = []
     for one in after:
         reason = _KNOWN.get((one["type"], one["status"], one["reason"]))
         if reason is None or reason.event is None:
             continue
-        was = earlier.get(one["type"], ("Unknown", "Pending"))
+        was = known.get(one["type"], ("Unknown", "Pending"))
         # A beginning in good or in bad order is news only where it ends something.
         beginning = was[0] == "Unknown" and (reason.status == "False" or reason.type == "Degraded")
         if was != (one["status"], one["reason"]) and not (beginning and reason.name in _BEGINNINGS):

@@ -32,9 +32,8 @@ def record(
     digest = hashlib.sha256(f"{metadata['uid']}/{reason}/{message}".encode()).hexdigest()[:16]
     ref = ObjectRef(EVENT, metadata["namespace"], f"{metadata['name']}.{digest}")
     try:
-        _count(kube, ref, now) or _create(
-            kube, ref, resource, event=event, reason=reason, message=message, now=now
-        )
+        if not _count(kube, ref, now):
+            _create(kube, ref, resource, event=event, reason=reason, message=message, now=now)
     except NotLeading:
         raise
     except KubeError:

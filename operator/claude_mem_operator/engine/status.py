@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from claude_mem_operator.desired.credentials import endpoint
 from claude_mem_operator.desired.names import Component, child_name, claim_name, selector
-from claude_mem_operator.engine.conditions import Finding, merged
+from claude_mem_operator.engine.conditions import Finding, earlier, merged
 from claude_mem_operator.engine.workloads import NOTHING, Progress, progress
 from claude_mem_operator.kube.kinds import AUTOSCALER, DEPLOYMENT, STATEFUL_SET
 from claude_mem_operator.kube.port import ObjectRef
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from claude_mem_operator.engine.conditions import Status
     from claude_mem_operator.kube.port import Kind, Manifest
 
+#: Reasons of ConfigurationWarning, the gravest first.
+_WARNINGS: Final = ("ReferenceMissing", "VolumeNotGrown", "NotSupported", "Questionable")
 #: How much of a list a message names.
 _NAMED: Final = 5
 
@@ -48,7 +50,8 @@ def compute(resource: ClaudeMemServer, facts: Facts, before: Manifest, *, now: s
     generation = resource.metadata.generation
     reader = _Components(resource, facts)
     findings = {finding.type: finding for finding in reader.findings()}
-    findings |= {one.type: one for one in _summary(facts, findings, before, generation)}
+    known = {**earlier(before.get("conditions", [])), **findings}
+    findings |= {one.type: one for one in _summary(facts, known, before, generation)}
     status: Manifest = {
         "observedGeneration": generation,
         "phase": _phase(facts, findings),
@@ -91,7 +94,7 @@ def _summary(
     if facts.problem is not None:
         yield from _problem_findings(*facts.problem).values()
         return
-    lacking = [name for name in _NEEDED if found[name].status != "True"]
+    lacking = [name for name in _NEEDED if name not in found or found[name].status != "True"]
     settled = _was_ready(before, generation)
     moving = facts.waiting or (f"{_named(facts.rolling)} being rolled out" if facts.rolling else "")
     if facts.failing:
@@ -136,7 +139,9 @@ def _was_ready(before: Manifest, generation: int) -> bool:
 
 
 def _messages(found: Mapping[ConditionType, Finding], names: Iterable[ConditionType]) -> str:
-    return "; ".join(found[name].message or f"{name} is {found[name].status}" for name in names)
+    return "; ".join(
+        (found[name].message if name in found else "") or f"{name} is not true yet" for name in names
+    )
 
 
 def _named(lines: list[str]) -> str:
@@ -170,7 +175,8 @@ class _Components:
         """Every condition but the summaries."""
         yield self._database()
         yield self._cache()
-        yield self._migrated()
+        if self._facts.migration is not None:
+            yield self._migrated(self._facts.migration, self._facts.migration_name)
         yield self._deployment("ServerAvailable", self._server, "no server is ready")
         yield self._workers()
         yield self._autoscaling()
@@ -182,8 +188,9 @@ class _Components:
                 "Paused", "True", "Paused", f"held back: {held}" if held else "nothing is held back"
             )
         if self._facts.warnings:
-            words = _named([message for _, message in self._facts.warnings])
-            yield Finding("ConfigurationWarning", "True", self._facts.warnings[0][0], words)
+            warnings = sorted(self._facts.warnings, key=lambda one: _WARNINGS.index(one[0]))
+            words = _named([message for _, message in warnings])
+            yield Finding("ConfigurationWarning", "True", warnings[0][0], words)
         else:
             yield Finding("ConfigurationWarning", "False", "None")
 
@@ -220,10 +227,8 @@ class _Components:
             return Finding("CacheReady", "True", "External")
         return _store("CacheReady", self._valkey, "Valkey is not ready")
 
-    def _migrated(self) -> Finding:
-        migration, name = self._facts.migration, self._facts.migration_name
-        if migration is None:
-            return Finding("Migrated", "Unknown", "Pending")
+    @staticmethod
+    def _migrated(migration: Progress, name: str) -> Finding:
         if migration.failed:
             return Finding("Migrated", "False", "MigrationFailed", migration_failure(name))
         if migration.done:

@@ -41,6 +41,8 @@ _DISCOVERY_SECONDS: Final = 60.0
 _PAGE: Final = 250
 #: What the server's missing Retry-After means, in seconds.
 _RETRY_AFTER: Final = 1.0
+#: How much of the server's words is told: it repeats itself for each field.
+_MESSAGE: Final = 600
 _PATCH_TYPES: Final = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 
 
@@ -284,7 +286,7 @@ def _translated(error: Any) -> KubeError:
         details = json.loads(error.body or "{}")
     except ValueError:
         details = {}
-    message = str(details.get("message") or error.reason or "no reason given")
+    message = str(details.get("message") or error.reason or "no reason given")[:_MESSAGE]
     causes = (details.get("details") or {}).get("causes") or []
     if status == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return NamespaceTerminating(message)

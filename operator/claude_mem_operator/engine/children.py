@@ -1,0 +1,186 @@
+"""Bringing a resource's children to what they should be, stage by stage, and finding what is in the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from claude_mem_operator.desired import GateKind
+from claude_mem_operator.desired.names import MANAGER
+from claude_mem_operator.engine.apply import Applier, held
+from claude_mem_operator.engine.prune import prune, unwanted
+from claude_mem_operator.engine.status import Facts, migration_failure
+from claude_mem_operator.engine.volumes import grow
+from claude_mem_operator.engine.workloads import failing, progress, stale_pods
+from claude_mem_operator.kube.errors import Invalid
+from claude_mem_operator.kube.kinds import AUTOSCALER, DEPLOYMENT, JOB, POD, STATEFUL_SET, ref_of
+from claude_mem_operator.kube.port import ObjectRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from claude_mem_operator.api import ClaudeMemServer
+    from claude_mem_operator.desired import Gate, Manifest, Scale, Stage
+    from claude_mem_operator.engine.memory import Memory
+    from claude_mem_operator.kube.port import KubeApi
+
+#: Sets replicas, and nothing else, so that no apply ever owns them.
+SCALER: Final = f"{MANAGER}-scale"
+_GATED: Final = {
+    GateKind.READY: STATEFUL_SET,
+    GateKind.COMPLETE: JOB,
+    GateKind.AVAILABLE: DEPLOYMENT,
+}
+_WORKLOADS: Final = frozenset({STATEFUL_SET.kind, DEPLOYMENT.kind})
+
+
+class Children:
+    """One run over the children of one resource.
+
+    `facts` is filled while it goes, so that an error in the middle leaves what was seen until then. `tell` takes
+    the reason and the words of an Event.
+    """
+
+    def __init__(
+        self,
+        kube: KubeApi,
+        resource: ClaudeMemServer,
+        facts: Facts,
+        *,
+        memory: Memory,
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._kube = kube
+        self._resource = resource
+        self._namespace = resource.metadata.namespace
+        self._facts = facts
+        self._memory = memory
+        self._tell = tell
+        self._applier = Applier(
+            kube, owner=resource.metadata, live=facts.children, unrepairable=memory.unrepairable
+        )
+
+    def bring(self, stages: Sequence[Stage], *, now: datetime) -> None:
+        """Apply what differs, delete what is not wanted, and note what is missing.
+
+        Raises what the API server refuses, NameConflict and ImmutableField.
+        """
+        wanted = [manifest for stage in stages for manifest in stage.manifests]
+        self._prune(wanted, settled=False)
+        closed = False
+        for stage in stages:
+            self._stage(stage, closed=closed)
+            closed = closed or self._is_closed(stage.gate)
+        self._look_at_pods(wanted, now=now)
+        if not closed and not self._facts.rolling:
+            self._prune(wanted, settled=True)
+
+    def pending(self, stages: Sequence[Stage]) -> list[str]:
+        """What `bring` would change, in words, for a resource that is paused. Writes nothing."""
+        wanted = [manifest for stage in stages for manifest in stage.manifests]
+        found = []
+        for manifest in wanted:
+            reason = self._applier.difference(manifest)
+            if reason is not None:
+                found.append(f"{manifest['kind']} {manifest['metadata']['name']} {reason}")
+        children, uid = self._facts.children, self._resource.metadata.uid
+        found += [
+            f"{ref.kind.kind} {ref.name} to be deleted"
+            for ref in unwanted(children, wanted, uid=uid, settled=True)
+            if ref.kind != JOB
+        ]
+        for stage in stages:
+            self._is_closed(stage.gate)
+        self._facts.waiting = None
+        return found
+
+    def _stage(self, stage: Stage, *, closed: bool) -> None:
+        for manifest in stage.manifests:
+            live = self._applier.find(ref_of(manifest))
+            if not closed:
+                self._applier.apply(manifest)
+            elif live is not None:
+                # What runs keeps its shape; only its template waits for what comes before.
+                shaped = held(manifest, live) if manifest["kind"] in _WORKLOADS else manifest
+                if shaped is not None:
+                    self._applier.apply(shaped)
+        if stage.scale is not None:
+            self._scale(stage.scale)
+        for claim in stage.claims:
+            try:
+                grown = grow(self._kube, claim, namespace=self._namespace, refused=self._memory.refused)
+            except Invalid as refusal:
+                self._facts.warnings.append(("VolumeNotGrown", str(refusal)))
+            else:
+                if grown is not None:
+                    self._tell("VolumeGrown", grown)
+
+    def _scale(self, scale: Scale) -> None:
+        """Set the number of pods where nobody else does.
+
+        An autoscaler that still exists decides until it is gone: it would only undo what is set beside it.
+        """
+        ref = ObjectRef(DEPLOYMENT, self._namespace, scale.deployment)
+        live = self._facts.children.get(ref)
+        if live is None:
+            return
+        now = live["spec"].get("replicas", 1)
+        to = scale.replicas if scale.replicas is not None else (scale.wake if now == 0 else now)
+        if scale.replicas is not None and any(
+            child.kind == AUTOSCALER and not one["metadata"].get("deletionTimestamp")
+            for child, one in self._facts.children.items()
+        ):
+            return
+        if to != now:
+            self._kube.scale(ref, to, field_manager=SCALER)
+            live["spec"]["replicas"] = to
+
+    def _is_closed(self, gate: Gate | None) -> bool:
+        """Whether later stages have to wait for this one; notes what for."""
+        if gate is None:
+            return False
+        kind = _GATED[gate.kind]
+        found = progress(self._facts.children.get(ObjectRef(kind, self._namespace, gate.name)))
+        if gate.kind is GateKind.COMPLETE:
+            if ObjectRef(kind, self._namespace, gate.name) in self._facts.children:
+                self._facts.migration, self._facts.migration_name = found, gate.name
+            if found.failed and self._facts.problem is None:
+                self._facts.problem = ("MigrationFailed", migration_failure(gate.name))
+        if not found.opens and self._facts.waiting is None:
+            self._facts.waiting = f"{kind.kind} {gate.name} is awaited"
+        return not found.opens
+
+    def _look_at_pods(self, wanted: Sequence[Manifest], *, now: datetime) -> None:
+        """Find out why workloads are not yet as asked for, and help those on that cannot go on by themselves."""
+        unfinished = []
+        for manifest in wanted:
+            if manifest["kind"] not in _WORKLOADS and manifest["kind"] != JOB.kind:
+                continue
+            live = self._facts.children.get(ref_of(manifest))
+            if live is not None and not progress(live).done:
+                unfinished.append(live)
+        self._facts.rolling = [
+            f"{live['kind']} {live['metadata']['name']}" for live in unfinished if live["kind"] in _WORKLOADS
+        ]
+        if not unfinished:
+            return
+        labels = {
+            "app.kubernetes.io/name": "claude-mem",
+            "app.kubernetes.io/instance": self._resource.metadata.name,
+        }
+        pods = self._kube.list(POD, self._namespace, labels)
+        self._facts.failing = failing(pods, now=now)
+        for live in unfinished:
+            if live["kind"] != STATEFUL_SET.kind:
+                continue
+            for pod in stale_pods(live, pods):
+                name = pod["metadata"]["name"]
+                if self._kube.delete(ObjectRef(POD, self._namespace, name), uid=pod["metadata"]["uid"]):
+                    self._tell("Healed", f"pod {name} is of an earlier revision and was not ready: deleted")
+
+    def _prune(self, wanted: Sequence[Manifest], *, settled: bool) -> None:
+        children = self._facts.children
+        going = unwanted(children, wanted, uid=self._resource.metadata.uid, settled=settled)
+        prune(self._kube, children, going)
+        for ref in going:
+            del children[ref]

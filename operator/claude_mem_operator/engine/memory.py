@@ -1,0 +1,25 @@
+"""What is kept about a resource between two runs. All of it may be lost: it saves work and decides nothing."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from claude_mem_operator.engine.backoff import Backoff
+
+if TYPE_CHECKING:
+    from claude_mem_operator.kube.port import ObjectRef
+
+
+@dataclass(slots=True)
+class Memory:
+    """One resource's.
+
+    `unrepairable` are fields that an apply did not get, by child, with the applied hash; `refused` are volumes,
+    by uid and size, that the cluster would not grow.
+    """
+
+    backoff: Backoff = field(default_factory=lambda: Backoff(random.random))
+    unrepairable: dict[ObjectRef, tuple[str, str]] = field(default_factory=dict)
+    refused: set[tuple[str, str]] = field(default_factory=set)

@@ -1,0 +1,178 @@
+"""When and where reconciles run: one at a time for a resource, few at a time in all, in threads.
+
+Whoever notices something calls `wake`; why does not matter, and waking twice is waking once. A resource that
+nothing happens to is looked at again after the resync interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from claude_mem_operator.engine.reconcile import Outcome
+from claude_mem_operator.kube.errors import NotLeading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from claude_mem_operator.kube.port import ObjectRef
+
+logger = logging.getLogger(__name__)
+
+#: What arrives within this many seconds is one wake-up: children change in bursts.
+GATHERING_S: Final = 0.1
+#: Over how many seconds the first look at all resources is spread, per resource and at most.
+SPREAD_S: Final = 0.05
+SPREAD_MOST_S: Final = 30.0
+
+
+class Reconciles(Protocol):
+    """What a runner runs; blocking."""
+
+    def reconcile(self, ref: ObjectRef) -> Outcome:
+        """Bring one resource a step on."""
+        ...
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One resource's task and what wakes it."""
+
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    phase: str = ""
+    #: Since when, by the loop's clock, a run is under way; None while it sleeps.
+    running_since: float | None = None
+
+
+class Runner:
+    """Runs an engine for any number of resources, while this replica leads.
+
+    Parameters:
+        engine: what to run.
+        concurrency: runs at the same time.
+        resync_s: seconds between two looks at a resource that nothing happened to; up to a fifth more.
+        observe: told each run's result and its seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Reconciles,
+        *,
+        concurrency: int,
+        resync_s: float,
+        observe: Callable[[str, float], None] = lambda _result, _seconds: None,
+    ) -> None:
+        self._engine = engine
+        self._resync_s = resync_s
+        self._observe = observe
+        self._limit = asyncio.Semaphore(concurrency)
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="reconcile")
+        self._slots: dict[ObjectRef, _Slot] = {}
+        self._active = False
+
+    def start(self, refs: Iterable[ObjectRef]) -> None:
+        """Begin to act, with these resources; later ones come by `wake`."""
+        self._active = True
+        for position, ref in enumerate(refs):
+            self._begin(ref, delay=min(SPREAD_MOST_S, position * SPREAD_S))
+
+    async def stop(self) -> None:
+        """Stop acting. Runs that are under way end at their next write at the latest, and are waited for."""
+        self._active = False
+        tasks = [slot.task for slot in self._slots.values() if slot.task is not None]
+        self._slots.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def wake(self, ref: ObjectRef) -> None:
+        """Look at a resource soon. Does nothing while another replica leads."""
+        if not self._active:
+            return
+        slot = self._slots.get(ref)
+        if slot is None:
+            self._begin(ref, delay=0.0)
+        else:
+            slot.wake.set()
+
+    def wake_namespace(self, namespace: str) -> None:
+        """Look at every resource of a namespace soon."""
+        for ref, slot in self._slots.items():
+            if ref.namespace == namespace:
+                slot.wake.set()
+
+    def phases(self) -> Mapping[str, int]:
+        """How many resources are in which phase."""
+        counts: dict[str, int] = {}
+        for slot in self._slots.values():
+            counts[slot.phase or "Pending"] = counts.get(slot.phase or "Pending", 0) + 1
+        return counts
+
+    def longest_run(self) -> float:
+        """For how many seconds the oldest run that is under way has been."""
+        now = asyncio.get_running_loop().time()
+        since = [slot.running_since for slot in self._slots.values() if slot.running_since is not None]
+        return now - min(since) if since else 0.0
+
+    def _begin(self, ref: ObjectRef, *, delay: float) -> None:
+        slot = _Slot()
+        self._slots[ref] = slot
+        slot.task = asyncio.create_task(self._look_after(ref, slot, delay), name=f"resource {ref}")
+
+    async def _look_after(self, ref: ObjectRef, slot: _Slot, delay: float) -> None:
+        await asyncio.sleep(delay)
+        while True:
+            slot.wake.clear()
+            try:
+                outcome = await self._run(ref, slot)
+            except NotLeading:
+                return
+            slot.phase = outcome.phase or slot.phase
+            if outcome.result == "gone":
+                if self._slots.get(ref) is slot:
+                    del self._slots[ref]
+                return
+            pause = outcome.requeue_s
+            if pause is None:
+                pause = self._resync_s * (1 + random.random() / 5)  # noqa: S311 - spreads load, protects nothing
+            await self._rest(slot, pause, wakeable=outcome.result not in {"failed", "problem"})
+
+    async def _rest(self, slot: _Slot, pause: float, *, wakeable: bool) -> None:
+        try:
+            async with asyncio.timeout(pause):
+                await slot.wake.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(GATHERING_S if wakeable else min(pause, _FAILED_S))
+
+    async def _run(self, ref: ObjectRef, slot: _Slot) -> Outcome:
+        async with self._limit:
+            loop = asyncio.get_running_loop()
+            slot.running_since = loop.time()
+            began = time.perf_counter()
+            result = "error"
+            try:
+                # Shielded: a thread cannot be cancelled, and its next write is refused once the lease is lost.
+                outcome = await asyncio.shield(loop.run_in_executor(self._pool, self._engine.reconcile, ref))
+                result = outcome.result
+            except NotLeading:
+                result = "not-leading"
+                raise
+            finally:
+                slot.running_since = None
+                self._observe(result, time.perf_counter() - began)
+            return outcome
+
+    def close(self) -> None:
+        """Give up the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+#: The least pause after a failure, however often something wakes the resource, in seconds.
+_FAILED_S: Final = 1.0
