@@ -24,9 +24,14 @@ class ValkeyMissingError(AssertionError):
 
 
 class ValkeyServer:
-    """One Valkey server with its own data directory, running from its creation until ``close()``."""
+    """One Valkey server with its own data directory, running from its creation until ``close()``.
 
-    def __init__(self) -> None:
+    Parameters:
+        options: further lines of its configuration, by their names.
+    """
+
+    def __init__(self, **options: str) -> None:
+        self._options = {name.replace("_", "-"): value for name, value in options.items()}
         self._program = _program()
         self.directory = Path(tempfile.mkdtemp(prefix="claude-mem-valkey-"))
         for attempt in range(START_ATTEMPTS):
@@ -78,7 +83,7 @@ class ValkeyServer:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
-        }
+        } | self._options
         arguments = [part for key, value in options.items() for part in (f"--{key}", value)]
         process = Process([self._program, *arguments], cwd=self.directory)
         try:

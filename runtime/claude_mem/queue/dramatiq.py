@@ -14,26 +14,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
-from redis import Redis
-from redis.exceptions import RedisError
 
 from claude_mem.model.errors import Unavailable
+from claude_mem.queue.lanes import LaneBroker
 from claude_mem.queue.port import LANE_NAMES, LANES, QueueState
+from claude_mem.queue.valkey import CONNECT_S, ERRORS, LOOK_AGAIN_S, Outage, explain
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
     from claude_mem.model.records import Lane
-
-logger = logging.getLogger(__name__)
-
-#: Seconds to connect to, and to hear from, the server.
-TIMEOUT_S = 1.0
-
-#: Seconds between looks for a server that went away.
-LOOK_AGAIN_S = 1.0
 
 #: Messages of one group of jobs at most: each wakes a worker, and a worker takes what is due.
 WAKE_AT_MOST = 16
@@ -44,28 +35,11 @@ WAITING_AT_MOST = 1_000
 #: Seconds for which who publishes waits to hear that messages were sent.
 PATIENCE_S = 0.25
 
-#: Milliseconds after which an idle consumer looks for messages again.
-IDLE_MS = 25
-
-#: Chance in a million that a command also looks after messages of processes that died; the default is a thousand.
-MAINTENANCE_CHANCE = 20_000
-
+#: Milliseconds after which a thread that hears of jobs looks whether it is to end.
+STOP_MS = 200
 
 #: Messages of a group of jobs, and who waits to hear whether they were sent.
 _Waiting = tuple["Lane", tuple[str, ...], "asyncio.Future[bool]"]
-
-
-def make_broker(url: str, *, prefix: str) -> RedisBroker:
-    """A broker whose keys all share one hash slot, in every process the same.
-
-    Parameters:
-        url: `redis://` or `rediss://`, which may hold a user and a password.
-        prefix: of every key.
-    """
-    client = Redis.from_url(url, socket_timeout=TIMEOUT_S * 5, socket_connect_timeout=TIMEOUT_S)
-    return RedisBroker(  # type: ignore[no-untyped-call] # the library's own signature lacks types
-        client=client, namespace=f"{{{prefix}}}", middleware=[], maintenance_chance=MAINTENANCE_CHANCE
-    )
 
 
 def _message(lane: Lane, job_id: str) -> dramatiq.Message[Any]:
@@ -77,12 +51,12 @@ class DramatiqQueue:
     """Announces jobs; holds up who publishes them for a moment at most, and not at all while nobody answers."""
 
     def __init__(self, url: str, *, prefix: str) -> None:
-        self._broker = make_broker(url, prefix=prefix)
+        self._outage = Outage("workers find jobs in the database, about a second later")
+        self._broker = LaneBroker(url, prefix=prefix, outage=self._outage, retries=1)
         for lane in LANES:
             self._broker.declare_queue(LANE_NAMES[lane])
         self._waiting: deque[_Waiting] = deque()
         self._news = asyncio.Event()
-        self._answers = True
         self._sending: asyncio.Task[None] | None = None
         parts = urlsplit(url)
         self.state = QueueState(
@@ -101,7 +75,7 @@ class DramatiqQueue:
         """Send messages; False while the server does not answer, or not soon enough to be waited for."""
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_waiting(), name="announce")
-        if not self._answers or len(self._waiting) >= WAITING_AT_MOST:
+        if self._outage.lasts or len(self._waiting) >= WAITING_AT_MOST:
             return False
         sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((lane, tuple(job_ids[:WAKE_AT_MOST]), sent))
@@ -116,16 +90,13 @@ class DramatiqQueue:
             batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
                 await asyncio.to_thread(self._send, batch)
-            except (RedisError, OSError) as error:
-                logger.warning(
-                    "Valkey does not answer; workers look for themselves",
-                    extra={"reason": type(error).__name__},
-                )
-                self._answers = False
-            for _, _, sent in [*batch, *([] if self._answers else self._waiting)]:
+            except ERRORS as error:
+                self._outage.met(error)
+            answers = not self._outage.lasts
+            for _, _, sent in [*batch, *([] if answers else self._waiting)]:
                 if not sent.done():
-                    sent.set_result(self._answers)
-            if not self._answers:
+                    sent.set_result(answers)
+            if not answers:
                 self._waiting.clear()
                 await self._until_it_answers()
 
@@ -135,11 +106,11 @@ class DramatiqQueue:
                 self._broker.enqueue(_message(lane, job_id))
 
     async def _until_it_answers(self) -> None:
-        while not self._answers:
+        while self._outage.lasts:
             await asyncio.sleep(LOOK_AGAIN_S)
             with contextlib.suppress(Unavailable):
-                await self.ping(timeout_s=TIMEOUT_S)
-                self._answers = True
+                await self.ping(timeout_s=CONNECT_S)
+                self._outage.over()
 
     async def withdraw(self, lane: Lane, job_id: str) -> None:
         """A message of a job that is no longer to be done changes nothing, so it may stay."""
@@ -148,19 +119,18 @@ class DramatiqQueue:
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.to_thread(self._broker.client.ping)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise Unavailable("Valkey does not answer", dependency="valkey") from error
+        except (*ERRORS, TimeoutError) as error:
+            raise Unavailable(f"Valkey does not answer: {explain(error)}", dependency="valkey") from error
 
     async def close(self) -> None:
         """Send what waits, unless the server does not answer."""
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
-        if self._answers and self._waiting:
-            with contextlib.suppress(RedisError, OSError):
+        if self._waiting and not self._outage.lasts:
+            with contextlib.suppress(*ERRORS):
                 await asyncio.to_thread(self._send, list(self._waiting))
         self._broker.close()
-        self._broker.client.close()
 
 
 class LaneConsumer:
@@ -175,13 +145,14 @@ class LaneConsumer:
     PATIENCE_S = 5.0
 
     def __init__(self, url: str, *, prefix: str, heard: Callable[[str], None], room: threading.Event) -> None:
-        self._broker = make_broker(url, prefix=prefix)
+        outage = Outage("this worker looks for jobs in the database, once a second")
+        self._broker = LaneBroker(url, prefix=prefix, outage=outage)
         self._heard = heard
         self._room = room
         for lane in LANES:
             name = LANE_NAMES[lane]
             dramatiq.actor(broker=self._broker, actor_name=name, queue_name=name)(self._take)
-        self._worker = dramatiq.Worker(self._broker, worker_threads=len(LANES), worker_timeout=IDLE_MS)
+        self._worker = dramatiq.Worker(self._broker, worker_threads=len(LANES), worker_timeout=STOP_MS)
 
     def _take(self, job_id: str) -> None:
         if self._room.wait(self.PATIENCE_S):
@@ -195,6 +166,6 @@ class LaneConsumer:
     def stop(self) -> None:
         """Stop listening; messages that were taken and not heard go back."""
         self._room.set()
+        self._broker.stopping.set()
         self._worker.stop(timeout=int(self.PATIENCE_S * 1000))
         self._broker.close()
-        self._broker.client.close()
