@@ -61,12 +61,14 @@ class Outcome:
     """What a run came to.
 
     `result` is `ready`, `progressing`, `problem`, `failed`, `deleting` or `gone`; `phase` is the status'. `requeue_s`
-    is after how many seconds to look again although nothing happens; None leaves it to the resync.
+    is after how many seconds to look again although nothing happens; None leaves it to the resync. `failed` means
+    that trying again sooner is no use, unless the resource itself changes.
     """
 
     result: str
     phase: str = ""
     requeue_s: float | None = None
+    failed: bool = False
 
 
 _REASONS: Final[tuple[tuple[type[KubeError], str], ...]] = (
@@ -123,7 +125,7 @@ class Engine:
             raise
         except KubeError as error:
             logger.warning("reconcile failed: %s", error, extra={"resource": str(ref)})
-            return Outcome(result="failed", requeue_s=_pause(memory, generation, error))
+            return Outcome(result="failed", requeue_s=_pause(memory, generation, error), failed=True)
         if outcome.result in {"ready", "progressing"}:
             memory.backoff.succeeded()
         return outcome
@@ -228,7 +230,10 @@ class _Run:
         phase = status["phase"]
         if failure is not None:
             return Outcome(
-                result="problem", phase=phase, requeue_s=_pause(self._memory, self._generation, failure)
+                result="problem",
+                phase=phase,
+                requeue_s=_pause(self._memory, self._generation, failure),
+                failed=True,
             )
         if facts.problem is not None:
             return Outcome(result="problem", phase=phase)

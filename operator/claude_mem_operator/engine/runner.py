@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from claude_mem_operator.engine.reconcile import Outcome
 from claude_mem_operator.kube.errors import NotLeading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from claude_mem_operator.engine.reconcile import Outcome
     from claude_mem_operator.kube.port import ObjectRef
 
 logger = logging.getLogger(__name__)
@@ -41,9 +41,10 @@ class Reconciles(Protocol):
 
 @dataclass(slots=True)
 class _Slot:
-    """One resource's task and what wakes it."""
+    """One resource's task and what wakes it: anything, or after a failure only a change of the resource itself."""
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     phase: str = ""
     #: Since when, by the loop's clock, a run is under way; None while it sleeps.
@@ -91,15 +92,20 @@ class Runner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def wake(self, ref: ObjectRef) -> None:
-        """Look at a resource soon. Does nothing while another replica leads."""
+    def wake(self, ref: ObjectRef, *, changed: bool = False) -> None:
+        """Look at a resource soon; also in the pause after a failure, if it is the resource itself that `changed`.
+
+        Does nothing while another replica leads.
+        """
         if not self._active:
             return
         slot = self._slots.get(ref)
         if slot is None:
             self._begin(ref, delay=0.0)
-        else:
-            slot.wake.set()
+            return
+        slot.wake.set()
+        if changed:
+            slot.changed.set()
 
     def wake_namespace(self, namespace: str) -> None:
         """Look at every resource of a namespace soon."""
@@ -129,6 +135,7 @@ class Runner:
         await asyncio.sleep(delay)
         while True:
             slot.wake.clear()
+            slot.changed.clear()
             try:
                 outcome = await self._run(ref, slot)
             except NotLeading:
@@ -141,15 +148,12 @@ class Runner:
             pause = outcome.requeue_s
             if pause is None:
                 pause = self._resync_s * (1 + random.random() / 5)  # noqa: S311 - spreads load, protects nothing
-            await self._rest(slot, pause, wakeable=outcome.result not in {"failed", "problem"})
-
-    async def _rest(self, slot: _Slot, pause: float, *, wakeable: bool) -> None:
-        try:
-            async with asyncio.timeout(pause):
-                await slot.wake.wait()
-        except TimeoutError:
-            return
-        await asyncio.sleep(GATHERING_S if wakeable else min(pause, _FAILED_S))
+            try:
+                async with asyncio.timeout(pause):
+                    await (slot.changed if outcome.failed else slot.wake).wait()
+                    await asyncio.sleep(GATHERING_S)
+            except TimeoutError:
+                continue
 
     async def _run(self, ref: ObjectRef, slot: _Slot) -> Outcome:
         async with self._limit:
@@ -172,7 +176,3 @@ class Runner:
     def close(self) -> None:
         """Give up the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-#: The least pause after a failure, however often something wakes the resource, in seconds.
-_FAILED_S: Final = 1.0
