@@ -18,6 +18,7 @@ from claude_mem.services.signals import JobWaiter
 from claude_mem.services.steering import Operator
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
+from claude_mem.worker import engine as engine_module
 from tests.support.databases import Storage
 from tests.support.engines import RETRY_BASE_S, actions, asking, ended, find, history, job_for, working
 from tests.support.fake_llm import Answer, FakeLlm
@@ -75,6 +76,17 @@ async def test_many_jobs_are_each_worked_off_once_by_two_engines(
     assert {job.status for job in done} == {JobStatus.COMPLETED}
     assert llm.count == len(names)
     assert await storage.query("select count(*) from observations") == [(len(names),)]
+
+
+async def test_an_engine_is_woken_by_its_own_process_also_without_a_transport(
+    database: Database, world: World, llm: FakeLlm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "POLL_S", 60)
+    async with working(database, asking(llm)) as engine:
+        ingest = IngestService(database, DisabledQueue(engine.wake))
+        for number in range(2):
+            assert (await ended(database, await job_for(ingest, world, number))).status is JobStatus.COMPLETED
+        await ingest.close()
 
 
 async def test_transient_errors_are_retried_with_growing_pauses(

@@ -718,9 +718,10 @@ def test_what_the_server_says_of_itself(api: Server, tenant: Tenant) -> None:
     )
     assert info["postgres"]["initialized"] is True
     assert info["boundaries"].keys() == {"queueManager", "generationWorkerManager"}
-    if api.storage == "postgres":
-        assert info["boundaries"]["queueManager"]["status"] == "disabled"
-        assert info["queueLanes"] == []
+    assert info["boundaries"]["queueManager"]["status"] == "disabled", "nothing generates in this process"
+    assert info["queueLanes"] == []
+    made = api.ok("POST", "/v1/events", tenant.full, event_body(tenant.project), status=201)
+    assert made["generationJob"]["transport"] == "queued_only"
     health = api.call("GET", "/api/health").json()
     assert health.keys() == names(
         "status runtime version workerPath uptime managed hasIpc platform pid initialized mcpReady ai dependencies "

@@ -128,7 +128,7 @@ class Server:
                 engine = make_engine(
                     self._settings, database, provider=make_provider(self._settings.generation)
                 )
-            queue = make_queue(self._settings.queue, engine.wake if engine else _nothing)
+            queue = make_queue(self._settings.queue, engine.wake if engine else None)
             self.services = Services.over(database, queue, settings=self._settings)
             stack.push_async_callback(self.services.close)
             runtime = Runtime(
@@ -229,10 +229,6 @@ class Server:
     def dump(self) -> str:
         """Everything that the database holds, as text."""
         return self.run(_dump(self.services))
-
-
-def _nothing() -> None:
-    """Nobody is to be woken."""
 
 
 def _settings(

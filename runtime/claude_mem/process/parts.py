@@ -35,17 +35,19 @@ if TYPE_CHECKING:
 GRACE_S = 20.0
 
 
-def make_queue(settings: QueueSettings, wake: Callable[[], None]) -> Queue:
+def make_queue(settings: QueueSettings, wake: Callable[[], None] | None) -> Queue:
     """The transport that the settings name; nothing is connected yet.
 
     Parameters:
-        wake: tells the workers of this process, if it has any.
+        wake: tells the workers of this process; None where it has none, and so no transport inside it either.
     """
     if settings.engine is QueueEngine.DRAMATIQ and settings.redis_url is not None:
         from claude_mem.queue.dramatiq import DramatiqQueue  # noqa: PLC0415 - only where Valkey is used
 
         return DramatiqQueue(settings.redis_url.get_secret_value(), prefix=settings.prefix)
-    return InProcessQueue(wake) if settings.engine is QueueEngine.IN_PROCESS else DisabledQueue()
+    if wake is None:
+        return DisabledQueue()
+    return InProcessQueue(wake) if settings.engine is QueueEngine.IN_PROCESS else DisabledQueue(wake)
 
 
 def make_consumer(settings: QueueSettings, engine: Engine) -> LaneConsumer | None:

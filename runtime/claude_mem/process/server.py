@@ -96,7 +96,7 @@ async def serve(settings: ServerSettings) -> None:
             stack.push_async_callback(database.close)
             engine = _engine(stack, settings, database=database)
             services = Services.over(
-                database, make_queue(settings.queue, engine.wake if engine else _nothing), settings=settings
+                database, make_queue(settings.queue, engine.wake if engine else None), settings=settings
             )
             stack.push_async_callback(services.close)
             runtime = await _runtime(settings, database, engine=engine, stopping=stopping)
@@ -206,7 +206,3 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-
-
-def _nothing() -> None:
-    """Nobody in this process is to be woken."""

@@ -14,6 +14,12 @@ async def test_without_a_transport_jobs_stay_rows() -> None:
     await queue.close()
 
 
+async def test_workers_of_this_process_are_woken_without_a_transport_too() -> None:
+    woken: list[int] = []
+    assert await DisabledQueue(lambda: woken.append(1)).publish("event", ["a"]) is False
+    assert woken == [1]
+
+
 async def test_in_process_the_workers_are_woken() -> None:
     woken: list[int] = []
     queue = InProcessQueue(lambda: woken.append(1))
