@@ -44,8 +44,8 @@ class PostgresServer:
     """One PostgreSQL server with its own data directory, running from its creation until ``close()``."""
 
     def __init__(self) -> None:
-        self._bin = _bin_directory()
-        self._user = _unprivileged_user()
+        self._bin = bin_directory()
+        self._user = unprivileged_user()
         self._databases = itertools.count(1)
         self.directory = Path(tempfile.mkdtemp(prefix="claude-mem-postgres-"))
         self.data = self.directory / "data"
@@ -162,7 +162,8 @@ class PostgresServer:
         return done.stdout
 
 
-def _bin_directory() -> Path:
+def bin_directory() -> Path:
+    """Where this machine's newest PostgreSQL has its programs."""
     versions = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3])
     )
@@ -175,7 +176,8 @@ def _bin_directory() -> Path:
     return found[0].resolve().parent
 
 
-def _unprivileged_user() -> str | None:
+def unprivileged_user() -> str | None:
+    """Whom root starts PostgreSQL as, for it refuses root; None for anybody else."""
     if os.geteuid() != 0:
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
