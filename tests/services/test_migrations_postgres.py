@@ -36,7 +36,10 @@ LATEST = load_migrations("postgres")[-1].version
 ADDED = tuple(range(2, LATEST + 1))
 
 #: Tables that claude-mem 13 does not have.
-OURS = {"usage_counters", "usage_days", "budgets", "generation_replies"}
+OURS = {
+    *("usage_counters", "usage_days", "budgets", "generation_replies"),
+    *("search_segments", "search_blocks", "search_changes"),
+}
 
 CATALOG = {
     "columns": """

@@ -84,17 +84,12 @@ def test_what_is_asked_every_few_seconds_does_not_read_the_queue(
     assert all("USING" in step for step in steps if step.startswith(("SCAN", "SEARCH"))), steps
 
 
-def search(connection: sqlite3.Connection, words: str) -> list[str]:
-    found = connection.execute(
-        "SELECT o.id FROM observations_fts JOIN observations o ON o.search_row = observations_fts.rowid"
-        " WHERE observations_fts MATCH ? ORDER BY o.id",
-        (words,),
-    )
-    return [row[0] for row in found]
-
-
-def check_index(connection: sqlite3.Connection) -> None:
-    connection.execute("INSERT INTO observations_fts (observations_fts) VALUES ('integrity-check')")
+def noted(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """What was noted for the search index since the last look."""
+    found = connection.execute("SELECT observation_id, operation FROM search_changes ORDER BY number")
+    changes = [(row[0], row[1]) for row in found]
+    connection.execute("DELETE FROM search_changes")
+    return changes
 
 
 def exists(path: Path) -> bool:
@@ -234,44 +229,27 @@ async def test_default_times_are_microseconds(connection: sqlite3.Connection) ->
     assert abs(created - time.time_ns() // 1000) < 10_000_000
 
 
-async def test_search_follows_inserts_updates_and_deletes(connection: sqlite3.Connection) -> None:
+async def test_changes_are_noted_for_the_search_index(connection: sqlite3.Connection) -> None:
     remember(connection, "a", "Running the parsers", json.dumps(METADATA))
     remember(connection, "b", "Déployer avec blue-green")
-    assert search(connection, "run AND parser") == ["a"]
-    assert search(connection, "title: replies AND concepts: gotcha") == ["a"]
-    assert search(connection, "files: config OR files: changes") == ["a"]
-    assert search(connection, "deployer") == ["b"]
-
+    assert noted(connection) == [("a", "I"), ("b", "I")]
     connection.execute("UPDATE observations SET content = 'Walking' WHERE id = 'a'")
     connection.execute("UPDATE observations SET metadata = '{\"title\": \"Other\"}' WHERE id = 'b'")
-    assert search(connection, "run") == []
-    assert search(connection, "walk") == ["a"]
-    assert search(connection, "title: other") == ["b"]
-    check_index(connection)
-
-    connection.execute("DELETE FROM observations WHERE id = 'a'")
-    assert search(connection, "walk") == []
+    connection.execute("UPDATE observations SET content = content, kind = 'x', server_session_id = NULL")
+    assert noted(connection) == [("a", "U"), ("b", "U")]
+    connection.execute("UPDATE observations SET id = 'c' WHERE id = 'a'")
+    assert noted(connection) == [("a", "D"), ("c", "U")]
+    connection.execute("DELETE FROM observations WHERE id = 'c'")
     connection.execute("DELETE FROM projects WHERE id = 'p'")
-    assert search(connection, "deployer") == []
-    check_index(connection)
-
-
-async def test_search_entries_survive_a_vacuum(connection: sqlite3.Connection) -> None:
-    for name in ("a", "b", "c"):
-        remember(connection, name, f"memory {name}{name}")
-    connection.execute("DELETE FROM observations WHERE id = 'a'")
-    connection.execute("VACUUM")
-    assert search(connection, "cc") == ["c"]
-    check_index(connection)
+    assert noted(connection) == [("c", "D"), ("b", "D")]
 
 
 @pytest.mark.parametrize("metadata", ["[" * 2000 + "]" * 2000, "[]", '"text"', '{"title": 7}', "not JSON"])
 async def test_odd_metadata_does_not_fail_a_write(connection: sqlite3.Connection, metadata: str) -> None:
     remember(connection, "a", "Running", metadata)
     connection.execute("UPDATE observations SET metadata = metadata || ' '")
-    assert search(connection, "run") == ["a"]
     connection.execute("DELETE FROM observations")
-    check_index(connection)
+    assert noted(connection) == [("a", "I"), ("a", "U"), ("a", "D")]
 
 
 async def test_counters_follow_usage_rows_however_they_change(connection: sqlite3.Connection) -> None:

@@ -26,6 +26,7 @@ from claude_mem.storage import (
     keys,
     observations,
     rows,
+    search,
     sessions,
     tenancy,
     usage,
@@ -384,14 +385,6 @@ async def observation_rows(database: Database, world: World) -> None:
     assert await listed() == ["memory-2", "memory-1"]
     assert await listed(before=Cursor(NOW, "memory-2")) == ["memory-1"]
     assert await listed(kind="absent") == await listed(session_id="absent") == []
-    hits = await observations.search(
-        database, query=query(database, "servers"), platform=None, limit=9, **scope
-    )
-    assert [hit.id for hit, score in hits if score > 0] == ["memory-1"]
-    from_cursor = await observations.search(
-        database, query=query(database, "retries"), platform="cursor", limit=9, **scope
-    )
-    assert [hit.id for hit, _ in from_cursor] == ["memory-2"], "its event came from there"
     async with database.transaction() as transaction:
         assert await observations.find_to_update(transaction, "memory-1", team_id=world.team_id) == memory
         changed = await observations.update(
@@ -409,13 +402,72 @@ async def observation_rows(database: Database, world: World) -> None:
         "decision",
         {"a": None},
     )
-    scores = await observations.search(
-        database, query=query(database, "servers"), platform=None, limit=9, **scope
-    )
-    assert scores == [], "the index follows the change"
     gone = await observations.delete(database, "memory-1", team_id=world.team_id, project_id=world.sibling_id)
     assert gone is None
     assert await observations.delete(database, "memory-1", team_id=world.team_id, project_id=None) is not None
+
+
+async def search_rows(database: Database, world: World) -> None:
+    project = world.project_id
+    assert await search.waiting(database) == [search.Waiting(project, 4, 4)]
+    state = await search.state(database, project)
+    assert state.segments == ()
+    noted = [(change.observation_id, change.operation) for change in state.changes]
+    assert noted == [("memory-1", "I"), ("memory-2", "I"), ("memory-1", "U"), ("memory-1", "D")]
+    words = {"words": ["retries", "the"], "stems": ["retri"]}
+    assert await search.matching_changes(database, project, **words, limit=9) == ["memory-2"]
+    (document,) = await search.documents(database, project, ["memory-1", "memory-2"])
+    assert (document["id"], document["content"]) == ("memory-2", "Retries swallow errors")
+    assert document["updated_at"] == NOW
+
+    async def passing(**filters: Any) -> list[str]:
+        scope = {"team_id": world.team_id, "project_id": project}
+        wanted = search.Filters(**filters)
+        return list(await search.found_rows(database, ["memory-2", "x"], **scope, filters=wanted))
+
+    everything = {"platform": "cursor", "kinds": ["x", "manual"], "since_us": NOW, "until_us": NOW + 1}
+    assert await passing() == await passing(**everything) == ["memory-2"], "its event came from there"
+    refusals: tuple[dict[str, Any], ...] = (
+        {"platform": "codex"},
+        {"kinds": []},
+        {"since_us": NOW + 1},
+        {"until_us": NOW},
+    )
+    for refused in refusals:
+        assert await passing(**refused) == []
+    assert await passing(session_id="session-1") == []
+
+    packed = {"ids": b"ab", "lengths": b"\0" * 8, "times": b"\1" * 32}
+    async with database.transaction() as transaction:
+        assert await search.lock(transaction, project)
+        assert await search.lock_project(transaction, project)
+        assert not await search.lock_project(transaction, "absent")
+        taken = await search.take_changes(transaction, project, limit=3)
+        assert [(change.observation_id, change.operation) for change in taken] == noted[:3]
+        pieces = [("", b"\0first"), ("migration", b"second"), ("中", b"third")]
+        for segment in (7, 8):
+            kept: dict[str, Any] = {"segment_id": segment, "packed": packed, "size": 2, "pieces": pieces}
+            await search.insert_segment(transaction, project, **kept)
+    seven, eight = (await search.state(database, project)).segments
+    assert (seven, eight.id) == (search.SegmentState(7, documents=2, revision=0, deleted=0), 8)
+    assert await search.columns(database, [7, 9]) == {7: packed}
+    wanted = [(7, "a"), (7, "migration"), (8, "zebra"), (8, "中文"), (9, "a")]
+    assert await search.blocks(database, wanted) == {
+        (7, "a"): b"\0first",
+        (7, "migration"): b"second",
+        (8, "zebra"): b"second",
+        (8, "中文"): b"third",
+    }
+    found = await search.prefix_blocks(database, [7, 9], prefix="m", limit=9)
+    assert found == [(7, b"\0first"), (7, b"second")]
+    assert await search.all_blocks(database, 8) == [b"\0first", b"second", b"third"]
+    assert await search.delete_from_segment(database, seven, b"\1\0")
+    assert not await search.delete_from_segment(database, seven, b"\0\0"), "it knows of no deletion"
+    assert await search.deletions(database, [7]) == {(7, 1): b"\1\0"}
+    assert (await search.state(database, project)).segments[0] == search.SegmentState(7, 2, 1, 1)
+    assert not await search.drop_segments(database, [seven])
+    assert await search.drop_segments(database, [eight])
+    assert await search.all_blocks(database, 8) == []
 
 
 async def worker_rows(database: Database, world: World) -> None:
@@ -532,6 +584,7 @@ SUBJECTS = (
     event_and_job_rows,
     job_changes,
     observation_rows,
+    search_rows,
     worker_rows,
     accounting_rows,
     purged_rows,
@@ -555,10 +608,6 @@ async def test_every_statement_does_as_its_operation_says(storage: Storage) -> N
 async def claim(database: Database, *, limit: int, at_us: int = NOW, mates: int = 1) -> list[Any]:
     terms = work.ClaimTerms(worker="w", lease_us=LEASE, mates=mates, patience_us=60_000_000)
     return await work.claim(database, terms, limit=limit, now_us=at_us)
-
-
-def query(database: Database, word: str) -> str:
-    return f"'{word}'" if database.name == "postgres" else f'"{word}"'
 
 
 def audit_scope(world: World) -> dict[str, Any]:

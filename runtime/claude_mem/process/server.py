@@ -153,11 +153,13 @@ async def _background(services: Services, engine: Engine | None) -> AsyncIterato
     """What runs beside the requests."""
     async with asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(_write_behind(services))
+        folding = tasks.create_task(services.search_index.folder.run())
         generating = tasks.create_task(engine.run()) if engine else None
         try:
             yield
         finally:
             writing.cancel()
+            folding.cancel()
             if engine and generating:
                 engine.stop()
                 await asyncio.wait([generating])

@@ -1,3 +1,6 @@
-"""Finding what was remembered: how a question becomes a match expression of the storage at hand."""
+"""Finding what was remembered: words of texts and questions, an index in segments, and a ranking of what matches.
+
+Nothing here reads a database or a clock: services bring the bytes, and say what time it is.
+"""
 
 from __future__ import annotations

@@ -1,18 +1,62 @@
-"""The search syntax, parsed once and rendered for either storage.
+"""The search syntax, parsed into terms with weights.
 
-Words are an OR, ranked by the storage; `"a phrase"` is required; `-word` excludes; `OR` is accepted and says nothing new.
+Words are an OR, ranked; `"a phrase"` is required; `-word` and `-"a phrase"` exclude; `OR` is accepted and says nothing
+new; `word*` stands for all words that begin so. Times in words (see `periods`) prefer what is from then. Stop words
+count only where nothing else is asked for.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-_TOKEN = re.compile(r'(-?)"([^"]*)"?|(\S+)')
-_WORD = re.compile(r"\w", re.UNICODE)
+from claude_mem.retrieval import periods
+from claude_mem.retrieval.analyzer import chunks, parse_chunk, words
+
+if TYPE_CHECKING:
+    from claude_mem.retrieval.analyzer import Word
+    from claude_mem.retrieval.periods import Period
 
 #: Terms beyond this many add cost and no meaning; the rest of a pasted text is left out.
 MAX_TERMS = 64
+
+#: What an identifier or path counts as a whole beside its parts. They are one piece of evidence, seen twice.
+WHOLE_WEIGHT = 0.25
+
+_TOKEN = re.compile(r'(-?)"([^"]*)"?|(\S+)')
+_OPERATORS = frozenset({"OR", "AND"})
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A term that is looked up in the index.
+
+    Parameters:
+        text: as the index has it.
+        weight: its share in the score.
+        prefix: what words may begin with instead: always, when `starts` is set; else only where no document has the term.
+            None where only the term itself will do.
+        starts: whether the question asked for words that begin so.
+    """
+
+    text: str
+    weight: float = 1.0
+    prefix: str | None = None
+    starts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Words that stand beside each other.
+
+    Parameters:
+        words: folded, as `analyzer.words` gives them.
+        terms: which a document that has the phrase holds; empty when the index cannot tell.
+    """
+
+    words: tuple[str, ...]
+    terms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,65 +64,134 @@ class Query:
     """A parsed question.
 
     Parameters:
-        words: any of these may match.
+        terms: any of these may match.
         phrases: each of these must.
-        excluded: none of these may.
+        excluded: none of these terms may be there.
+        excluded_phrases: nor any of these.
+        period: what it says about time.
     """
 
-    words: tuple[str, ...] = ()
-    phrases: tuple[str, ...] = ()
+    terms: tuple[Term, ...] = ()
+    phrases: tuple[Phrase, ...] = ()
     excluded: tuple[str, ...] = ()
+    excluded_phrases: tuple[Phrase, ...] = ()
+    period: Period | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is asked for: exclusions alone find nothing."""
-        return not self.words and not self.phrases
+        return not self.terms and not self.phrases and self.period is None
 
 
-def parse(text: str) -> Query:
-    """Read a question as people type it; never fails."""
-    words: dict[str, None] = {}
-    phrases: dict[str, None] = {}
-    excluded: dict[str, None] = {}
+@dataclass(slots=True)
+class _Reading:
+    terms: dict[str, Term] = field(default_factory=dict)
+    stopped: dict[str, Term] = field(default_factory=dict)
+    phrases: dict[Phrase, None] = field(default_factory=dict)
+    excluded: dict[str, None] = field(default_factory=dict)
+    excluded_phrases: dict[Phrase, None] = field(default_factory=dict)
+
+
+def parse(text: str, *, now_us: int) -> Query:
+    """Read a question as people type it; never fails.
+
+    Parameters:
+        now_us: what `yesterday` is before, in microseconds since the epoch.
+    """
+    reading = _Reading()
+    plain: list[str] = []
     for minus, phrase, bare in _TOKEN.findall(text):
-        term = (phrase or bare).strip()
-        if bare:
-            negative = bare.startswith("-") and len(bare) > 1
-            term = bare[1:] if negative else bare
-            if bare in {"OR", "AND"}:
-                continue
-        else:
-            negative = bool(minus)
-        if not _WORD.search(term):
+        if bare in _OPERATORS:
             continue
-        chosen = excluded if negative else words if bare else phrases
-        if len(chosen) < MAX_TERMS:
-            chosen[term] = None
-    return Query(tuple(words), tuple(phrases), tuple(excluded))
+        if not bare:
+            _take_phrase(reading, phrase, excluded=bool(minus))
+        elif bare.startswith("-") and len(bare) > 1:
+            _exclude(reading, bare[1:])
+        else:
+            plain.append(bare)
+            _take_word(reading, bare)
+    period = periods.find(" ".join(plain), now_us=now_us)
+    asked = reading.terms
+    if period is not None:
+        asked = {name: term for name, term in asked.items() if name not in _only_time(period)}
+    if not asked and not reading.phrases:
+        # A time alone lists what is from then; stop words alone are looked for themselves.
+        asked = {} if period is not None else reading.terms or reading.stopped
+    return Query(
+        terms=tuple(asked.values())[:MAX_TERMS],
+        phrases=tuple(reading.phrases)[:MAX_TERMS],
+        excluded=tuple(reading.excluded)[:MAX_TERMS],
+        excluded_phrases=tuple(reading.excluded_phrases)[:MAX_TERMS],
+        period=period,
+    )
 
 
-def for_postgres(query: Query) -> str:
-    """The expression for `to_tsquery`; each term is quoted, so its own parser splits compounds into phrases."""
-    required = [_quote_lexeme(phrase) for phrase in query.phrases]
-    if query.words:
-        required.append("(" + " | ".join(_quote_lexeme(word) for word in query.words) + ")")
-    return " & ".join(required + [f"!{_quote_lexeme(term)}" for term in query.excluded])
+def _only_time(period: Period) -> frozenset[str]:
+    return frozenset(word.term for chunk in chunks(period.relative) for word in parse_chunk(chunk).atoms)
 
 
-def for_sqlite(query: Query) -> str:
-    """The expression for FTS5's MATCH."""
-    required = [_quote_string(phrase) for phrase in query.phrases]
-    if query.words:
-        required.append("(" + " OR ".join(_quote_string(word) for word in query.words) + ")")
-    expression = " AND ".join(required)
-    if not query.excluded:
-        return expression
-    return f"({expression}) NOT ({' OR '.join(_quote_string(term) for term in query.excluded)})"
+def _take_word(reading: _Reading, bare: str) -> None:
+    starts = len(bare) > 1 and bare.endswith("*")
+    for chunk in chunks(bare):
+        parsed = parse_chunk(chunk)
+        meant = [word for word in parsed.atoms if not word.is_stop]
+        # Parts of an identifier share the weight of somewhat more than one word, as evidence that comes together.
+        weight = max(1, len(meant)) ** -0.5
+        last = parsed.atoms[-1] if parsed.atoms else None
+        for word in parsed.atoms:
+            into = reading.stopped if word.is_stop and not starts else reading.terms
+            _keep(into, _term(word, weight, starts=starts and word is last))
+        for whole in parsed.wholes:
+            _keep(reading.terms, Term(whole, weight * WHOLE_WEIGHT))
+        if not parsed.atoms:
+            for character in parsed.characters:
+                _keep(reading.terms, Term(character))
 
 
-def _quote_lexeme(term: str) -> str:
-    return "'" + term.replace("\\", "\\\\").replace("'", "''") + "'"
+def _term(word: Word, weight: float, *, starts: bool) -> Term:
+    prefix = word.surface if starts or len(word.surface) > 2 else None
+    return Term(word.term, weight, prefix, starts)
 
 
-def _quote_string(term: str) -> str:
-    return '"' + term.replace('"', '""') + '"'
+def _keep(terms: dict[str, Term], term: Term) -> None:
+    known = terms.get(term.text)
+    if known is None or (term.starts, term.weight) > (known.starts, known.weight):
+        terms[term.text] = term
+
+
+def _take_phrase(reading: _Reading, text: str, *, excluded: bool) -> None:
+    found = tuple(words(text))
+    if not found:
+        return
+    parsed = [parse_chunk(chunk) for chunk in chunks(text)]
+    meant = [word for chunk in parsed for word in chunk.atoms if not word.is_stop]
+    # A run of one character of a script without spaces is no pair, and the index has it by itself.
+    single = [character for chunk in parsed if not chunk.atoms for character in chunk.characters]
+    phrase = Phrase(found, tuple(dict.fromkeys([word.term for word in meant] + single)))
+    if excluded:
+        reading.excluded_phrases[phrase] = None
+        return
+    reading.phrases[phrase] = None
+    for word in meant:
+        _keep(reading.terms, Term(word.term))
+    for character in single:
+        _keep(reading.terms, Term(character))
+
+
+def _exclude(reading: _Reading, bare: str) -> None:
+    if bare.startswith('"'):
+        _take_phrase(reading, bare.strip('"'), excluded=True)
+        return
+    for chunk in chunks(bare):
+        parsed = parse_chunk(chunk)
+        if len(parsed.atoms) == 1:
+            reading.excluded[parsed.atoms[0].term] = None
+        elif parsed.wholes:
+            # The whole chunk comes first among several, and two words joined by a hyphen are one whole.
+            reading.excluded[_longest(parsed.wholes)] = None
+        else:
+            _take_phrase(reading, chunk, excluded=True)
+
+
+def _longest(wholes: tuple[str, ...]) -> str:
+    return max(wholes, key=len)

@@ -18,6 +18,7 @@ from claude_mem.services.limits import Admission, FailedAuthentications, Limits
 from claude_mem.services.memories import MemoryService
 from claude_mem.services.publishing import JobTerms
 from claude_mem.services.recall import RecallService
+from claude_mem.services.search_index import SearchIndex
 from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
 from claude_mem.services.tenancy import TenancyService
@@ -46,6 +47,7 @@ class Services:
     sessions: SessionService
     memories: MemoryService
     recall: RecallService
+    search_index: SearchIndex
     jobs: JobService
     keys: KeyService
     tenancy: TenancyService
@@ -70,6 +72,7 @@ class Services:
         budgets = BudgetService(
             database, prices=prices, default_daily_tokens=settings.generation.daily_token_budget
         )
+        search_index = SearchIndex(database)
         terms = JobTerms(
             max_attempts=settings.generation.max_attempts,
             session_window_us=settings.generation.session_window_ms * 1000,
@@ -84,7 +87,8 @@ class Services:
             ingest=IngestService(database, queue, terms=terms),
             sessions=SessionService(database, queue, terms=terms),
             memories=MemoryService(database),
-            recall=RecallService(database),
+            recall=RecallService(database, search_index),
+            search_index=search_index,
             jobs=JobService(database, queue),
             keys=KeyService(database),
             tenancy=TenancyService(database),

@@ -2,26 +2,96 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from claude_mem.model.times import now_us
-from claude_mem.retrieval import query as syntax
+from claude_mem.retrieval.documents import searched_text
+from claude_mem.retrieval.highlights import highlight
+from claude_mem.retrieval.phrases import holds_all, holds_any
+from claude_mem.retrieval.query import parse
 from claude_mem.services.cleaning import clean_id, clean_text
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.scope import require_project
+from claude_mem.services.search_cursors import SearchCursor, digest
+from claude_mem.services.search_index import SearchIndex
 from claude_mem.storage import audit, observations, rows
+from claude_mem.storage import search as stored
+from claude_mem.storage.search import Filters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from claude_mem.model.records import Observation
+    from claude_mem.retrieval.highlights import Piece
+    from claude_mem.retrieval.query import Query
+    from claude_mem.retrieval.ranking import Contribution, Ranking, Statistics
     from claude_mem.services.context import RequestContext
     from claude_mem.storage.database import Database
+
+#: Results that are looked at besides those asked for, in case some do not pass the filters.
+_MORE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a search asks for.
+
+    Parameters:
+        text: in the search syntax, see `claude_mem.retrieval.query`.
+        files: only what read or modified one of these: paths, or the ends or folders of paths.
+        concepts: only what has one of these, whatever their case.
+        highlights, explain: whether each hit is to have them.
+        cursor: of the page before; it goes with the same question only.
+    """
+
+    project_id: str
+    text: str
+    limit: int
+    filters: Filters = field(default_factory=Filters)
+    files: Sequence[str] | None = None
+    concepts: Sequence[str] | None = None
+    highlights: bool = False
+    explain: bool = False
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An observation that was found.
+
+    Parameters:
+        score: compares within one search only.
+        highlights: fragments of the content as pieces; None unless asked for.
+        explanation: what each term adds to the score; None unless asked for.
+    """
+
+    observation: Observation
+    score: float
+    highlights: list[list[Piece]] | None = None
+    explanation: list[Contribution] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """A part of a ranking.
+
+    Parameters:
+        next_cursor: asks for what follows; None at the end.
+        statistics: of the project, as the scores used them; None when nothing was asked for.
+    """
+
+    hits: list[Hit]
+    next_cursor: str | None = None
+    statistics: Statistics | None = None
 
 
 class RecallService:
     """Finds observations of a project."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, index: SearchIndex | None = None) -> None:
         self._database = database
+        self._index = index or SearchIndex(database)
 
     async def search(
         self,
@@ -42,37 +112,92 @@ class RecallService:
 
         Raises: Forbidden, InvalidInput, Unavailable.
         """
-        platform, _ = clean_id(platform)
+        question = Question(project_id, query, limit, Filters(platform=platform))
+        page = await self.find(context, question, mode=mode, via=via)
+        return [(hit.observation, hit.score) for hit in page.hits]
+
+    async def find(
+        self, context: RequestContext, question: Question, *, mode: str = "search", via: str | None = None
+    ) -> SearchPage:
+        """A page of the best matches, best first.
+
+        Parameters:
+            mode: as above.
+
+        Raises: Forbidden, InvalidInput, Unavailable.
+        """
+        platform, _ = clean_id(question.filters.platform)
         with refuse_storage_errors():
-            await require_project(self._database, context, project_id=project_id)
-            found = await self._matches(context, project_id, query=query, platform=platform, limit=limit)
-        details: dict[str, object] = {"mode": mode, "query": clean_text(query)[0], "limit": limit}
+            await require_project(self._database, context, project_id=question.project_id)
+            page = await self._page(context, question)
+        details: dict[str, object] = {
+            "mode": mode,
+            "query": clean_text(question.text)[0],
+            "limit": question.limit,
+        }
         if via is not None:
             details["via"] = via
         await self._audit(
             context,
-            project_id,
-            found=[observation for observation, _ in found],
+            question.project_id,
+            found=[hit.observation for hit in page.hits],
             platformSource=platform,
             **details,
         )
-        return found
+        return page
 
-    async def _matches(
-        self, context: RequestContext, project_id: str, *, query: str, platform: str | None, limit: int
-    ) -> list[tuple[Observation, float]]:
-        parsed = syntax.parse(query)
-        if parsed.is_empty:
-            return []
-        render = syntax.for_postgres if self._database.name == "postgres" else syntax.for_sqlite
-        return await observations.search(
-            self._database,
-            query=render(parsed),
-            team_id=context.team_id,
-            project_id=project_id,
-            platform=platform,
-            limit=limit,
+    async def _page(self, context: RequestContext, question: Question) -> SearchPage:
+        asked = digest(
+            question.project_id,
+            question.text,
+            asdict(question.filters),
+            question.files,
+            question.concepts,
         )
+        cursor = SearchCursor.decode(question.cursor, question=asked) if question.cursor else None
+        asked_us = cursor.asked_us if cursor else now_us()
+        query = parse(question.text, now_us=asked_us)
+        if query.is_empty:
+            return SearchPage([])
+        ranking = await self._index.rank(
+            question.project_id, query, statistics=cursor.statistics if cursor else None
+        )
+        found = await self._passing(context, question, ranking=ranking, cursor=cursor)
+        shown = found[: question.limit]
+        following = None
+        if len(found) > question.limit:
+            last = ranking.position(shown[-1][0])
+            following = SearchCursor(asked, asked_us, ranking.statistics, last).encode()
+        hits = [_hit(number, memory, ranking=ranking, question=question) for number, memory in shown]
+        return SearchPage(hits, following, ranking.statistics)
+
+    async def _passing(
+        self, context: RequestContext, question: Question, *, ranking: Ranking, cursor: SearchCursor | None
+    ) -> list[tuple[int, Observation]]:
+        """The best matches that pass all filters, one more than asked for if there is one; by their numbers."""
+        found: list[tuple[int, Observation]] = []
+        position = cursor.position if cursor else None
+        size = question.limit + _MORE
+        while True:
+            numbers = ranking.best(size, after=position)
+            ids = {number: ranking.snapshot.id_of(number) for number in numbers}
+            rows_by_id = await stored.found_rows(
+                self._database,
+                list(ids.values()),
+                team_id=context.team_id,
+                project_id=question.project_id,
+                filters=question.filters,
+            )
+            found += [
+                (number, memory)
+                for number, identity in ids.items()
+                if (memory := rows_by_id.get(identity)) is not None
+                and _passes(memory, question, ranking.query)
+            ]
+            if len(found) > question.limit or len(numbers) < size:
+                return found
+            position = ranking.position(numbers[-1])
+            size *= 4
 
     async def recent(
         self, context: RequestContext, *, project_id: str, limit: int, via: str
@@ -110,3 +235,36 @@ class RecallService:
         )
         with refuse_storage_errors():
             await audit.append_alone(self._database, entry, now_us=now_us())
+
+
+def _hit(number: int, memory: Observation, *, ranking: Ranking, question: Question) -> Hit:
+    return Hit(
+        memory,
+        float(ranking.scores[number]),
+        highlight(memory.content, ranking.query) if question.highlights else None,
+        ranking.explain(number) if question.explain else None,
+    )
+
+
+def _passes(memory: Observation, question: Question, query: Query) -> bool:
+    """What only the text and the metadata themselves can tell."""
+    if query.phrases or query.excluded_phrases:
+        text = searched_text(memory.content, memory.metadata.members)
+        if not holds_all(text, query.phrases) or holds_any(text, query.excluded_phrases):
+            return False
+    if question.concepts is not None:
+        wanted = {concept.casefold() for concept in question.concepts}
+        if wanted.isdisjoint(concept.casefold() for concept in _texts(memory, "concepts")):
+            return False
+    if question.files is not None:
+        named = [f"/{path.strip('/')}/" for path in _texts(memory, "files_read", "files_modified", "files")]
+        return any(f"/{file.strip('/')}/" in path for file in question.files for path in named)
+    return True
+
+
+def _texts(memory: Observation, *names: str) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        value = memory.metadata.members.get(name)
+        found += [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    return found

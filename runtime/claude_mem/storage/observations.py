@@ -8,6 +8,8 @@ from claude_mem.storage import rows
 from claude_mem.storage.database import fetch_one
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from claude_mem.model.documents import Document
     from claude_mem.model.records import Observation, ObservationSource
     from claude_mem.storage.cursors import Cursor
@@ -35,6 +37,13 @@ async def insert(executor: Executor, observation: Observation) -> None:
 async def find(executor: Executor, observation_id: str, *, team_id: str) -> Observation | None:
     row = await fetch_one(executor, "observations.find", id=observation_id, team_id=team_id)
     return rows.observation(row) if row else None
+
+
+async def find_by_ids(
+    executor: Executor, observation_ids: Iterable[str], *, team_id: str
+) -> dict[str, Observation]:
+    found = await executor.fetch("observations.by_ids", ids=list(observation_ids), team_id=team_id)
+    return {row["id"]: rows.observation(row) for row in found}
 
 
 async def find_to_update(executor: Executor, observation_id: str, *, team_id: str) -> Observation | None:
@@ -111,25 +120,6 @@ async def of_event(
         "observations.of_event", event_id=event_id, team_id=team_id, project_id=project_id
     )
     return [(rows.observation(row), rows.observation_source(row)) for row in found]
-
-
-async def search(
-    executor: Executor, *, query: str, team_id: str, project_id: str, platform: str | None, limit: int
-) -> list[tuple[Observation, float]]:
-    """The best matches with their scores.
-
-    Parameters:
-        query: in the storage's own match syntax; see claude_mem.retrieval.
-    """
-    found = await executor.fetch(
-        "observations.search",
-        query=query,
-        team_id=team_id,
-        project_id=project_id,
-        platform_source=platform,
-        limit=limit,
-    )
-    return [(rows.observation(row), float(row["score"])) for row in found]
 
 
 async def purge(executor: Executor, *, team_id: str, project_id: str) -> int:

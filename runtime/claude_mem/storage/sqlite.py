@@ -7,6 +7,7 @@ reads the last committed state. Commits reach the disk before they are reported 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import sqlite3
 from contextlib import asynccontextmanager
@@ -88,7 +89,7 @@ class SqliteExecutor:
         self, statement: str, rows: Sequence[Mapping[str, Any]], /, **parameters: Any
     ) -> list[Row]:
         try:
-            text = orjson.dumps(rows).decode()
+            text = orjson.dumps(rows, default=_bytes_as_text).decode()
         except orjson.JSONEncodeError as error:
             raise translate(error) from error
         if "\\u0000" in text and any(_holds_nul(value) for row in rows for value in row.values()):
@@ -97,6 +98,13 @@ class SqliteExecutor:
 
     async def notify(self, channel: str, payload: str) -> None:
         self.pending.append((channel, payload))
+
+
+def _bytes_as_text(value: object) -> str:
+    """JSON holds no bytes; statements read them with `from_base64`."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _holds_nul(value: object) -> bool:
@@ -234,6 +242,7 @@ async def _connect(path: Path) -> aiosqlite.Connection:
     connection.row_factory = aiosqlite.Row
     try:
         await connection.create_function("merge_members", 2, merge_members, deterministic=True)
+        await connection.create_function("from_base64", 1, base64.b64decode, deterministic=True)
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             "journal_mode=WAL",

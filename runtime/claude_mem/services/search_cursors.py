@@ -1,0 +1,88 @@
+"""Cursors of searches: a position in a ranking, with all that the ranking depends on.
+
+Scores depend on statistics, and those change with every write. A cursor carries the statistics of the first page, so the
+pages of one search are pages of one ranking: what did not change itself is shown once and not left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import math
+from dataclasses import dataclass
+
+import orjson
+
+from claude_mem.model.errors import InvalidInput, Issue
+from claude_mem.model.times import MAX_EPOCH_MS
+from claude_mem.retrieval.ranking import Position, Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCursor:
+    """Where a search goes on.
+
+    Parameters:
+        question: a digest of what was asked; the cursor is good for nothing else.
+        asked_us: when the first page was asked for, in microseconds since the epoch.
+    """
+
+    question: str
+    asked_us: int
+    statistics: Statistics
+    position: Position
+
+    def encode(self) -> str:
+        """The text that a client sends back for the next page."""
+        parts = [
+            self.question,
+            self.asked_us,
+            [self.statistics.documents, self.statistics.average_length, self.statistics.frequencies],
+            self.position,
+        ]
+        return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str, *, question: str) -> SearchCursor:
+        """Read a client's cursor.
+
+        Raises: InvalidInput when it is not one that `encode` made for this question.
+        """
+        try:
+            padded = text + "=" * (-len(text) % 4)
+            parts = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            asked, asked_us, (documents, average, frequencies), (score, updated_us, identity) = parts
+            cursor = cls(
+                question=str(asked),
+                asked_us=_count(asked_us),
+                statistics=Statistics(_count(documents), _finite(average), tuple(map(_count, frequencies))),
+                position=Position(_finite(score), int(updated_us), str(identity)),
+            )
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise _refusal() from error
+        if cursor.question != question or cursor.statistics.average_length <= 0:
+            raise _refusal()
+        return cursor
+
+
+def digest(*parts: object) -> str:
+    """A short digest of what a search asks for."""
+    return hashlib.blake2b(orjson.dumps(parts, default=str), digest_size=9).hexdigest()
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_EPOCH_MS * 1000:
+        raise ValueError(value)
+    return value
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(value)
+    return float(value)
+
+
+def _refusal() -> InvalidInput:
+    message = "cursor is not one that this search gave: leave it out to start from the beginning"
+    return InvalidInput(message, (Issue("invalid_format", ("cursor",), message),))

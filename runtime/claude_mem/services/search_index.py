@@ -1,0 +1,252 @@
+"""The search index as a question sees it: the segments of a project and the changes beside them, at one moment.
+
+A process keeps what never changes: columns and postings of segments, and the words of noted changes. Which segments
+and changes there are is asked anew for each question, so every statistic is of that moment, whoever wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from claude_mem.model.errors import Unavailable
+from claude_mem.retrieval.ranking import Held, Part, Snapshot, gather, rank
+from claude_mem.retrieval.segments import NO_POSTINGS, Block, build
+from claude_mem.services.folding import ColumnCache, Folder, last_operations, read_document
+from claude_mem.services.lru import Lru
+from claude_mem.storage import search
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from claude_mem.retrieval.query import Query, Term
+    from claude_mem.retrieval.ranking import Ranking, Statistics
+    from claude_mem.retrieval.segments import NewDocument, Postings, Segment
+    from claude_mem.storage.database import Database
+    from claude_mem.storage.search import Change, State
+
+#: Noted changes whose text a search reads; when there are more it folds first.
+MOST_READ = 512
+
+#: Seconds that a search folds for before it goes on with what is left.
+FOLD_S = 5.0
+
+#: Bytes of postings, and documents of snapshots, that a process keeps.
+POSTING_BYTES = 64 * 2**20
+SNAPSHOT_DOCUMENTS = 500_000
+
+#: Blocks read for each segment to find the words that begin with a prefix.
+PREFIX_BLOCKS = 8
+
+#: How often a question is begun again because segments were merged meanwhile.
+ATTEMPTS = 10
+
+#: What an empty list of postings weighs in memory, in bytes.
+_OVERHEAD = 200
+
+
+class _Moved(Exception):
+    """Raised when a segment is no more since the question began."""
+
+
+class _Noted:
+    """The index of noted changes, in memory."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.columns = segment.columns
+        self._blocks = [Block(data) for _, data in segment.blocks]
+
+    def find(self, term: str) -> list[Postings]:
+        found = [block.find(term) for block in self._blocks]
+        return [postings for postings in found if len(postings.documents)]
+
+    def starting_with(self, prefix: str) -> list[Postings]:
+        return [postings for block in self._blocks for _, postings in block.starting_with(prefix)]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A project's documents at one moment.
+
+    Parameters:
+        segments: their ids, in the order of the snapshot's first parts.
+        noted: the snapshot's last part, if there is one.
+    """
+
+    snapshot: Snapshot
+    segments: tuple[int, ...]
+    noted: _Noted | None
+
+
+class SearchIndex:
+    """Answers questions over the index of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._columns = ColumnCache()
+        self.folder = Folder(database, self._columns)
+        self._views: Lru[str, tuple[Hashable, _View]] = Lru(SNAPSHOT_DOCUMENTS)
+        self._postings: Lru[tuple[int, str], list[Postings]] = Lru(POSTING_BYTES)
+        self._read: Lru[Change, NewDocument] = Lru(4 * MOST_READ)
+
+    async def rank(self, project_id: str, query: Query, *, statistics: Statistics | None = None) -> Ranking:
+        """Rank a project's observations.
+
+        Parameters:
+            statistics: see `ranking.rank`.
+
+        Raises: Unavailable.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._rank(project_id, query, statistics)
+            except _Moved:
+                continue
+        raise Unavailable("the search index changes too fast to be read", dependency=self._database.name)
+
+    async def _rank(self, project_id: str, query: Query, statistics: Statistics | None) -> Ranking:
+        view = await self._view(project_id, query)
+        required = [term for phrase in query.phrases for term in phrase.terms]
+        texts = [term.text for term in query.terms]
+        exact = await self._exact(view, {*texts, *required, *query.excluded})
+        return rank(
+            view.snapshot,
+            query,
+            [await self._held(view, term, exact[term.text]) for term in query.terms],
+            required=[exact[term] for term in required],
+            excluded=[exact[term] for term in query.excluded],
+            statistics=statistics,
+        )
+
+    async def _held(self, view: _View, term: Term, exact: Held) -> Held:
+        """Where a term is, or the words that it stands for."""
+        if term.prefix is None or (len(exact.documents) and not term.starts):
+            return exact
+        found = await self._prefixed(view, term.prefix)
+        if len(found.documents):
+            return found
+        # Stems may be shorter than what was typed: `authenticat` is to find `authent`.
+        shorter = [term.prefix[:size] for size in range(len(term.prefix) - 1, 3, -1)][:5]
+        lengths = await self._exact(view, {term.text, *shorter})
+        return next((lengths[text] for text in (term.text, *shorter) if len(lengths[text].documents)), exact)
+
+    async def _exact(self, view: _View, terms: Iterable[str]) -> dict[str, Held]:
+        wanted = list(terms)
+        known = {
+            (segment, term): self._postings.get((segment, term))
+            for segment in view.segments
+            for term in wanted
+        }
+        missing = [key for key, kept in known.items() if kept is None]
+        if missing:
+            blocks = await search.blocks(self._database, missing)
+            for key in missing:
+                if key not in blocks:
+                    raise _Moved
+                found = Block(blocks[key]).find(key[1])
+                known[key] = [found] if len(found.documents) else []
+                self._keep(key, known[key] or [])
+
+        def of(term: str) -> list[Sequence[Postings]]:
+            parts: list[Sequence[Postings]] = [known[segment, term] or [] for segment in view.segments]
+            return [*parts, view.noted.find(term)] if view.noted else parts
+
+        return {term: gather(view.snapshot, of(term)) for term in wanted}
+
+    async def _prefixed(self, view: _View, prefix: str) -> Held:
+        # No term has a star, so these share the memory of terms.
+        known = {segment: self._postings.get((segment, prefix + "*")) for segment in view.segments}
+        missing = [segment for segment, kept in known.items() if kept is None]
+        if missing:
+            limit = PREFIX_BLOCKS * len(missing)
+            blocks = await search.prefix_blocks(self._database, missing, prefix=prefix, limit=limit)
+            for segment in missing:
+                read = [Block(data) for found, data in blocks if found == segment]
+                if not read and len(blocks) < limit:
+                    raise _Moved
+                found = [postings for block in read for _, postings in block.starting_with(prefix)]
+                known[segment] = found
+                self._keep((segment, prefix + "*"), found)
+        parts: list[Sequence[Postings]] = [known[segment] or [] for segment in view.segments]
+        if view.noted:
+            parts.append(view.noted.starting_with(prefix))
+        return gather(view.snapshot, parts)
+
+    def _keep(self, key: tuple[int, str], found: list[Postings]) -> None:
+        weight = sum(one.documents.nbytes + one.frequencies.nbytes + _OVERHEAD for one in found)
+        self._postings.put(key, found, weight=weight + _OVERHEAD)
+
+    async def _view(self, project_id: str, query: Query) -> _View:
+        state = await search.state(self._database, project_id)
+        unread = self._unread(state)
+        if len(unread) > MOST_READ:
+            await self.folder.fold(project_id, seconds=FOLD_S)
+            state = await search.state(self._database, project_id)
+            unread = self._unread(state)
+        if len(unread) > MOST_READ:
+            return await self._make_view(project_id, state, await self._likely(project_id, state, query))
+        signature = (state.segments, tuple(last_operations(state.changes).values()))
+        kept = self._views.get(project_id)
+        if kept is not None and kept[0] == signature:
+            return kept[1]
+        view = await self._make_view(project_id, state, _to_read(state))
+        self._views.put(project_id, (signature, view), weight=view.snapshot.size + 1)
+        return view
+
+    def _unread(self, state: State) -> list[Change]:
+        return [change for change in _to_read(state) if self._read.get(change) is None]
+
+    async def _likely(self, project_id: str, state: State, query: Query) -> list[Change]:
+        """Of too many changes those that may match."""
+        ids = await search.matching_changes(
+            self._database,
+            project_id,
+            words=[term.prefix or term.text for term in query.terms],
+            stems=[term.text for term in query.terms],
+            limit=MOST_READ,
+        )
+        wanted = set(ids)
+        return [change for change in _to_read(state) if change.observation_id in wanted]
+
+    async def _make_view(self, project_id: str, state: State, changes: Sequence[Change]) -> _View:
+        ids = [segment.id for segment in state.segments]
+        columns = await self._columns.of(self._database, ids)
+        revised = [segment.id for segment in state.segments if segment.revision]
+        packed = await search.deletions(self._database, revised) if revised else {}
+        changed = {change.observation_id for change in state.changes}
+        inserted = {change.observation_id: change.operation for change in reversed(state.changes)}
+        old = {found for found in changed if inserted[found] != search.INSERTED}
+        parts = []
+        for segment in state.segments:
+            deleted = packed.get((segment.id, segment.revision), b"")
+            if segment.id not in columns or (segment.revision and not deleted):
+                raise _Moved
+            numbers = np.frombuffer(deleted, "<u2")
+            if old:
+                known = columns[segment.id].numbers
+                stale = np.array([known[found] for found in old & known.keys()], np.uint16)
+                numbers = np.union1d(numbers, stale).astype(np.uint16)
+            parts.append(Part(str(segment.id), columns[segment.id], numbers))
+        documents = await self._documents(project_id, changes)
+        noted = _Noted(build(documents)) if documents else None
+        if noted:
+            parts.append(Part("noted", noted.columns, NO_POSTINGS.documents))
+        return _View(Snapshot(tuple(parts)), tuple(ids), noted)
+
+    async def _documents(self, project_id: str, changes: Sequence[Change]) -> list[NewDocument]:
+        found = {change: self._read.get(change) for change in changes}
+        missing = {change.observation_id: change for change, kept in found.items() if kept is None}
+        if missing:
+            for row in await search.documents(self._database, project_id, list(missing)):
+                change = missing[row["id"]]
+                document = found[change] = read_document(row)
+                self._read.put(change, document)
+        return [document for document in found.values() if document is not None]
+
+
+def _to_read(state: State) -> list[Change]:
+    """The latest change of each observation that is still there."""
+    latest = last_operations(state.changes).values()
+    return [change for change in latest if change.operation != search.DELETED]

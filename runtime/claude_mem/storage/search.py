@@ -1,0 +1,235 @@
+"""The search index as rows: segments, their blocks, and the changes that are not in them yet.
+
+What the bytes mean is `claude_mem.retrieval`'s; who writes them, and when, is a service's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from claude_mem.storage import rows
+from claude_mem.storage.database import fetch_one
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from claude_mem.model.records import Observation
+    from claude_mem.storage.database import Executor, Row
+
+INSERTED, UPDATED, DELETED = "I", "U", "D"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentState:
+    """A segment as it is at one moment.
+
+    Parameters:
+        documents: in all, those that are no more included.
+        revision: grows with each deletion.
+        deleted: how many of its documents are no more.
+    """
+
+    id: int
+    documents: int
+    revision: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened to an observation; numbers ascend for one observation, not across them."""
+
+    number: int
+    observation_id: str
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the index of a project consists of at one moment; changes by their numbers."""
+
+    segments: tuple[SegmentState, ...]
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Changes of a project that wait to be folded into its segments."""
+
+    project_id: str
+    changes: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What an answer is narrowed to; None does not narrow.
+
+    Parameters:
+        kinds: any of these.
+        since_us, until_us: when it was made, in microseconds since the epoch; the second is excluded.
+    """
+
+    platform: str | None = None
+    kinds: Sequence[str] | None = None
+    session_id: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+async def state(executor: Executor, project_id: str) -> State:
+    segments: list[SegmentState] = []
+    changes: list[Change] = []
+    for row in await executor.fetch("search.state", project_id=project_id):
+        if row["segment_id"] is None:
+            changes.append(Change(row["number"], row["observation_id"], row["operation"]))
+        else:
+            segments.append(
+                SegmentState(row["segment_id"], row["documents"], row["revision"], row["deleted"])
+            )
+    return State(tuple(segments), tuple(changes))
+
+
+async def waiting(executor: Executor) -> list[Waiting]:
+    """All projects with changes, those with most first."""
+    found = await executor.fetch("search.due")
+    return [Waiting(row["project_id"], row["waiting"], row["latest"]) for row in found]
+
+
+async def lock(executor: Executor, project_id: str) -> bool:
+    """Be the one who changes the index of a project until the transaction ends, unless somebody else is."""
+    row = await fetch_one(executor, "search.lock", project_id=project_id)
+    return row is not None and bool(row["mine"])
+
+
+async def lock_project(executor: Executor, project_id: str) -> bool:
+    """Keep a project from being deleted until the transaction ends.
+
+    Returns: whether it is there.
+    """
+    return bool(await executor.fetch("search.lock_project", project_id=project_id))
+
+
+async def take_changes(executor: Executor, project_id: str, *, limit: int) -> list[Change]:
+    """Take away the oldest changes of a project, in their order."""
+    found = await executor.fetch("search.take_changes", project_id=project_id, limit=limit)
+    taken = [Change(row["number"], row["observation_id"], row["operation"]) for row in found]
+    return sorted(taken, key=lambda change: change.number)
+
+
+async def documents(executor: Executor, project_id: str, ids: Sequence[str]) -> list[Row]:
+    """What is indexed of observations: id, content, metadata as JSON text, created_at, updated_at."""
+    return await executor.fetch("search.documents", project_id=project_id, ids=list(ids))
+
+
+async def matching_changes(
+    executor: Executor, project_id: str, *, words: Sequence[str], stems: Sequence[str], limit: int
+) -> list[str]:
+    """Ids of observations among the changes that may hold one of the words; each storage uses what it can."""
+    found = await executor.fetch(
+        "search.matching_changes",
+        project_id=project_id,
+        words=list(words),
+        stems=list(stems),
+        limit=limit,
+    )
+    return [row["id"] for row in found]
+
+
+async def columns(executor: Executor, ids: Sequence[int]) -> dict[int, dict[str, bytes]]:
+    """The packed columns of segments: ids, lengths, times."""
+    found = await executor.fetch("search.columns", ids=list(ids))
+    return {row["id"]: {name: row[name] for name in ("ids", "lengths", "times")} for row in found}
+
+
+async def deletions(executor: Executor, ids: Sequence[int]) -> dict[tuple[int, int], bytes]:
+    """The packed numbers of deleted documents, by segment and revision."""
+    found = await executor.fetch("search.deletions", ids=list(ids))
+    return {(row["id"], row["revision"]): row["deleted"] for row in found}
+
+
+async def blocks(executor: Executor, wanted: Sequence[tuple[int, str]]) -> dict[tuple[int, str], bytes]:
+    """The block in which each term of a segment would stand; a segment that is no more has none."""
+    found = await executor.fetch(
+        "search.blocks", segment_ids=[segment for segment, _ in wanted], terms=[term for _, term in wanted]
+    )
+    return {(row["segment_id"], row["term"]): row["data"] for row in found}
+
+
+async def prefix_blocks(
+    executor: Executor, ids: Sequence[int], *, prefix: str, limit: int
+) -> list[tuple[int, bytes]]:
+    """The blocks in which terms may stand that start with a text, in order; each segment has at least one."""
+    found = await executor.fetch(
+        "search.prefix_blocks", segment_ids=list(ids), since=prefix, until=prefix + "\U0010ffff", limit=limit
+    )
+    return [(row["segment_id"], row["data"]) for row in found]
+
+
+async def all_blocks(executor: Executor, segment_id: int) -> list[bytes]:
+    return [row["data"] for row in await executor.fetch("search.all_blocks", segment_id=segment_id)]
+
+
+async def insert_segment(
+    executor: Executor,
+    project_id: str,
+    *,
+    segment_id: int,
+    packed: dict[str, bytes],
+    size: int,
+    pieces: Sequence[tuple[str, bytes]],
+) -> None:
+    """Store a segment.
+
+    Parameters:
+        packed: its columns.
+        size: how many documents it has.
+        pieces: first term and bytes of each block.
+    """
+    await executor.execute(
+        "search.insert_segment", id=segment_id, project_id=project_id, documents=size, **packed
+    )
+    new = [{"first_term": first, "data": data} for first, data in pieces]
+    await executor.fetch_rows("search.insert_blocks", new, segment_id=segment_id)
+
+
+async def delete_from_segment(executor: Executor, segment: SegmentState, deleted: bytes) -> bool:
+    """Store the packed numbers of its deleted documents.
+
+    Returns: whether the segment was still as the caller knew it.
+    """
+    changed = await executor.execute(
+        "search.delete_from_segment", id=segment.id, revision=segment.revision, deleted=deleted
+    )
+    return changed == 1
+
+
+async def drop_segments(executor: Executor, segments: Sequence[SegmentState]) -> bool:
+    """Remove segments with their blocks.
+
+    Returns: whether all were still as the caller knew them; if not, roll back.
+    """
+    dropped = await executor.execute(
+        "search.drop_segments",
+        ids=[segment.id for segment in segments],
+        revisions=[segment.revision for segment in segments],
+    )
+    return dropped == len(segments)
+
+
+async def found_rows(
+    executor: Executor, ids: Sequence[str], *, team_id: str, project_id: str, filters: Filters
+) -> dict[str, Observation]:
+    """The observations of these ids that pass the filters."""
+    parameters: dict[str, Any] = {
+        "platform_source": filters.platform,
+        "kinds": None if filters.kinds is None else list(filters.kinds),
+        "server_session_id": filters.session_id,
+        "since": filters.since_us,
+        "until": filters.until_us,
+    }
+    found = await executor.fetch(
+        "search.rows", ids=list(ids), team_id=team_id, project_id=project_id, **parameters
+    )
+    return {row["id"]: rows.observation(row) for row in found}

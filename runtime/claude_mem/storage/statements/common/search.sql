@@ -1,0 +1,30 @@
+-- name: search.state
+-- What a project's index consists of at this moment: its segments, and the changes that are not in them. One statement, so
+-- that both are of one moment.
+SELECT id AS segment_id, documents, revision, length(deleted) / 2 AS deleted, CAST(NULL AS text) AS observation_id, NULL AS operation, 0 AS number
+FROM search_segments WHERE project_id = :project_id
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, observation_id, operation, number FROM search_changes WHERE project_id = :project_id
+ORDER BY number, segment_id;
+
+-- name: search.due
+-- Projects with changes that wait to be folded: how many, and the latest.
+SELECT project_id, count(*) AS waiting, max(number) AS latest FROM search_changes GROUP BY project_id ORDER BY waiting DESC;
+
+-- name: search.take_changes
+-- The oldest changes of a project, taken away; they come back when the transaction fails.
+DELETE FROM search_changes
+WHERE project_id = :project_id
+  AND number IN (SELECT number FROM search_changes WHERE project_id = :project_id ORDER BY number LIMIT :limit)
+RETURNING observation_id, operation, number;
+
+-- name: search.insert_segment
+INSERT INTO search_segments (id, project_id, documents, ids, lengths, times)
+VALUES (:id, :project_id, :documents, :ids, :lengths, :times);
+
+-- name: search.delete_from_segment
+-- Only from the revision that was read: another one knows of other deletions.
+UPDATE search_segments SET deleted = :deleted, revision = revision + 1 WHERE id = :id AND revision = :revision;
+
+-- name: search.all_blocks
+SELECT data FROM search_blocks WHERE segment_id = :segment_id ORDER BY first_term;
