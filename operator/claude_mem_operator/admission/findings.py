@@ -28,15 +28,17 @@ OWNED: Final[dict[Role, tuple[str, ...]]] = {
     Role.SERVER: (service.SERVER_HOST.name, service.SERVER_PORT.name, service.DATA_DIR.name),
     Role.WORKER: (service.DATA_DIR.name,),
 }
-OWNED_MESSAGE: Final = "is the operator's: pods, probes and Services are built around it; remove the variable"
+OWNED_MESSAGE: Final = (
+    "is the operator's: pods, probes and Services are built around it; remove the variable."
+)
 
 #: Variables with a URL in which a password may stand.
 STORE_URLS: Final = (service.DATABASE_URL.name, service.REDIS_URL.name)
 #: A password in a URL that is not `$(NAME)`, the value of another variable. Go's regular expressions know it too.
 PASSWORD_IN_URL: Final = r"://[^:/?#@]*:([^$@]|[$][^(])[^/?#]*@"  # noqa: S105 - finds passwords, is none
-OPEN_PASSWORD: Final = (
+IN_THE_OPEN: Final = (
     "holds a password, which everybody who may read the resource could read; put the URL into a Secret and "
-    "name that in spec.postgres.external or spec.valkey.external, or in valueFrom.secretKeyRef"
+    "name that in spec.postgres.external or spec.valkey.external, or in valueFrom.secretKeyRef."
 )
 
 _IMAGES_DO_NOT_MATTER: Final = Defaults(runtime_image="", postgres_image="", valkey_image="")
@@ -107,7 +109,7 @@ def _written(resource: ClaudeMemServer, role: Role) -> Iterator[Finding]:
             yield _own_finding(role, variable.name, path=f"{path}.name", rule="owned", message=OWNED_MESSAGE)
         if variable.name in STORE_URLS and holds_password(variable.value or ""):
             yield _own_finding(
-                role, variable.name, path=f"{path}.value", rule="password", message=OPEN_PASSWORD
+                role, variable.name, path=f"{path}.value", rule="password", message=IN_THE_OPEN
             )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: The API server drops what is longer, or more, than its headers hold.
 WARNING_LENGTH: Final = 250
 WARNINGS: Final = 15
-_STAYS: Final = "was so before and may stay, but the workload will not work so"
+_STAYS: Final = "was so before and may stay, but the workload cannot work with it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def _resource(
         inherited = set(_problems(old))
         return _decide(
             errors=[_cause(one) for one in invalid.problems if one not in inherited],
-            warnings=[f"{one}; it {_STAYS}" for one in invalid.problems if one in inherited],
+            warnings=[f"{one.path}: {_STAYS}: {one.message}" for one in invalid.problems if one in inherited],
         )
     before = _parsed(old)
     findings = find(resource, operator_environment)
@@ -103,7 +103,7 @@ def _resource(
             *(_finding_cause(one) for one in findings.errors if one not in known),
         ],
         warnings=[
-            *(f"{one.path}: {one.message} It {_STAYS}." for one in known),
+            *(f"{one.path}: {_STAYS}: {one.message}" for one in known),
             *(f"{one.path}: {one.message}" for one in findings.warnings),
             *cautions(resource, operator_environment),
         ],
@@ -155,7 +155,9 @@ def _cause(problem: FieldProblem) -> Cause:
 
 
 def _finding_cause(finding: Finding) -> Cause:
-    return Cause(path=finding.path, message=finding.message, value=finding.value)
+    told = finding.value is None or finding.value in finding.message
+    found = "" if told else f" (It is {finding.value}.)"
+    return Cause(path=finding.path, message=finding.message + found, value=finding.value)
 
 
 def _malformed(why: str) -> Decision:

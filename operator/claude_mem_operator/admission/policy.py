@@ -16,10 +16,10 @@ from claude_mem.environment.naming import ALIASES
 from claude_mem.environment.providers import OFFLINE, PROVIDERS
 from claude_mem.environment.verdict import QueueEngine
 from claude_mem_operator.admission.findings import (
+    IN_THE_OPEN,
     OWNED,
     OWNED_MESSAGE,
     PASSWORD_IN_URL,
-    OPEN_PASSWORD,
     STORE_URLS,
 )
 from claude_mem_operator.api import GROUP, PLURAL, VERSION
@@ -118,7 +118,7 @@ def _demands() -> Iterator[_Demand]:
     yield _literal("provider", generation.PROVIDER.name, f"{_TEXT} in {_list(providers)}", (Role.WORKER,))
     for name in STORE_URLS:
         password = f"!has(e.value) || !e.value.matches(r'{PASSWORD_IN_URL}')"
-        yield _Demand(variable=name, roles=_BOTH, cel=password, message=f"{name} {OPEN_PASSWORD}")
+        yield _Demand(variable=name, roles=_BOTH, cel=password, message=f"{name} {IN_THE_OPEN}")
     for role, names in OWNED.items():
         for name in names:
             yield _Demand(variable=name, roles=(role,), cel="false", message=f"{name} {OWNED_MESSAGE}")
@@ -129,7 +129,9 @@ def _literal(rule: str, variable: str, cel: str, roles: tuple[Role, ...] = _BOTH
     row = next(one for one in RULES if one.id == rule)
     words = {"variable": variable, "value": "…", "state": "it says something else"}
     told = f"{row.message.format_map(words)} {row.remedy.format_map(words)}"
-    return _Demand(variable=variable, roles=roles, cel=f"!has(e.value) || e.value.contains('$(') || {cel}", message=told)
+    return _Demand(
+        variable=variable, roles=roles, cel=f"!has(e.value) || e.value.contains('$(') || {cel}", message=told
+    )
 
 
 def _list(words: tuple[str, ...] | list[str]) -> str:

@@ -26,7 +26,8 @@ ConditionType = Literal[
 ]
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Generation = Annotated[int, Field(ge=0, le=2**63 - 1)]
+# The API server compares limits as floating-point numbers.
+Generation = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class StatusModel(Model):
