@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.helm import Helm
 from tests.support.kube.control_plane import ControlPlane
 from tests.support.kube.kind import KindCluster
 from tests.support.kube.kubectl import KubectlError
@@ -73,6 +74,16 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     name = control_plane.create_namespace()
     yield name
     control_plane.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def helm() -> Helm:
+    """Helm, on the charts of this checkout; it talks to no cluster."""
+    try:
+        return Helm()
+    except UnavailableError as reason:
+        _refuse(reason)
+        raise
 
 
 @pytest.fixture(scope="session")
