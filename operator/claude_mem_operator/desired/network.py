@@ -9,30 +9,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from claude_mem.environment import Role
+from claude_mem.environment.catalogue import service
 from claude_mem.environment.providers import PROVIDERS
-from claude_mem_operator.desired.environment import DATABASE_VARIABLES
+from claude_mem_operator.desired.environment import DATABASE_VARIABLES, migration_environment
 from claude_mem_operator.desired.names import (
     POSTGRES_PORT,
     SERVER_PORT,
     VALKEY_PORT,
     Component,
     child,
-    child_name,
     selector,
 )
 
 if TYPE_CHECKING:
     from claude_mem_operator.desired.context import Context
+    from claude_mem_operator.desired.environment import EnvironmentOf
     from claude_mem_operator.desired.types import Manifest
 
-_HTTPS: Final = 443
 # 5353 is where some clusters' DNS pods listen behind port 53 of their Service.
 _DNS: Final = {
     "ports": [{"port": port, "protocol": protocol} for port in (53, 5353) for protocol in ("UDP", "TCP")]
 }
+_PROVIDERS: Final = {"ports": [{"port": 443, "protocol": "TCP"}]}
 _ANYTHING: Final[Manifest] = {}
 _PROXIES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 _BASE_URLS: Final = frozenset(name for provider in PROVIDERS.values() for name in provider.base_url.names)
+
+_STORES: Final = DATABASE_VARIABLES | {service.REDIS_URL.name}
 
 _CLIENTS: Final = {
     Component.POSTGRES: (Component.MIGRATION, Component.SERVER, Component.WORKER),
@@ -46,32 +49,25 @@ def build(context: Context) -> tuple[Manifest, ...]:
     spec = context.spec
     if not spec.network_policy.enabled:
         return ()
-    stores = _managed(context)
-    policies = [_store(context, component) for component in stores]
-    policies += [
-        _policy(
-            context,
-            Component.MIGRATION,
-            ingress=[],
-            egress=_egress(context, stores=(Component.POSTGRES,), role=Role.SERVER),
+    server, worker = context.environments[Role.SERVER], context.environments[Role.WORKER]
+    both = (Component.POSTGRES, Component.VALKEY)
+    egress = {
+        Component.MIGRATION: _egress(context, (Component.POSTGRES,), migration_environment(server)),
+        Component.SERVER: _egress(context, both, server),
+        Component.WORKER: [*_egress(context, both, worker), _PROVIDERS],
+    }
+    return (
+        *(_store(context, component) for component in _managed(context)),
+        *(
+            _policy(
+                context,
+                component,
+                ingress=_server_ingress(context) if component is Component.SERVER else [],
+                egress=rules,
+            )
+            for component, rules in egress.items()
         ),
-        _policy(
-            context,
-            Component.SERVER,
-            ingress=_server_ingress(context),
-            egress=_egress(context, stores=(Component.POSTGRES, Component.VALKEY), role=Role.SERVER),
-        ),
-        _policy(
-            context,
-            Component.WORKER,
-            ingress=[],
-            egress=[
-                *_egress(context, stores=(Component.POSTGRES, Component.VALKEY), role=Role.WORKER),
-                {"ports": [{"port": _HTTPS, "protocol": "TCP"}]},
-            ],
-        ),
-    ]
-    return tuple(policies)
+    )
 
 
 def _managed(context: Context) -> tuple[Component, ...]:
@@ -101,32 +97,25 @@ def _server_ingress(context: Context) -> list[Manifest]:
     return [rule]
 
 
-def _egress(context: Context, *, stores: tuple[Component, ...], role: Role) -> list[Manifest]:
-    managed = _managed(context)
-    if set(stores) - set(managed) or _goes_elsewhere(context, role):
+def _egress(context: Context, stores: tuple[Component, ...], environment: EnvironmentOf) -> list[Manifest]:
+    if set(stores) - set(_managed(context)) or _goes_elsewhere(context, environment):
         return [_ANYTHING]
     return [
         _DNS,
         *(
-            {
-                "to": [_pods(context, store)],
-                "ports": [{"port": _PORTS[store], "protocol": "TCP"}],
-            }
+            {"to": [_pods(context, store)], "ports": [{"port": _PORTS[store], "protocol": "TCP"}]}
             for store in stores
         ),
     ]
 
 
-def _goes_elsewhere(context: Context, role: Role) -> bool:
+def _goes_elsewhere(context: Context, environment: EnvironmentOf) -> bool:
     """Whether the resource or the operator sends a process to an address of their own."""
-    environment = context.environments[role]
     names = {variable["name"] for variable in environment.env}
-    elsewhere = bool({name.upper() for name in names} & _PROXIES)
-    if role is Role.WORKER:
-        elsewhere = elsewhere or bool(names & _BASE_URLS)
-    given = {name for name, path in environment.paths.items() if ".env[" in path}
-    given |= set(context.inputs.operator_environment)
-    return elsewhere or bool(given & (DATABASE_VARIABLES | {"CLAUDE_MEM_REDIS_URL"}))
+    theirs = {name for name, path in environment.paths.items() if ".env[" in path}
+    theirs |= names & set(context.inputs.operator_environment)
+    proxied = {name.upper() for name in names} & _PROXIES
+    return bool(proxied or names & _BASE_URLS or theirs & _STORES)
 
 
 def _pods(context: Context, component: Component) -> Manifest:
@@ -136,18 +125,18 @@ def _pods(context: Context, component: Component) -> Manifest:
 def _policy(
     context: Context, component: Component, *, ingress: list[Manifest], egress: list[Manifest]
 ) -> Manifest:
+    """A policy; without rules for a direction there is nothing to be said of it, and nothing passes."""
+    rules = {"ingress": ingress, "egress": egress}
     return child(
         context.resource,
         component,
         api_version="networking.k8s.io/v1",
         kind="NetworkPolicy",
-        name=child_name(context.resource, component),
         body={
             "spec": {
                 "podSelector": {"matchLabels": selector(context.resource, component)},
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": ingress,
-                "egress": egress,
+                **{direction: given for direction, given in rules.items() if given},
             }
         },
     )
