@@ -15,7 +15,19 @@ from claude_mem_operator.api import GROUP, PLURAL, VERSION, ClaudeMemServer
 from claude_mem_operator.api.changes import forbidden_changes
 from claude_mem_operator.api.crd import crd
 from hack.generate_crds import CRD
-from tests.support.claude_mem_servers import BAD, CHANGES, GOOD, SAMPLES, Case, Change, resource, sample
+from tests.support.claude_mem_servers import (
+    BAD,
+    CHANGES,
+    GOOD,
+    POLICY_REFUSES,
+    POLICY_TAKES,
+    SAMPLES,
+    Case,
+    Change,
+    env,
+    resource,
+    sample,
+)
 from tests.support.kube.control_plane import ControlPlane
 from tests.support.processes import wait_until
 
@@ -190,43 +202,6 @@ def test_a_status_of_the_models_is_taken(served: ControlPlane, servers: Servers,
     assert read.conditions[0].message == "It works."
 
 
-def env(component: str, name: str, value: str) -> dict[str, Any]:
-    return {component: {"env": [{"name": name, "value": value}]}}
-
-
-REFUSED = [
-    ("server", "CLAUDE_MEM_RUNTIME", "worker"),
-    ("server", "CLAUDE_MEM_AUTH_MODE", "local-dev"),
-    ("worker", "CLAUDE_MEM_AUTH_MODE", " Local-Dev "),
-    ("server", "CLAUDE_MEM_ALLOW_LOCAL_DEV_BYPASS", "TRUE"),
-    ("worker", "CLAUDE_MEM_QUEUE_ENGINE", "sqlite"),
-    ("server", "CLAUDE_MEM_GENERATION_DISABLED", "false"),
-    ("server", "CLAUDE_MEM_GENERATION_DISABLED", ""),
-    ("worker", "CLAUDE_MEM_SERVER_PROVIDER", "offline"),
-    ("worker", "CLAUDE_MEM_SERVER_PROVIDER", "llama"),
-    ("server", "CLAUDE_MEM_SERVER_DATABASE_URL", "postgres://a:b@host/db"),
-    ("worker", "CLAUDE_MEM_REDIS_URL", "redis://:b@host/0"),
-    ("server", "CLAUDE_MEM_SERVER_PORT", "80"),
-    ("server", "CLAUDE_MEM_SERVER_HOST", "::1"),
-    ("server", "CLAUDE_MEM_DATA_DIR", "/data"),
-    ("worker", "CLAUDE_MEM_DATA_DIR", "/data"),
-]
-TAKEN = [
-    ("server", "CLAUDE_MEM_RUNTIME", ""),
-    ("server", "CLAUDE_MEM_RUNTIME", "server-beta"),
-    ("server", "CLAUDE_MEM_AUTH_MODE", "api-key"),
-    ("server", "CLAUDE_MEM_ALLOW_LOCAL_DEV_BYPASS", "0"),
-    ("worker", "CLAUDE_MEM_QUEUE_ENGINE", "BullMQ"),
-    ("worker", "CLAUDE_MEM_QUEUE_ENGINE", "$(ENGINE)"),
-    ("worker", "CLAUDE_MEM_GENERATION_DISABLED", "false"),
-    ("server", "CLAUDE_MEM_GENERATION_DISABLED", "1"),
-    ("worker", "CLAUDE_MEM_SERVER_PROVIDER", "Anthropic"),
-    ("server", "CLAUDE_MEM_SERVER_DATABASE_URL", "postgres://a:$(PGPASSWORD)@host/db"),
-    ("server", "CLAUDE_MEM_SERVER_DATABASE_URL", "postgres://a@host/db"),
-    ("server", "CLAUDE_MEM_LOG_LEVEL", "LOUD"),
-]
-
-
 @pytest.fixture
 def policed(served: ControlPlane, servers: Servers) -> Iterator[Servers]:
     """The namespace, with a resource from before, and the policy in force."""
@@ -250,14 +225,16 @@ def _is_policed(servers: Servers) -> bool:
 
 
 def test_the_policy_refuses_what_must_not_run_and_takes_the_rest(policed: Servers) -> None:
-    for component, name, value in REFUSED:
+    for component, name, value in POLICY_REFUSES:
         with pytest.raises(ApiException) as refused:
             policed.create(resource(env(component, name, value), name="other"))
         assert refused.value.status == 422, (name, value)
         message = json.loads(str(refused.value.body))["message"]
         assert f"spec.{component}.env: {name}" in message, message
-    for component, name, value in TAKEN:
+    for component, name, value in POLICY_TAKES:
         policed.create(resource(env(component, name, value), name="other"))
+    referring = env("worker", "CLAUDE_MEM_QUEUE_ENGINE", "$(ENGINE)")
+    policed.create(resource(referring, name="other"))  # what it refers to is the webhook's to know
     for sample_name in ("minimal", "external", "production", "full"):
         policed.create(sample(sample_name))
 
@@ -277,7 +254,7 @@ def test_the_policy_has_a_case_for_each_demand() -> None:
         rule["message"].split(": ")[0] + " " + rule["expression"].split("'")[1]
         for rule in policy()["spec"]["validations"]
     }
-    cases = {f"spec.{component}.env {name}" for component, name, _ in REFUSED}
+    cases = {f"spec.{component}.env {name}" for component, name, _ in POLICY_REFUSES}
     both = {
         one
         for one in demands

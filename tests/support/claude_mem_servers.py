@@ -49,6 +49,11 @@ def merge(into: Any, changes: dict[str, Any]) -> None:
             into[name] = copy.deepcopy(value)
 
 
+def env(component: str, name: str, value: str) -> dict[str, Any]:
+    """A spec with one variable of `server` or `worker`."""
+    return {component: {"env": [{"name": name, "value": value}]}}
+
+
 @dataclass(frozen=True)
 class Case:
     """A spec to merge into the shortest one; `path` is the field that must be blamed, None where all is well."""
@@ -249,3 +254,35 @@ CHANGES = (
     Change("another database", {"postgres": _EXTERNAL},
            {"postgres": {"external": {"urlSecretRef": {"name": "b", "key": "c"}}}}),
 )  # fmt: skip
+
+#: Component, variable and value: literal variables that the admission policy refuses, and some that it takes.
+POLICY_REFUSES = [
+    ("server", "CLAUDE_MEM_RUNTIME", "worker"),
+    ("server", "CLAUDE_MEM_AUTH_MODE", "local-dev"),
+    ("worker", "CLAUDE_MEM_AUTH_MODE", " Local-Dev "),
+    ("server", "CLAUDE_MEM_ALLOW_LOCAL_DEV_BYPASS", "TRUE"),
+    ("worker", "CLAUDE_MEM_QUEUE_ENGINE", "sqlite"),
+    ("server", "CLAUDE_MEM_GENERATION_DISABLED", "false"),
+    ("server", "CLAUDE_MEM_GENERATION_DISABLED", ""),
+    ("worker", "CLAUDE_MEM_SERVER_PROVIDER", "offline"),
+    ("worker", "CLAUDE_MEM_SERVER_PROVIDER", "llama"),
+    ("server", "CLAUDE_MEM_SERVER_DATABASE_URL", "postgres://a:b@host/db"),
+    ("worker", "CLAUDE_MEM_REDIS_URL", "redis://:b@host/0"),
+    ("server", "CLAUDE_MEM_SERVER_PORT", "80"),
+    ("server", "CLAUDE_MEM_SERVER_HOST", "::1"),
+    ("server", "CLAUDE_MEM_DATA_DIR", "/data"),
+    ("worker", "CLAUDE_MEM_DATA_DIR", "/data"),
+]
+POLICY_TAKES = [
+    ("server", "CLAUDE_MEM_RUNTIME", ""),
+    ("server", "CLAUDE_MEM_RUNTIME", "server-beta"),
+    ("server", "CLAUDE_MEM_AUTH_MODE", "api-key"),
+    ("server", "CLAUDE_MEM_ALLOW_LOCAL_DEV_BYPASS", "0"),
+    ("worker", "CLAUDE_MEM_QUEUE_ENGINE", "BullMQ"),
+    ("worker", "CLAUDE_MEM_GENERATION_DISABLED", "false"),
+    ("server", "CLAUDE_MEM_GENERATION_DISABLED", "1"),
+    ("worker", "CLAUDE_MEM_SERVER_PROVIDER", "Anthropic"),
+    ("server", "CLAUDE_MEM_SERVER_DATABASE_URL", "postgres://a:$(PGPASSWORD)@host/db"),
+    ("server", "CLAUDE_MEM_SERVER_DATABASE_URL", "postgres://a@host/db"),
+    ("server", "CLAUDE_MEM_LOG_LEVEL", "LOUD"),
+]

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from claude_mem_operator.admission.judge import WARNINGS, Decision, guard, judge
 from claude_mem_operator.api import ClaudeMemServer
-from tests.support.claude_mem_servers import BAD, CHANGES, GOOD, SAMPLES, Case, Change, resource, sample
+from tests.support.claude_mem_servers import (
+    BAD,
+    CHANGES,
+    GOOD,
+    POLICY_REFUSES,
+    POLICY_TAKES,
+    SAMPLES,
+    Case,
+    Change,
+    resource,
+    sample,
+)
 
 DATABASE_URL = "CLAUDE_MEM_SERVER_DATABASE_URL"
 SECRET = "hunter2-of-the-database"
@@ -66,6 +77,16 @@ def test_an_environment_that_cannot_start_is_refused(component: str, variable: s
     assert decision.message.startswith(f"spec.{component}.env[1].") or "\n  - spec." in decision.message
     assert variable in decision.message
     assert SECRET not in repr(decision)
+
+
+@pytest.mark.parametrize(("component", "variable", "value"), POLICY_REFUSES)
+def test_what_the_policy_refuses_is_refused_here_too(component: str, variable: str, value: str) -> None:
+    assert not create(env((variable, value), of=component)).allowed
+
+
+@pytest.mark.parametrize(("component", "variable", "value"), POLICY_TAKES)
+def test_the_policy_is_no_stricter(component: str, variable: str, value: str) -> None:
+    assert create(env((variable, value), of=component)).allowed
 
 
 def test_the_refusal_says_where_what_and_what_to_write() -> None:
