@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -66,6 +67,15 @@ def configure(*, level: str, form: str) -> None:
     root.setLevel({"WARN": logging.WARNING}.get(level, level))
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def defect(logger: logging.Logger, error: Exception, *, doing: str) -> None:
+    """Log an error that nobody foresaw: its kind and where it was raised.
+
+    Neither its message nor local values, which may quote a secret.
+    """
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("a defect of the operator while %s: %s\n%s", doing, type(error).__name__, where)
 
 
 def _extra_of(record: logging.LogRecord) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from claude_mem_operator.kube.errors import NotLeading
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from claude_mem_operator.engine.reconcile import Outcome
+    from claude_mem_operator.engine.outcome import Outcome
     from claude_mem_operator.kube.port import ObjectRef
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class _Slot:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     phase: str = ""
+    references: frozenset[tuple[str, str]] | None = None
     #: Since when, by the loop's clock, a run is under way; None while it sleeps.
     running_since: float | None = None
 
@@ -84,7 +85,7 @@ class Runner:
             self._begin(ref, delay=min(SPREAD_MOST_S, position * SPREAD_S))
 
     async def stop(self) -> None:
-        """Stop acting. Runs that are under way end at their next write at the latest, and are waited for."""
+        """Stop acting. A run that is under way ends at its next write, which is refused once the lease is lost."""
         self._active = False
         tasks = [slot.task for slot in self._slots.values() if slot.task is not None]
         self._slots.clear()
@@ -107,10 +108,10 @@ class Runner:
         if changed:
             slot.changed.set()
 
-    def wake_namespace(self, namespace: str) -> None:
-        """Look at every resource of a namespace soon."""
+    def wake_referring(self, namespace: str, kind: str, name: str) -> None:
+        """Look soon at every resource that refers to this Secret or ConfigMap, or of which that is not known yet."""
         for ref, slot in self._slots.items():
-            if ref.namespace == namespace:
+            if ref.namespace == namespace and (slot.references is None or (kind, name) in slot.references):
                 slot.wake.set()
 
     def phases(self) -> Mapping[str, int]:
@@ -141,10 +142,11 @@ class Runner:
             except NotLeading:
                 return
             slot.phase = outcome.phase or slot.phase
-            if outcome.result == "gone":
+            if outcome.result == "gone" and not slot.wake.is_set():
                 if self._slots.get(ref) is slot:
                     del self._slots[ref]
                 return
+            slot.references = outcome.references
             pause = outcome.requeue_s
             if pause is None:
                 pause = self._resync_s * (1 + random.random() / 5)  # noqa: S311 - spreads load, protects nothing

@@ -43,6 +43,7 @@ class Facts:
     pending: list[str] | None = None
     migration: Progress | None = None
     migration_name: str = ""
+    references: frozenset[tuple[str, str]] | None = None
 
 
 def compute(resource: ClaudeMemServer, facts: Facts, before: Manifest, *, now: str) -> Manifest:

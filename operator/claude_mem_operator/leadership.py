@@ -1,0 +1,170 @@
+"""Which replica acts: the holder of a Lease, as Kubernetes' own controllers do it.
+
+A holder that cannot renew stops before others may begin. Others never compare clocks: they begin once the
+Lease has not changed for its duration, by their own clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from claude_mem_operator.kube.errors import AlreadyExists, Conflict, KubeError
+from claude_mem_operator.kube.kinds import LEASE
+from claude_mem_operator.kube.port import ObjectRef
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from claude_mem_operator.kube.port import KubeApi, Manifest
+
+logger = logging.getLogger(__name__)
+
+#: Parts of the lease's duration: between two renewals, and after which a holder stops that could not renew.
+RENEW_PART: Final = 1 / 5
+GIVE_UP_PART: Final = 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A state of the Lease, and when it was first seen, by this process's clock."""
+
+    record: tuple[str, str, int]
+    since: float
+
+
+class Leadership:
+    """One replica's part in the election.
+
+    Parameters:
+        kube: may write at any time.
+        identity: what the replica calls itself; made unique to this process.
+        duration_s: how long the lease of a replica that vanished is respected.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        kube: KubeApi,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        duration_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kube = kube
+        self._ref = ObjectRef(LEASE, namespace, name)
+        self.identity = f"{identity}_{uuid.uuid4()}"
+        self._duration_s = duration_s
+        self._clock = clock
+        self._until = 0.0
+        self._seen: _Seen | None = None
+        self._heartbeat = clock()
+
+    def leading(self) -> bool:
+        """Whether this replica may write at this moment."""
+        return self._clock() < self._until
+
+    def heartbeat(self) -> float:
+        """When the Lease was last looked at, by the clock."""
+        return self._heartbeat
+
+    async def run(self, *, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]) -> None:
+        """Take part until cancelled; `begin` is called when this replica comes to lead, `end` when it no longer does."""
+        acting = False
+        try:
+            while True:
+                await asyncio.to_thread(self.look)
+                if self.leading() and not acting:
+                    logger.info("this replica leads", extra={"lease": self._ref.name})
+                    acting = True
+                    await begin()
+                elif not self.leading() and acting:
+                    logger.warning("this replica leads no more", extra={"lease": self._ref.name})
+                    acting = False
+                    await end()
+                await asyncio.sleep(self._duration_s * RENEW_PART)
+        finally:
+            if acting:
+                await end()
+
+    def look(self) -> None:
+        """Renew the Lease, or take it where it is free. Blocks; what cannot be done now is left to the next look."""
+        began = self._clock()
+        try:
+            held = self._hold()
+        except (AlreadyExists, Conflict):
+            held = False
+        except KubeError as error:
+            # Still leading, until the time that was granted is over.
+            logger.warning("the lease cannot be looked at: %s", error)
+            return
+        finally:
+            self._heartbeat = self._clock()
+        self._until = began + self._duration_s * GIVE_UP_PART if held else 0.0
+
+    def release(self) -> None:
+        """Give the Lease up, so that another replica need not wait for it. Blocks."""
+        if not self.leading():
+            return
+        self._until = 0.0
+        try:
+            lease = self._kube.get(self._ref)
+            if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
+                self._write(lease, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()})
+        except KubeError as error:
+            logger.warning("the lease could not be given up, so others wait for its end: %s", error)
+
+    def _hold(self) -> bool:
+        lease = self._kube.get(self._ref)
+        if lease is None:
+            self._kube.create(
+                {
+                    "apiVersion": LEASE.api_version,
+                    "kind": LEASE.kind,
+                    "metadata": {"name": self._ref.name, "namespace": self._ref.namespace},
+                    "spec": {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0},
+                }
+            )
+            return True
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if holder == self.identity:
+            self._write(lease, self._claim())
+            return True
+        if holder and not self._is_over(spec):
+            return False
+        taken = {"acquireTime": _now(), "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
+        self._write(lease, {**self._claim(), **taken})
+        return True
+
+    def _is_over(self, spec: Manifest) -> bool:
+        """Whether the Lease has not changed for its duration."""
+        duration = int(spec.get("leaseDurationSeconds") or self._duration_s)
+        record = (str(spec.get("holderIdentity")), str(spec.get("renewTime")), duration)
+        if self._seen is None or self._seen.record != record:
+            self._seen = _Seen(record, self._clock())
+            return False
+        return self._clock() - self._seen.since >= duration
+
+    def _claim(self) -> Manifest:
+        return {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": max(1, round(self._duration_s)),
+            "renewTime": _now(),
+        }
+
+    def _write(self, lease: Manifest, spec: Manifest) -> None:
+        """Change the Lease, unless somebody else just did."""
+        version = lease["metadata"]["resourceVersion"]
+        self._kube.patch(self._ref, {"metadata": {"resourceVersion": version}, "spec": spec})
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
