@@ -17,7 +17,7 @@ from claude_mem.services.context import RequestContext
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.jobs import JobService
 from claude_mem.services.keys import KeyService
-from claude_mem.services.memories import MemoryService
+from claude_mem.services.purging import purge_project
 from claude_mem.services.steering import Operator
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
@@ -237,7 +237,7 @@ async def test_a_revoked_key_stops_what_it_asked_for_and_a_replaced_one_does_not
 async def test_generation_and_purges_meet_no_deadlock(
     storage: Storage, database: Database, world: World, ingest: IngestService, llm: FakeLlm
 ) -> None:
-    memories = MemoryService(await storage.open())
+    purging = await storage.open()
     async with working(database, asking(llm)) as engine:
         for round_ in range(8):
             await ingest.ingest_batch(
@@ -245,9 +245,9 @@ async def test_generation_and_purges_meet_no_deadlock(
             )
             engine.wake()
             await asked(llm, round_ * 3)
-            await memories.purge_project(world.caller, world.project_id)
-        await memories.purge_project(world.caller, world.project_id)
-    await memories.purge_project(world.caller, world.project_id)
+            await purge_project(purging, world.caller, world.project_id)
+        await purge_project(purging, world.caller, world.project_id)
+    await purge_project(purging, world.caller, world.project_id)
     for table in ("observations", "observation_sources", "observation_generation_jobs", "agent_events"):
         assert await storage.query(f"select count(*) from {table}") == [(0,)]
     if storage.name == "postgres":

@@ -13,7 +13,7 @@ from claude_mem.model.times import now_us
 from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.failures import Failure
 from claude_mem.services.ingest import IngestService
-from claude_mem.services.settling import Answered, Failed, Outcome, Taken
+from claude_mem.services.outcomes import Answered, Failed, Outcome, Taken
 from claude_mem.storage import failed_jobs, jobs, work
 from claude_mem.storage.database import Database, ValueRefused
 from tests.support.databases import Storage

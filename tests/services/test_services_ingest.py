@@ -14,7 +14,7 @@ import pytest
 from claude_mem.model.errors import ClaudeMemError, Forbidden, InvalidInput, NotFound
 from claude_mem.queue.local import DisabledQueue, InProcessQueue
 from claude_mem.services.ingest import EventInput, Ingested, IngestService
-from claude_mem.services.memories import MemoryService
+from claude_mem.services.purging import purge_project
 from claude_mem.services.sessions import SessionInput, SessionService
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
@@ -194,13 +194,13 @@ async def test_a_purge_and_ingest_at_full_speed_leave_whole_rows_only(
     storage: Storage, ingest: IngestService, world: World
 ) -> None:
     database = await storage.open()
-    memories, sessions = MemoryService(database), SessionService(database, DisabledQueue())
+    sessions = SessionService(database, DisabledQueue())
     done = asyncio.Event()
 
     async def purge() -> int:
         removed = 0
         while not done.is_set():
-            removed += (await memories.purge_project(world.caller, world.project_id))["agentEvents"]
+            removed += (await purge_project(database, world.caller, world.project_id))["agentEvents"]
         return removed
 
     async def events(start: int) -> None:

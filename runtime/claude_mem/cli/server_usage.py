@@ -22,6 +22,7 @@ from claude_mem.environment.catalogue.generation import DAILY_TOKEN_BUDGET
 from claude_mem.generation.prices import PRICES_FILE, PriceList, PricesError
 from claude_mem.http import spending
 from claude_mem.model.errors import InvalidInput, NotFound
+from claude_mem.model.money import micro_usd
 from claude_mem.model.times import now_us
 from claude_mem.services.bootstrap import cli_entry, require_project, require_team
 from claude_mem.services.budget_changes import LARGEST_LIMIT, BudgetChanges, limits_of
@@ -136,7 +137,7 @@ def budget_set(
             project_id=project,
             period=chosen,
             token_limit=tokens or None,
-            micro_usd_limit=round(usd * spending.MICRO) or None if usd else None,
+            micro_usd_limit=micro_usd(usd) or None if usd else None,
             warn_percent=warn_percent,
         )
         entry = cli_entry("budget.set", None, team_id=scope, project_id=project, **limits_of(row))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from claude_mem.model.money import usd
 from claude_mem.model.times import iso8601_us
 from claude_mem.services.usage import Dimension
 
 if TYPE_CHECKING:
     from claude_mem.services.budgets import Budget
     from claude_mem.services.usage import Breakdown, Usage
-
-#: Millionths in a US dollar.
-MICRO = 1_000_000
 
 #: What a line is called by.
 KEYS = {
@@ -54,7 +52,7 @@ def _sums(sums: Usage) -> dict[str, Any]:
         "tokens": sums.tokens,
         "inputTokens": sums.input_tokens,
         "outputTokens": sums.output_tokens,
-        "costUsd": _usd(sums.micro_usd),
+        "costUsd": usd(sums.micro_usd),
         "unpricedTokens": sums.unpriced_tokens,
     }
 
@@ -71,9 +69,9 @@ def budget(found: Budget) -> dict[str, Any]:
         "tokens": found.tokens,
         "spentTokens": found.spent_tokens,
         "remainingTokens": None if found.tokens is None else max(found.tokens - found.spent_tokens, 0),
-        "usd": _usd(money),
-        "spentUsd": _usd(found.spent_micro_usd),
-        "remainingUsd": None if money is None else _usd(max(money - found.spent_micro_usd, 0)),
+        "usd": usd(money),
+        "spentUsd": usd(found.spent_micro_usd),
+        "remainingUsd": None if money is None else usd(max(money - found.spent_micro_usd, 0)),
         "unpricedTokens": found.unpriced_tokens,
         "warnPercent": found.warn_percent,
         "state": found.state,
@@ -81,7 +79,3 @@ def budget(found: Budget) -> dict[str, Any]:
         "resetsAt": iso8601_us(found.resets_us),
         "resetsAtEpoch": found.resets_us // 1000,
     }
-
-
-def _usd(micro: int | None) -> float | None:
-    return None if micro is None else micro / MICRO

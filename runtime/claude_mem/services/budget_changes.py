@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from claude_mem.model.errors import InvalidInput, NotFound
+from claude_mem.model.money import usd
 from claude_mem.model.times import now_us
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.scope import require_project
@@ -125,6 +126,6 @@ def limits_of(budget: budgets.BudgetRow) -> dict[str, object]:
     return {
         "period": budget.period,
         "tokens": budget.token_limit,
-        "usd": None if budget.micro_usd_limit is None else budget.micro_usd_limit / 1_000_000,
+        "usd": usd(budget.micro_usd_limit),
         "warnPercent": budget.warn_percent,
     }

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from claude_mem.model.money import usd
 from claude_mem.model.records import AuditEntry
 from claude_mem.model.times import iso8601_us
 from claude_mem.services.group import GroupCommit
@@ -292,8 +293,8 @@ def _notice(budget: Budget) -> AuditEntry:
             "period": budget.period,
             "tokens": budget.tokens,
             "spentTokens": budget.spent_tokens,
-            "usd": None if budget.micro_usd is None else budget.micro_usd / 1_000_000,
-            "spentUsd": budget.spent_micro_usd / 1_000_000,
+            "usd": usd(budget.micro_usd),
+            "spentUsd": usd(budget.spent_micro_usd),
             "resetsAt": iso8601_us(budget.resets_us),
         },
     )

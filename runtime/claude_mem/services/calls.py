@@ -14,9 +14,9 @@ from claude_mem.generation.prompts import build_prompt
 from claude_mem.generation.rules import is_trivial
 from claude_mem.model.documents import dumps
 from claude_mem.services.failures import Failure
+from claude_mem.services.outcomes import Answered, Failed, Outcome, Taken
 from claude_mem.services.publishing import PRIVATE_MARK
 from claude_mem.services.requests import make_request, seen, summary_request
-from claude_mem.services.settling import Answered, Failed, Outcome, Taken
 from claude_mem.storage import work
 
 if TYPE_CHECKING:

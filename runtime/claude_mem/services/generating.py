@@ -23,7 +23,8 @@ from claude_mem.services.answers import KeptAnswer
 from claude_mem.services.budget_changes import WAITING
 from claude_mem.services.failures import Failure
 from claude_mem.services.group import GroupCommit
-from claude_mem.services.settling import Answered, Drafted, Failed, Outcome, Postponed, Taken, settle
+from claude_mem.services.outcomes import Answered, Drafted, Failed, Outcome, Postponed, Taken
+from claude_mem.services.settling import settle
 from claude_mem.services.shown import ShownTexts
 from claude_mem.storage import work
 from claude_mem.storage.database import Retryable, StorageError, run_transaction

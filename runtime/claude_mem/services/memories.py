@@ -13,7 +13,7 @@ from claude_mem.services.cleaning import clean, clean_text
 from claude_mem.services.paging import Page, page_of
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.scope import require_project, require_session
-from claude_mem.storage import audit, events, jobs, observations, rows, sessions, tenancy
+from claude_mem.storage import audit, events, observations, rows, tenancy
 from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, run_transaction
 
@@ -207,44 +207,6 @@ class MemoryService:
 
         with refuse_storage_errors():
             await run_transaction(self._database, store)
-
-    async def purge_project(self, context: RequestContext, project_id: str) -> dict[str, int]:
-        """Remove all that is remembered of a project; the project, its keys and the audit log stay.
-
-        Returns: how many observations, agentEvents, sessions and jobs were removed.
-
-        Raises: Forbidden for a key of another project, NotFound for a project outside the team.
-        """
-        team_id = context.team_id
-        context.check_project(project_id)
-
-        async def store(transaction: Executor) -> dict[str, int]:
-            if not await tenancy.lock_exclusive(transaction, project_id=project_id, team_id=team_id):
-                raise NotFound("Project not found")
-            scope = {"team_id": team_id, "project_id": project_id}
-            # Jobs go before sessions: a summary's job must not outlive what it refers to.
-            removed = await observations.purge(transaction, **scope)
-            removed_jobs = await jobs.purge(transaction, **scope)
-            removed_events = await events.purge(transaction, **scope)
-            counts = {
-                "observations": removed,
-                "agentEvents": removed_events,
-                "sessions": await sessions.purge(transaction, **scope),
-                "jobs": removed_jobs,
-            }
-            entry = context.audit(
-                "project.memory_purged",
-                "project",
-                resource_id=project_id,
-                project_id=project_id,
-                counts=counts,
-                via="api",
-            )
-            await audit.append(transaction, [entry], now_us=now_us())
-            return counts
-
-        with refuse_storage_errors():
-            return await run_transaction(self._database, store)
 
     async def of_event(
         self, context: RequestContext, event_id: str

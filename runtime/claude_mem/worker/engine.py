@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from claude_mem.model.errors import ClaudeMemError, Unavailable
 from claude_mem.model.times import now_us
 from claude_mem.services import trail
-from claude_mem.services.settling import Taken, taken_of
+from claude_mem.services.outcomes import Taken, taken_of
 from claude_mem.storage import audit, jobs, work
 from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
 from claude_mem.worker.expiry import sweep

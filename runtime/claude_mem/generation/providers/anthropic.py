@@ -16,9 +16,9 @@ from claude_mem.generation.providers.base import (
     Completion,
     FailedCallError,
     ModelProvider,
-    count,
-    member,
+    connections,
 )
+from claude_mem.generation.providers.documents import count, member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +42,6 @@ class AnthropicProvider(ModelProvider):
 
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__(options)
-        limits = httpx2.Limits(
-            max_connections=options.max_connections, max_keepalive_connections=options.max_connections
-        )
         self._client = anthropic.AsyncAnthropic(
             api_key=options.api_key,
             base_url=base_url(options.base_url),
@@ -56,12 +53,10 @@ class AnthropicProvider(ModelProvider):
                 "Authorization": anthropic.omit,  # type: ignore[dict-item]
             },
             open_telemetry=False,
-            http_client=anthropic.DefaultAsyncHttpxClient(limits=limits, timeout=options.timeout_s),
+            http_client=anthropic.DefaultAsyncHttpxClient(
+                limits=connections(options), timeout=options.timeout_s
+            ),
         )
-
-    async def close(self) -> None:
-        """Close the SDK's client."""
-        await self._client.close()
 
     def _takes_temperature(self) -> bool:
         """Claude takes a temperature up to generation 4.6; later generations refuse the request for it."""

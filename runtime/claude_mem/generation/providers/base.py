@@ -7,10 +7,11 @@ carry requests with prompts and keys in them.
 from __future__ import annotations
 
 import asyncio
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import httpx2
 
 from claude_mem.generation.errors import (
     ERROR_CLASSES,
@@ -22,6 +23,7 @@ from claude_mem.generation.errors import (
 from claude_mem.generation.parser import parse_reply
 from claude_mem.generation.port import ProviderResult, Usage
 from claude_mem.generation.prompts import Prompt, build_prompt
+from claude_mem.generation.providers.documents import read_document
 from claude_mem.generation.schema import reply_schema
 
 if TYPE_CHECKING:
@@ -132,6 +134,8 @@ class ModelProvider(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     """Name for people, as in error messages."""
+    _client: Any
+    """The SDK's client. Where its `close` does not end the connections, the subclass has a `close` of its own."""
 
     def __init__(self, options: ProviderOptions) -> None:
         self.model = options.model
@@ -164,9 +168,9 @@ class ModelProvider(ABC):
             text=completion.text, reply=reply, usage=completion.usage, provider=self.name, model=self.model
         )
 
-    @abstractmethod
     async def close(self) -> None:
-        """Release connections."""
+        """Close the SDK's client, and its connections."""
+        await self._client.close()
 
     @abstractmethod
     async def _send(self, call: Call) -> tuple[str, Mapping[str, str]]:
@@ -224,7 +228,7 @@ class ModelProvider(ABC):
         return True
 
     def _understood(self, text: str, headers: Mapping[str, str]) -> Completion:
-        document = _document(text)
+        document = read_document(text)
         if document is None:
             raise self._described(ParseError(f"{self.label} returned invalid JSON", status=200))
         if (error := self._embedded_error(document)) is not None:
@@ -250,7 +254,7 @@ class ModelProvider(ABC):
             message = f"{self.label} cannot be reached; it is tried again"
         else:
             message = f"{self.label} answered HTTP {failure.status}: {_ADVICE[verdict.classification]}"
-        document = _document(failure.body)
+        document = read_document(failure.body)
         usage = self._read(document).usage if document else None
         return self._described(
             ERROR_CLASSES[verdict.classification](
@@ -267,26 +271,8 @@ class ModelProvider(ABC):
         return error
 
 
-def _document(text: str) -> dict[str, Any] | None:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def count(value: object) -> int:
-    """A number of tokens from a document; anything else counts as none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def member(document: object, *path: str | int) -> Any:
-    """The value at a path of keys and indexes, None where the document has no such place."""
-    for step in path:
-        if isinstance(step, str) and isinstance(document, dict):
-            document = document.get(step)
-        elif isinstance(step, int) and isinstance(document, list) and len(document) > step:
-            document = document[step]
-        else:
-            return None
-    return document
+def connections(options: ProviderOptions) -> httpx2.Limits:
+    """As many connections as may be used at once, all of them kept: a new one costs a handshake."""
+    return httpx2.Limits(
+        max_connections=options.max_connections, max_keepalive_connections=options.max_connections
+    )

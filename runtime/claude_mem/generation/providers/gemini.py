@@ -17,9 +17,9 @@ from claude_mem.generation.providers.base import (
     Completion,
     FailedCallError,
     ModelProvider,
-    count,
-    member,
+    connections,
 )
+from claude_mem.generation.providers.documents import count, member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,11 +43,8 @@ class GeminiProvider(ModelProvider):
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__(options)
         address, version = base_url(options.base_url)
-        limits = httpx2.Limits(
-            max_connections=options.max_connections, max_keepalive_connections=options.max_connections
-        )
         # With a client of our own the SDK does not use aiohttp, where it would repeat failed calls by itself.
-        self._http = httpx2.AsyncClient(limits=limits, timeout=options.timeout_s)
+        self._http = httpx2.AsyncClient(limits=connections(options), timeout=options.timeout_s)
         self._client = genai.Client(
             vertexai=False,
             api_key=options.api_key,

@@ -15,9 +15,9 @@ from claude_mem.generation.providers.base import (
     Completion,
     FailedCallError,
     ModelProvider,
-    count,
-    member,
+    connections,
 )
+from claude_mem.generation.providers.documents import count, member
 from claude_mem.generation.schema import NAME
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ class OpenAIProvider(ModelProvider):
 
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__(options)
-        limits = httpx2.Limits(
-            max_connections=options.max_connections, max_keepalive_connections=options.max_connections
-        )
         self._client = openai.AsyncOpenAI(
             api_key=options.api_key,
             base_url=base_url(options.base_url),
@@ -50,12 +47,10 @@ class OpenAIProvider(ModelProvider):
                 "OpenAI-Organization": openai.omit,  # type: ignore[dict-item]
                 "OpenAI-Project": openai.omit,  # type: ignore[dict-item]
             },
-            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=options.timeout_s),
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=connections(options), timeout=options.timeout_s
+            ),
         )
-
-    async def close(self) -> None:
-        """Close the SDK's client."""
-        await self._client.close()
 
     def _takes_temperature(self) -> bool:
         return True

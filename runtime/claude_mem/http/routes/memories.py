@@ -16,6 +16,7 @@ from claude_mem.model.errors import NotFound
 from claude_mem.model.platforms import normalise_platform
 from claude_mem.model.scopes import READ, WRITE
 from claude_mem.services.memories import MemoryChange, MemoryInput
+from claude_mem.services.purging import purge_project
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -96,7 +97,7 @@ async def purge(request: web.Request) -> web.Response:
     context = await authorize(request, WRITE)
     try:
         project_id = params.path_id(request, "projectId", what="Project")
-        counts = await request.app[SERVICES].memories.purge_project(context, project_id)
+        counts = await purge_project(request.app[SERVICES].database, context, project_id)
     except NotFound:
         return error_answer(request, 404, body={"error": "not_found"})
     return answer({"purged": True, "projectId": project_id, "counts": counts})

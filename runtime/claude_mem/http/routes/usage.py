@@ -14,6 +14,7 @@ from claude_mem.http.keys import SERVICES
 from claude_mem.http.schemas import Body, Id, Integer
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import Forbidden, InvalidInput, Issue
+from claude_mem.model.money import MICRO, micro_usd
 from claude_mem.model.scopes import READ, WRITE
 from claude_mem.model.times import iso8601_us, now_us, parse_since
 from claude_mem.services.budget_changes import CHANGES_BUDGETS, LARGEST_LIMIT
@@ -39,10 +40,7 @@ class BudgetBody(Body):
     project_id: Id | None = None
     period: Literal["day", "month"]
     tokens: Annotated[Integer, Field(ge=0, le=LARGEST_LIMIT)] | None = None
-    usd: (
-        Annotated[float, Strict(), Field(ge=0, le=LARGEST_LIMIT // spending.MICRO, allow_inf_nan=False)]
-        | None
-    ) = None
+    usd: Annotated[float, Strict(), Field(ge=0, le=LARGEST_LIMIT // MICRO, allow_inf_nan=False)] | None = None
     warn_percent: Annotated[Integer, Field(ge=1, le=100)] = DEFAULT_WARN_PERCENT
 
 
@@ -97,7 +95,7 @@ async def set_budget(request: web.Request) -> web.Response:
             project_id=body.project_id,
             period=body.period,
             token_limit=body.tokens or None,
-            micro_usd_limit=round(body.usd * spending.MICRO) or None if body.usd else None,
+            micro_usd_limit=micro_usd(body.usd) or None if body.usd else None,
             warn_percent=body.warn_percent,
         ),
     )
