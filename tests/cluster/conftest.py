@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +13,10 @@ from tests.support.kube.control_plane import ControlPlane
 from tests.support.kube.kind import KindCluster
 from tests.support.kube.kubectl import KubectlError
 from tests.support.kube.scripts import UnavailableError
+from tests.support.tiers import cannot_run
 
 #: The images that tests on kind run, as `make images` names them.
-IMAGES = ("claude-mem-runtime:local",)
+IMAGES = ("claude-mem-runtime:local", "claude-mem-operator:local")
 
 #: Seconds for a test that may be the one that starts the cluster.
 KIND_TIMEOUT_S = 900
@@ -45,21 +45,13 @@ def pytest_runtest_makereport(
     return report
 
 
-def _refuse(reason: UnavailableError) -> None:
-    """Fail in CI, and elsewhere skip, where this machine cannot run a cluster."""
-    if os.environ.get("CI"):
-        pytest.fail(str(reason))
-    pytest.skip(str(reason))
-
-
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """One API server with RBAC and controllers, and no nodes, for the whole run."""
     try:
         started = ControlPlane()
     except UnavailableError as reason:
-        _refuse(reason)
-        raise
+        cannot_run(str(reason))
     _STARTED.append(started)
     try:
         yield started
@@ -82,8 +74,7 @@ def helm() -> Helm:
     try:
         return Helm()
     except UnavailableError as reason:
-        _refuse(reason)
-        raise
+        cannot_run(str(reason))
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +83,7 @@ def kind_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KindClust
     try:
         started = KindCluster(tmp_path_factory.mktemp("kind"))
     except UnavailableError as reason:
-        _refuse(reason)
-        raise
+        cannot_run(str(reason))
     _STARTED.append(started)
     try:
         yield started

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.kube.kind import KindCluster, NotKindError, require_kind
-from tests.support.kube.kubectl import Kubectl, KubectlError
+from tests.support.kube.kind import KindCluster
+from tests.support.kube.kubectl import KubectlError
 from tests.support.processes import wait_until
 
 CLAIM = {
@@ -83,16 +82,3 @@ def test_a_pod_that_is_not_restricted_is_refused(kind_cluster: KindCluster, kind
 
 def test_helm_speaks_to_the_same_cluster(kind_cluster: KindCluster) -> None:
     assert json.loads(kind_cluster.helm("list", "--all-namespaces", "--output", "json")) == []
-
-
-def test_a_cluster_that_kind_did_not_make_is_not_touched(kind_cluster: KindCluster, tmp_path: Path) -> None:
-    other = tmp_path / "kubeconfig"
-    contexts = [{"name": "production", "context": {"cluster": "production", "user": "admin"}}]
-    other.write_text(
-        json.dumps(
-            {"apiVersion": "v1", "kind": "Config", "current-context": "production", "contexts": contexts}
-        )
-    )
-    foreign: Kubectl = kind_cluster.kubectl.with_kubeconfig(other)
-    with pytest.raises(NotKindError, match="production"):
-        require_kind(foreign)
