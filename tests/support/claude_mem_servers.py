@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ from typing import Any
 import yaml
 
 from claude_mem_operator.api import API_VERSION, KIND
+from tests.support.kube.kubectl import Kubectl, KubectlError
+from tests.support.processes import wait_until
 
-SAMPLES = Path(__file__).parents[2] / "config" / "samples"
+_ROOT = Path(__file__).parents[2]
+SAMPLES = _ROOT / "config" / "samples"
+CRD = _ROOT / "crds" / "claude-mem.dev_claudememservers.yaml"
 KEY = {"name": "anthropic", "key": "api-key"}
 PROVIDER = {"name": "claude", "apiKeySecretRef": KEY}
 
@@ -52,6 +57,19 @@ def merge(into: Any, changes: dict[str, Any]) -> None:
 def env(component: str, name: str, value: str) -> dict[str, Any]:
     """A spec with one variable of `server` or `worker`."""
     return {component: {"env": [{"name": name, "value": value}]}}
+
+
+def install_crd(kubectl: Kubectl) -> None:
+    """Apply the CRD that is checked in, and wait until the API server serves the resource."""
+    kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(CRD))
+
+    def served() -> bool:
+        with suppress(KubectlError):
+            kubectl("get", "claudememservers", "--all-namespaces")
+            return True
+        return False
+
+    wait_until(served, what="the resource to be served", timeout=60)
 
 
 @dataclass(frozen=True)
