@@ -8,16 +8,27 @@ import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from claude_mem_operator.desired.names import SERVER_PORT, Component, child, child_name, credentials_name
+from claude_mem_operator.desired.digests import content_digest
+from claude_mem_operator.desired.names import (
+    CONTENT_ANNOTATION,
+    SERVER_PORT,
+    Component,
+    child,
+    child_name,
+    credentials_name,
+)
 from claude_mem_operator.desired.types import SecretKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from claude_mem_operator.api import ClaudeMemServer
     from claude_mem_operator.desired.types import Inputs, Manifest
 
 PASSWORD_KEY: Final = "password"  # noqa: S105 - the name of a key
 API_KEY: Final = "api-key"
-URL_KEY: Final = "url"
+_TEAM: Final = "team"
+_PROJECT: Final = "project"
 
 #: The only user and the only database of a managed PostgreSQL.
 POSTGRES_USER: Final = "claude_mem"
@@ -59,8 +70,18 @@ def resolve(inputs: Inputs) -> Credentials:
     return Credentials(
         postgres=password(Component.POSTGRES, SecretKind.POSTGRES_PASSWORD) if postgres else None,
         valkey=password(Component.VALKEY, SecretKind.VALKEY_PASSWORD) if valkey else None,
-        api_key=secret(resource.api_key_secret_name, API_KEY, SecretKind.API_KEY),
+        api_key=_api_key(inputs),
     )
+
+
+def _api_key(inputs: Inputs) -> str:
+    """The key as it exists, unless it is another team's or project's: a key stays with the project it was made for."""
+    resource = inputs.resource
+    existing = inputs.generated.get(resource.api_key_secret_name, {})
+    bootstrap = resource.spec.bootstrap
+    made_for = existing.get(_TEAM, bootstrap.team), existing.get(_PROJECT, bootstrap.project)
+    key = existing.get(API_KEY) if made_for == (bootstrap.team, bootstrap.project) else None
+    return key or inputs.new_secret(SecretKind.API_KEY)
 
 
 def values(resource: ClaudeMemServer, credentials: Credentials) -> dict[str, str]:
@@ -83,15 +104,19 @@ def endpoint(resource: ClaudeMemServer) -> str:
 
 def build(resource: ClaudeMemServer, credentials: Credentials) -> tuple[Manifest, ...]:
     """The Secrets. PostgreSQL's outlives the resource where its volume does: the volume is of no use without it."""
+    about = {
+        _PROJECT: resource.spec.bootstrap.project,
+        _TEAM: resource.spec.bootstrap.team,
+        "url": resource.spec.server.public_url or endpoint(resource),
+    }
     made = [
         _secret(
             resource,
             Component.SHARED,
             name=resource.api_key_secret_name,
-            data={
-                API_KEY: credentials.api_key,
-                URL_KEY: resource.spec.server.public_url or endpoint(resource),
-            },
+            data={API_KEY: credentials.api_key, **about},
+            # What is not secret in it shows when it changes.
+            annotations={CONTENT_ANNOTATION: content_digest(about)},
         )
     ]
     if credentials.postgres is not None:
@@ -114,6 +139,7 @@ def _secret(
     *,
     data: dict[str, str],
     name: str | None = None,
+    annotations: Mapping[str, str] | None = None,
     owned: bool = True,
 ) -> Manifest:
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in sorted(data.items())}
@@ -123,6 +149,7 @@ def _secret(
         api_version="v1",
         kind="Secret",
         name=name or credentials_name(resource, component),
+        annotations=annotations,
         owned=owned,
         body={"type": "Opaque", "data": encoded},
     )

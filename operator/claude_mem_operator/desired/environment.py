@@ -204,8 +204,9 @@ def _worker(resource: ClaudeMemServer) -> Iterator[_Variable]:
 
 
 def _literal(name: str, value: str, path: str | None = None) -> _Variable:
-    """A variable that is exactly this text: `$(` in it is no reference."""
-    return _Variable(name=name, manifest={"value": value.replace("$", "$$")}, path=path)
+    """A variable that is exactly this text: `$(` in it is no reference. The API server stores no empty text."""
+    manifest = {"value": value.replace("$", "$$")} if value else {}
+    return _Variable(name=name, manifest=manifest, path=path)
 
 
 def _optional(name: str, value: object | None, path: str) -> Iterator[_Variable]:
@@ -225,7 +226,9 @@ def _generated(name: str, secret: str, path: str) -> _Variable:
 
 def _users(variable: EnvVar, path: str) -> _Variable:
     if variable.value_from is None:
-        return _Variable(name=variable.name, manifest={"value": variable.value or ""}, path=f"{path}.value")
+        # The API server stores no empty text.
+        manifest = {"value": variable.value} if variable.value else {}
+        return _Variable(name=variable.name, manifest=manifest, path=f"{path}.value")
     source = variable.value_from.manifest()
     return _Variable(name=variable.name, manifest={"valueFrom": source}, path=f"{path}.valueFrom")
 
@@ -234,8 +237,8 @@ def _resolved(variables: tuple[_Variable, ...]) -> EnvironmentOf:
     values: dict[str, str] = {}
     opaque: set[str] = set()
     for variable in variables:
-        text = variable.manifest.get("value")
-        expanded = None if text is None else expand(text, values, frozenset(opaque))
+        text = variable.manifest.get("value", "")
+        expanded = None if "valueFrom" in variable.manifest else expand(text, values, frozenset(opaque))
         if expanded is None:
             opaque.add(variable.name)
         else:

@@ -28,8 +28,11 @@ _NAME_DIGITS: Final = 10
 _BACKOFF_LIMIT: Final = 3
 _GRACE_S: Final = 30
 
-#: The exit status of a command whose database does not answer (docs/reference/cli.md).
+#: The exit status of a command whose database does not answer, and those of one that says no (docs/reference/cli.md).
 _UNAVAILABLE: Final = 5
+_REFUSED: Final = [1, 2]
+
+_BOOTSTRAP: Final = "bootstrap"
 
 _RESOURCES: Final = Resources(requests=pods.REQUESTS[Component.MIGRATION], limits={"memory": "512Mi"})
 
@@ -49,6 +52,11 @@ def build(context: Context) -> Manifest:
                 {
                     "action": "Ignore",
                     "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                },
+                # A key that is refused is refused the next time as well.
+                {
+                    "action": "FailJob",
+                    "onExitCodes": {"containerName": _BOOTSTRAP, "operator": "In", "values": _REFUSED},
                 },
             ]
         },
@@ -108,7 +116,7 @@ def _template(context: Context) -> Manifest:
         init_containers=[container("migrate", ["claude-mem", "server", "migrate"])],
         containers=[
             container(
-                "bootstrap",
+                _BOOTSTRAP,
                 _bootstrap(context),
                 {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
             )

@@ -18,6 +18,7 @@ PREFIX: Final = "claude-mem.dev"
 OWNER_LABEL: Final = f"{PREFIX}/owner-uid"
 #: Marks children that outlive the resource, so that a later one of the same name takes them over.
 RETAINED_LABEL: Final = f"{PREFIX}/retained"
+CONTENT_ANNOTATION: Final = f"{PREFIX}/content"
 REFERENCES_ANNOTATION: Final = f"{PREFIX}/references"
 RETRY_ANNOTATION: Final = f"{PREFIX}/retry"
 

@@ -159,6 +159,8 @@ def container(
         "env": list(env),
         "resources": resources,
         "securityContext": _CONTAINER_SECURITY,
+        # What a process said before it failed is in its pod's status, for the resource's own.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": list(mounts),
         **fields,
     }

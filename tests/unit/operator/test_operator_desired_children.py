@@ -271,6 +271,21 @@ def test_another_password_rolls_its_store_its_clients_and_the_migration() -> Non
     assert any("migrate" in name for name in changed)
 
 
+def test_another_project_gets_a_key_of_its_own() -> None:
+    """A key stays with its project: the database would refuse it for another one."""
+    kept = {"team-memory-api-key": {"api-key": "cmem_kept", "team": "default", "project": "default"}}
+    moved = resource({**SHORTEST, "bootstrap": {"project": "other"}})
+
+    def key(found: dict[tuple[str, str], Manifest]) -> str:
+        return base64.b64decode(the("Secret", found, end="api-key")["data"]["api-key"]).decode()
+
+    assert key(manifests(inputs(generated=kept))) == "cmem_kept"
+    made = manifests(inputs(moved, generated=kept))
+    assert key(made) == SECRETS[SecretKind.API_KEY]
+    before, after = (the("Secret", found, end="api-key") for found in (manifests(), made))
+    assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
+
+
 def test_another_key_makes_another_migration_and_rolls_nothing() -> None:
     before = dict(templates(manifests()))
     kept = {"team-memory-api-key": {"api-key": "cmem_another"}}

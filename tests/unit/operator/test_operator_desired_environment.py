@@ -81,6 +81,14 @@ def test_a_password_reaches_its_url_by_reference_and_is_defined_before_it() -> N
     )
 
 
+def test_an_empty_variable_is_as_the_api_server_stores_it() -> None:
+    env = [{"name": "EMPTY", "value": ""}, {"name": "BARE"}]
+    found = environments({**SHORTEST, "server": {"env": env}}, BLANK="")[Role.SERVER]
+    for name in ("EMPTY", "BARE", "BLANK"):
+        assert named(found)[name] == {"name": name}
+        assert found.values[name] == ""
+
+
 def test_what_the_resource_says_in_words_is_never_a_reference() -> None:
     spec = {**SHORTEST, "provider": {**SHORTEST["provider"], "model": "$(PGPASSWORD)"}}
     found = environments(spec)[Role.WORKER]
