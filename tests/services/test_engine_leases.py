@@ -199,12 +199,12 @@ async def test_cancelling_a_job_breaks_its_call_off(
     assert llm.count == 1
 
 
-async def test_a_revoked_key_stops_what_it_asked_for_and_a_replaced_one_does_not(
+async def test_a_revoked_key_stops_what_its_lineage_asked_for_and_a_replaced_one_does_not(
     database: Database, world: World, ingest: IngestService, llm: FakeLlm
 ) -> None:
     keys = KeyService(database)
     made = {}
-    for name in ("revoked", "rotated", "replaced", "kept"):
+    for name in ("revoked", "rotated", "replaced", "kept", "early", "ancestor"):
         made[name] = await keys.create(world.caller, name=name, scopes=["*"], expires_in_days=None)
     callers = {
         name: RequestContext(replace(world.caller.principal, key_id=key.key.id), request_id=name)
@@ -218,15 +218,22 @@ async def test_a_revoked_key_stops_what_it_asked_for_and_a_replaced_one_does_not
     await keys.revoke(world.caller, made["revoked"].key.id)
     await keys.rotate(world.caller, made["rotated"].key.id, overlap_s=0)
     await keys.rotate(world.caller, made["replaced"].key.id, overlap_s=1)
+    await keys.rotate(world.caller, made["early"].key.id, overlap_s=600)
+    await keys.revoke(world.caller, made["early"].key.id)
+    second = await keys.rotate(world.caller, made["ancestor"].key.id, overlap_s=0)
+    third = await keys.rotate(world.caller, second.key.id, overlap_s=0)
+    await keys.revoke(world.caller, third.key.id)
     async with working(database, asking(llm)) as engine:
         done = {name: await ended(database, job) for name, job in names.items()}
-        refused = done.pop("revoked")
+        stopped = {name: done.pop(name) for name in ("revoked", "early", "ancestor")}
+        for name, job in stopped.items():
+            assert job.status is JobStatus.FAILED, name
+            assert job.last_error is not None
+            assert job.last_error.members["classification"] == "revoked_key"
         assert {job.status for job in done.values()} == {JobStatus.COMPLETED}
-        assert refused.status is JobStatus.FAILED
-        assert refused.last_error is not None
-        assert refused.last_error.members["classification"] == "revoked_key"
         assert llm.count == 3
         service = JobService(database, DisabledQueue())
+        refused = stopped["revoked"]
         await service.retry(refused, Operator("operator", callers["revoked"]))
         assert (await ended(database, refused.id)).status is JobStatus.FAILED
         await service.retry(refused, Operator("operator", callers["kept"]))

@@ -20,7 +20,7 @@ from claude_mem.services.requests import make_request, seen, summary_request
 from claude_mem.storage import work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from claude_mem.generation.port import EventInput, GenerationRequest
     from claude_mem.model.records import ApiKey, Job, Project
@@ -105,11 +105,29 @@ def _refusal(job: Job, key_id: str | None, known: dict[str, ApiKey]) -> Failure 
         return Failure("scope_mismatch", "the job's payload names another team or project")
     if key_id is None:
         return None
-    key = known.get(key_id)
-    # A key that was rotated or has expired was good when the work was accepted; a revoked one takes it back.
-    if key is None or (key.revoked_ms is not None and key.replaced_by is None):
-        return Failure("revoked_key", "the API key that asked for this was revoked")
+    if key_id not in known or any(map(_is_taken_back, _lineage(key_id, known))):
+        return Failure("revoked_key", "the API key that asked for this, or one in its place, was revoked")
     return None
+
+
+def _lineage(key_id: str | None, known: dict[str, ApiKey]) -> Iterator[ApiKey]:
+    """A key, and those that took its place, one after the other."""
+    seen: set[str] = set()
+    while key_id in known and key_id not in seen:
+        seen.add(key_id)
+        yield known[key_id]
+        key_id = known[key_id].replaced_by
+
+
+def _is_taken_back(key: ApiKey) -> bool:
+    """Whether somebody revoked a key.
+
+    One that was rotated or has expired was good when the work was accepted. A rotation, too, revokes: at the end of the
+    time that it leaves to the old key, never before.
+    """
+    if key.revoked_ms is None or key.replaced_by is None:
+        return key.revoked_ms is not None
+    return key.expires_ms is not None and key.revoked_ms < key.expires_ms
 
 
 def _asking_key(payload: dict[str, Any]) -> str | None:

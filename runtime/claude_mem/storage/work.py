@@ -229,6 +229,7 @@ async def drop_replies(executor: Executor, job_ids: Collection[str]) -> None:
 
 
 async def keys(executor: Executor, key_ids: Collection[str]) -> dict[str, ApiKey]:
+    """API keys, and those that took their places when they were rotated, by id."""
     found = await executor.fetch("work.keys", ids=sorted(key_ids)) if key_ids else []
     return {row["id"]: rows.api_key(row) for row in found}
 

@@ -100,8 +100,12 @@ SELECT job_id, call_id, document FROM generation_replies WHERE job_id = ANY(:ids
 DELETE FROM generation_replies WHERE job_id = ANY(:ids::text[]);
 
 -- name: work.keys
--- Who asked, for a whole group of jobs at once.
-SELECT * FROM api_keys WHERE id = ANY(:ids::text[]);
+-- Who asked, for a whole group of jobs at once, with the keys that took their places.
+WITH RECURSIVE lineage (id) AS (
+  SELECT unnest(:ids::text[])
+  UNION
+  SELECT k.replaced_by FROM lineage JOIN api_keys AS k USING (id) WHERE k.replaced_by IS NOT NULL)
+SELECT k.* FROM lineage JOIN api_keys AS k USING (id);
 
 -- name: work.events
 SELECT * FROM agent_events WHERE id = ANY(:ids::text[]);

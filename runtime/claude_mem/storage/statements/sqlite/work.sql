@@ -98,8 +98,12 @@ SELECT job_id, call_id, document FROM generation_replies WHERE job_id IN (SELECT
 DELETE FROM generation_replies WHERE job_id IN (SELECT value FROM json_each(:ids));
 
 -- name: work.keys
--- Who asked, for a whole group of jobs at once.
-SELECT * FROM api_keys WHERE id IN (SELECT value FROM json_each(:ids));
+-- Who asked, for a whole group of jobs at once, with the keys that took their places.
+WITH RECURSIVE lineage (id) AS (
+  SELECT value FROM json_each(:ids)
+  UNION
+  SELECT k.replaced_by FROM lineage JOIN api_keys AS k ON k.id = lineage.id WHERE k.replaced_by IS NOT NULL)
+SELECT k.* FROM lineage JOIN api_keys AS k ON k.id = lineage.id;
 
 -- name: work.events
 SELECT * FROM agent_events WHERE id IN (SELECT value FROM json_each(:ids));
