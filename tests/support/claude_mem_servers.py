@@ -276,6 +276,12 @@ CHANGES = (
 #: Component, variable and value: literal variables that the admission policy refuses, and some that it takes.
 POLICY_REFUSES = [
     ("server", "CLAUDE_MEM_RUNTIME", "worker"),
+    ("worker", "CLAUDE_MEM_RUNTIME", "Server"),
+    ("worker", "CLAUDE_MEM_ALLOW_LOCAL_DEV_BYPASS", "1"),
+    ("server", "CLAUDE_MEM_QUEUE_ENGINE", "kafka"),
+    ("server", "CLAUDE_MEM_SERVER_PROVIDER", "OFFLINE"),
+    ("worker", "CLAUDE_MEM_SERVER_DATABASE_URL", "postgresql://:b@host/db"),
+    ("server", "CLAUDE_MEM_REDIS_URL", "rediss://a:$b@host/0"),
     ("server", "CLAUDE_MEM_AUTH_MODE", "local-dev"),
     ("worker", "CLAUDE_MEM_AUTH_MODE", " Local-Dev "),
     ("server", "CLAUDE_MEM_ALLOW_LOCAL_DEV_BYPASS", "TRUE"),
