@@ -67,6 +67,7 @@ GUARDED = [
     Route("POST", "/v1/search", READ, {"projectId": "p", "query": "q"}),
     Route("POST", "/v1/context", READ, {"projectId": "p", "query": "q"}),
     Route("GET", "/v1/jobs", READ),
+    Route("GET", "/v1/stream", READ),
     Route("GET", "/v1/teams/x/jobs", READ),
     Route("GET", "/v1/projects/x/jobs", READ),
     Route("GET", "/v1/jobs/x", READ),

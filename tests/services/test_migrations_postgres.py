@@ -38,7 +38,7 @@ ADDED = tuple(range(2, LATEST + 1))
 #: Tables that claude-mem 13 does not have.
 OURS = {
     *("usage_counters", "usage_days", "budgets", "generation_replies"),
-    *("search_segments", "search_blocks", "search_changes"),
+    *("search_segments", "search_blocks", "search_changes", "idempotent_requests"),
 }
 
 CATALOG = {

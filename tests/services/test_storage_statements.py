@@ -20,8 +20,10 @@ from claude_mem.model.records import (
 from claude_mem.storage import (
     audit,
     catalog,
+    changes,
     events,
     failed_jobs,
+    idempotency,
     jobs,
     keys,
     observations,
@@ -365,6 +367,10 @@ async def observation_rows(database: Database, world: World) -> None:
     memory = new_observation(world, "memory-1", "Deploy with blue-green servers")
     await observations.insert(database, memory)
     assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
+    asked = ["memory-1", "absent"]
+    by_id = await observations.find_by_ids(database, asked, team_id=world.team_id)
+    assert by_id == {"memory-1": memory}
+    assert await observations.find_by_ids(database, asked, team_id=world.other_team_id) == {}
     made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
     assert await work.insert_observations(database, [made], now_us=NOW) == {"generation-1": "memory-2"}
     twin = new_observation(world, "memory-3", "Retries swallow errors", key="generation-1", job="job-event-1")
@@ -568,6 +574,62 @@ async def accounting_rows(database: Database, world: World) -> None:
     assert await usage.forget_windows(database, before_us=NOW + 1) == 1
 
 
+async def changed_rows(database: Database, world: World) -> None:
+    later = NOW + 60_000_000
+    lines = [
+        AuditEntry(action, "observation", "r", **audit_scope(world), details=details)
+        for action, details in (
+            ("event.received", {"generationJobId": "job-a"}),
+            ("event.batch_received", {"generationJobIds": ["job-b", 1, "job-c"]}),
+            ("memory.update", {"generationJobId": "is not looked at"}),
+            ("observation.read", {}),
+        )
+    ]
+    await audit.append(database, lines, now_us=later)
+    failed = jobs.NewJobEvent("job-event-1", "failed", "failed", 1, {}, later + 1)
+    await jobs.append_events(database, [failed, replace(failed, event_type="processing")])
+
+    async def told(after: Cursor, *, limit: int = 9, **scope: Any) -> list[tuple[str, tuple[str, ...]]]:
+        wanted = {"team_id": world.team_id, "project_id": world.project_id} | scope
+        found = await changes.list_changes(database, **wanted, after=after, limit=limit)
+        return sorted((change.action, change.job_ids) for change in found)
+
+    whole = [
+        ("event.batch_received", ("job-b", "job-c")),
+        ("event.received", ("job-a",)),
+        ("generation_job.failed", ()),
+        ("memory.update", ()),
+    ]
+    before = Cursor(later - 1, "")
+    assert await told(before) == await told(before, project_id=None) == whole
+    assert await told(Cursor(later + 1, "")) == [("generation_job.failed", ())]
+    assert len(await told(before, limit=2)) == 2
+    assert await told(before, project_id="absent") == await told(before, team_id=world.other_team_id) == []
+
+
+async def idempotent_rows(database: Database, world: World) -> None:
+    claim = idempotency.Claim("request-1", world.team_id, "body-1", "owner-1", NOW + 10, NOW + 100)
+    assert await idempotency.claim(database, claim, now_us=NOW)
+    assert await idempotency.claim(database, claim, now_us=NOW), "sent once more by the same owner"
+    rival = replace(claim, owner="owner-2", request_hash="body-2")
+    assert not await idempotency.claim(database, rival, now_us=NOW)
+    assert await idempotency.find(database, "request-1") == idempotency.Kept("body-1", None, None)
+    assert await idempotency.claim(database, rival, now_us=NOW + 11), "the first gave no answer in time"
+    await idempotency.finish(database, claim, status=201, answer=b"late")
+    await idempotency.abandon(database, claim)
+    await idempotency.finish(database, rival, status=201, answer=b"\x00\xff")
+    await idempotency.abandon(database, rival)
+    kept = idempotency.Kept("body-2", 201, b"\x00\xff")
+    assert await idempotency.find(database, "request-1") == kept
+    assert not await idempotency.claim(database, claim, now_us=NOW + 99)
+    assert await idempotency.forget(database, before_us=NOW + 100) == 0
+    assert await idempotency.claim(database, claim, now_us=NOW + 101), "it is over"
+    await idempotency.abandon(database, claim)
+    assert await idempotency.find(database, "request-1") is None
+    assert await idempotency.claim(database, claim, now_us=NOW)
+    assert await idempotency.forget(database, before_us=NOW + 101) == 1
+
+
 async def purged_rows(database: Database, world: World) -> None:
     scope = {"team_id": world.team_id, "project_id": world.project_id}
     assert await observations.purge(database, **scope) == 1
@@ -587,6 +649,8 @@ SUBJECTS = (
     search_rows,
     worker_rows,
     accounting_rows,
+    changed_rows,
+    idempotent_rows,
     purged_rows,
 )
 

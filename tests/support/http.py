@@ -142,8 +142,8 @@ class Server:
             listener = process.bind(self._host, 0)
             self.port = listener.getsockname()[1]
             await stack.enter_async_context(process._background(self.services, engine))
-            app = create_app(self.services, runtime)
-            await stack.enter_async_context(process._listening(listener, app))
+            self.app = create_app(self.services, runtime)
+            await stack.enter_async_context(process._listening(listener, self.app))
             stack.callback(self.services.waiter.stop)
             self._started.set()
             await self._stopping.wait()

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from claude_mem.http.keys import RUNTIME, SERVICES
 from claude_mem.http.logs import keep_quotes_out
-from claude_mem.http.middleware import surround
+from claude_mem.http.middleware import dress, surround
 from claude_mem.http.routes import (
     administration,
     compat,
@@ -18,9 +18,11 @@ from claude_mem.http.routes import (
     keys,
     memories,
     sessions,
+    streams,
     tenancy,
     usage,
 )
+from claude_mem.http.streaming import STREAMS, Streams
 
 if TYPE_CHECKING:
     from claude_mem.http.keys import Runtime
@@ -33,6 +35,7 @@ ROUTES = [
     *sessions.ROUTES,
     *memories.ROUTES,
     *jobs.ROUTES,
+    *streams.ROUTES,
     *keys.ROUTES,
     *tenancy.ROUTES,
     *usage.ROUTES,
@@ -49,6 +52,8 @@ def create_app(services: Services, runtime: Runtime) -> web.Application:
     app = web.Application(middlewares=[surround], client_max_size=runtime.settings.http.body_limit_bytes)
     app[SERVICES] = services
     app[RUNTIME] = runtime
+    app[STREAMS] = Streams()
+    app.on_response_prepare.append(dress)
     app.add_routes(ROUTES)
     app.add_routes(
         [

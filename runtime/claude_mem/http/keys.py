@@ -57,5 +57,8 @@ REQUEST_ID = web.RequestKey("request_id", str)
 #: Where the caller's key stands in its minute; set where requests are limited.
 RATE: web.RequestKey[RateWindow] = web.RequestKey("rate")
 
+#: The origin of the page that asks; set where it may.
+ORIGIN = web.RequestKey("origin", str)
+
 #: Runtime label that existing clients compare.
 RUNTIME_LABEL = "server-beta"

@@ -12,15 +12,19 @@ from aiohttp.web_exceptions import HTTPException
 
 from claude_mem.http.access import route_of
 from claude_mem.http.answers import error_answer, refused
-from claude_mem.http.keys import RATE, REQUEST_ID, RUNTIME
+from claude_mem.http.keys import ORIGIN, RATE, REQUEST_ID, RUNTIME
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.model.identity import new_id
+from claude_mem.model.times import now_us
 from claude_mem.services.cleaning import clean_text
+from claude_mem.services.limits import WINDOW_S
 from claude_mem.services.refusals import refusal
 from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
+
+    from claude_mem.services.limits import RateWindow
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,14 @@ SECURITY_HEADERS = {
 
 _LOOPBACK_ORIGINS = ("http://localhost:", "http://127.0.0.1:")
 _CORS_METHODS = "GET,HEAD,POST,PUT,PATCH,DELETE"
-_CORS_HEADERS = "Content-Type,Authorization,X-Requested-With,X-Api-Key,X-Request-Id"
+_CORS_HEADERS = (
+    "Content-Type,Authorization,X-Requested-With,X-Api-Key,X-Request-Id,"
+    "Idempotency-Key,If-Match,If-None-Match,Last-Event-ID"
+)
+_EXPOSED = (
+    "ETag,Idempotency-Replayed,RateLimit,RateLimit-Policy,Retry-After,X-Request-Id,"
+    "X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset"
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,63}")
 
 
@@ -49,16 +60,37 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
         # Else aiohttp looks for the end of the broken body, meets the error again and cuts the answer off.
         request.content.feed_eof()
         response.force_close()
-    response.headers.update(SECURITY_HEADERS)
+    return response
+
+
+async def dress(request: web.Request, response: web.StreamResponse) -> None:
+    """Put on what every answer carries, just before its headers leave; a stream's leave long before it ends."""
+    headers = response.headers
+    headers.update(SECURITY_HEADERS)
     request_id = request.get(REQUEST_ID)
     if request_id is not None:
-        response.headers["X-Request-Id"] = request_id
+        headers["X-Request-Id"] = request_id
     window = request.get(RATE)
     if window is not None:
-        response.headers["X-RateLimit-Limit"] = str(window.limit)
-        response.headers["X-RateLimit-Remaining"] = str(max(0, window.remaining))
-        response.headers["X-RateLimit-Reset"] = str(window.reset_s)
-    return response
+        headers.update(_rate_headers(window))
+    origin = request.get(ORIGIN)
+    if origin is not None:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = _EXPOSED
+        headers.add("Vary", "Origin")
+
+
+def _rate_headers(window: RateWindow) -> dict[str, str]:
+    """How the key stands: as the RateLimit draft of the IETF's httpapi group has it, and as most clients know it."""
+    remaining = max(0, window.remaining)
+    wait = max(0, window.reset_s - now_us() // 1_000_000)
+    return {
+        "RateLimit-Policy": f'"minute";q={window.limit};w={WINDOW_S}',
+        "RateLimit": f'"minute";r={remaining};t={wait}',
+        "X-RateLimit-Limit": str(window.limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(window.reset_s),
+    }
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -66,15 +98,14 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     if path.startswith("/v1/") and path != "/v1/info":
         request[REQUEST_ID] = _request_id(request.headers.get("X-Request-Id", ""))
     origin = request.headers.get("Origin")
-    if origin is not None and not _is_allowed(request, origin):
-        return error_answer(request, 403, body={"error": "Forbidden", "message": "CORS not allowed"})
+    if origin is not None:
+        if not _is_allowed(request, origin):
+            return error_answer(request, 403, body={"error": "Forbidden", "message": "CORS not allowed"})
+        request[ORIGIN] = origin
     response = web.Response(status=204) if request.method == "OPTIONS" else await _handled(request, handler)
     if request.method == "OPTIONS":
         response.headers["Access-Control-Allow-Methods"] = _CORS_METHODS
         response.headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
-    if origin is not None:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Vary"] = "Origin"
     return response
 
 

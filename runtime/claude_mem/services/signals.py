@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from claude_mem.storage import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from claude_mem.model.records import Job
     from claude_mem.storage.database import Database, Executor
@@ -39,6 +40,7 @@ class JobWaiter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._hearing: set[asyncio.Event] = set()
         self._stop: Callable[[], Awaitable[None]] | None = None
         self._lock = asyncio.Lock()
         self._stopping = False
@@ -69,6 +71,22 @@ class JobWaiter:
                 if not waiting:
                     del self._waiting[job_id]
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the server is about to end, so that nobody should go on waiting."""
+        return self._stopping
+
+    @asynccontextmanager
+    async def hearing(self) -> AsyncIterator[asyncio.Event]:
+        """An event that is set whenever any job ends, and when the server is about to; the caller clears it."""
+        await self._listen()
+        news = asyncio.Event()
+        self._hearing.add(news)
+        try:
+            yield news
+        finally:
+            self._hearing.discard(news)
+
     async def _watch(
         self, job_ids: Sequence[str], news: asyncio.Event, *, deadline: float, wanted: Callable[[], bool]
     ) -> tuple[dict[str, Job], bool]:
@@ -96,11 +114,13 @@ class JobWaiter:
         for job_id in announced.split():
             for news in self._waiting.get(job_id, ()):
                 news.set()
+        for news in self._hearing:
+            news.set()
 
     def stop(self) -> None:
         """Let everybody go who waits, as if time had run out: the server is about to end."""
         self._stopping = True
-        for waiting in self._waiting.values():
+        for waiting in (*self._waiting.values(), self._hearing):
             for news in waiting:
                 news.set()
 

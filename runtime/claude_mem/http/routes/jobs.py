@@ -11,8 +11,10 @@ from pydantic_core import PydanticCustomError
 from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
+from claude_mem.http.following import follow_job
 from claude_mem.http.keys import SERVICES
 from claude_mem.http.schemas import Body, Id, Integer, Label
+from claude_mem.http.streaming import wants_events
 from claude_mem.http.validation import UNDEFINED, read_json, validate
 from claude_mem.model.errors import Forbidden, NotFound
 from claude_mem.model.scopes import READ, WRITE, is_admin
@@ -117,11 +119,13 @@ async def get(request: web.Request) -> web.Response:
     return answer({"generationJob": wire.job_full(await request.app[SERVICES].jobs.get(context, job_id))})
 
 
-async def history(request: web.Request) -> web.Response:
-    """GET /v1/jobs/:id/events."""
+async def history(request: web.Request) -> web.StreamResponse:
+    """GET /v1/jobs/:id/events: what happened to a job, or, as server-sent events, what happens to it."""
     context = await authorize(request, READ)
     service = request.app[SERVICES].jobs
     job = await service.get(context, params.path_id(request, "id", what="Generation job"))
+    if wants_events(request):
+        return await follow_job(request, context, job)
     return answer(
         {"jobId": job.id, "events": [wire.job_event(line) for line in await service.history(job.id)]}
     )

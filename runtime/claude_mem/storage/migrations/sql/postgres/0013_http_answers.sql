@@ -1,0 +1,28 @@
+-- description: answers that are kept for requests sent again, and failures by time
+-- transaction: none
+--
+-- The index is built concurrently, so that nobody waits for it.
+
+-- name: idempotent_requests
+-- One row for each Idempotency-Key of an API key and route. While `status` is null somebody is at it, until `locked_until` at most.
+-- `answer` is encrypted with what only the client knows, so a raw API key or a memory in it cannot be read here.
+CREATE TABLE IF NOT EXISTS idempotent_requests (
+    id           TEXT PRIMARY KEY,
+    team_id      TEXT REFERENCES teams (id) ON DELETE CASCADE,
+    request_hash TEXT NOT NULL,
+    owner        TEXT NOT NULL,
+    locked_until TIMESTAMPTZ NOT NULL,
+    status       INTEGER,
+    answer       BYTEA,
+    created_at   TIMESTAMPTZ NOT NULL DEFAULT now(),
+    expires_at   TIMESTAMPTZ NOT NULL
+);
+
+-- name: idx_idempotent_requests_expires
+-- What is over is deleted every minute.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_idempotent_requests_expires ON idempotent_requests (expires_at);
+
+-- name: idx_observation_job_events_setbacks
+-- Live streams ask what failed lately. The audit log tells of everything else, so this index stays small.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_observation_job_events_setbacks
+    ON observation_generation_job_events (created_at) WHERE event_type IN ('failed', 'retry_scheduled');
