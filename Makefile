@@ -73,11 +73,15 @@ chaos: setup-test ## Kill everything in turn under 5,000 events and a failing pr
 test-chaos: setup-test ## The same with 300 events, in about a minute.
 	$(PYTEST) tests/chaos
 
-.PHONY: bench-ingest bench-worker
+.PHONY: bench-ingest bench-worker bench-search bench-retrieval
 bench-ingest: setup-test ## Measure ingest against bare asyncpg on a real PostgreSQL.
 	@$(BIN)/python -m hack.bench_ingest
 bench-worker: setup-test ## Measure a worker against bare calls of the same SDK on real PostgreSQL and Valkey.
 	@$(BIN)/python -m hack.bench_worker
+bench-search: setup-test ## Measure search over 50,000 memories, and what the index costs a write.
+	@$(BIN)/python -m hack.bench_search
+bench-retrieval: setup-test ## Measure how often search finds what answers a question; DATA is a directory of sessions and questions.
+	@$(BIN)/python -m hack.bench_retrieval $(or $(DATA),$(error DATA is not set: give a directory with sessions.json and questions.json))
 
 .PHONY: lock check-lock audit docs
 lock: ## Pin and hash the requirements again from pyproject.toml.

@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         if not separator or len(content) < _content_length(head):
             return
         self._latencies.append(time.perf_counter() - self._sent_at)
-        if not head.startswith(b"HTTP/1.1 201"):
+        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
             self._fail(f"the server answered {self._answer[:500].decode(errors='replace')}")
             return
         self._answer = b""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import Stemmer  # type: ignore[import-not-found] # carries no types
 
+from claude_mem.retrieval.irregular import BASE_FORMS
 from claude_mem.retrieval.stopwords import STOP_WORDS
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def stem(word: str) -> str:
         return word
     for first, last, language in _STEMMERS:
         if first <= word[0] <= last:
-            stemmed: str = _stemmer(language).stemWord(word)
+            stemmed: str = _stemmer(language).stemWord(BASE_FORMS.get(word, word))
             return stemmed
     return word
 

@@ -35,15 +35,17 @@ class Term:
     Parameters:
         text: as the index has it.
         weight: its share in the score.
-        prefix: what words may begin with instead: always, when `starts` is set; else only where no document has the term.
-            None where only the term itself will do.
-        starts: whether the question asked for words that begin so.
+        prefix: what words begin with that may stand in for it; None where only the term itself will do.
+        starts: whether the question asked for all words that begin so.
+        unfinished: whether it is the last word, and may be typed on: then words that begin so stand in for one that no
+            document has. Of a finished word that would be another word; it is done only where nothing else is found.
     """
 
     text: str
     weight: float = 1.0
     prefix: str | None = None
     starts: bool = False
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,9 @@ def parse(text: str, *, now_us: int) -> Query:
     """
     reading = _Reading()
     plain: list[str] = []
-    for minus, phrase, bare in _TOKEN.findall(text):
+    typed = text.rstrip()
+    for match in _TOKEN.finditer(typed):
+        minus, phrase, bare = match.groups()
         if bare in _OPERATORS:
             continue
         if not bare:
@@ -109,7 +113,7 @@ def parse(text: str, *, now_us: int) -> Query:
             _exclude(reading, bare[1:])
         else:
             plain.append(bare)
-            _take_word(reading, bare)
+            _take_word(reading, bare, last=match.end() == len(typed))
     period = periods.find(" ".join(plain), now_us=now_us)
     asked = reading.terms
     if period is not None:
@@ -130,17 +134,19 @@ def _only_time(period: Period) -> frozenset[str]:
     return frozenset(word.term for chunk in chunks(period.relative) for word in parse_chunk(chunk).atoms)
 
 
-def _take_word(reading: _Reading, bare: str) -> None:
+def _take_word(reading: _Reading, bare: str, *, last: bool) -> None:
     starts = len(bare) > 1 and bare.endswith("*")
+    # Punctuation ends a word.
+    last = last and bare[-1].isalnum()
     for chunk in chunks(bare):
         parsed = parse_chunk(chunk)
         meant = [word for word in parsed.atoms if not word.is_stop]
         # Parts of an identifier share the weight of somewhat more than one word, as evidence that comes together.
         weight = max(1, len(meant)) ** -0.5
-        last = parsed.atoms[-1] if parsed.atoms else None
-        for word in parsed.atoms:
+        for number, word in enumerate(parsed.atoms, 1):
             into = reading.stopped if word.is_stop and not starts else reading.terms
-            _keep(into, _term(word, weight, starts=starts and word is last))
+            ends = number == len(parsed.atoms)
+            _keep(into, _term(word, weight, starts=starts and ends, unfinished=last and ends))
         for whole in parsed.wholes:
             _keep(reading.terms, Term(whole, weight * WHOLE_WEIGHT))
         if not parsed.atoms:
@@ -148,14 +154,14 @@ def _take_word(reading: _Reading, bare: str) -> None:
                 _keep(reading.terms, Term(character))
 
 
-def _term(word: Word, weight: float, *, starts: bool) -> Term:
+def _term(word: Word, weight: float, *, starts: bool, unfinished: bool) -> Term:
     prefix = word.surface if starts or len(word.surface) > 2 else None
-    return Term(word.term, weight, prefix, starts)
+    return Term(word.term, weight, prefix, starts, unfinished)
 
 
 def _keep(terms: dict[str, Term], term: Term) -> None:
     known = terms.get(term.text)
-    if known is None or (term.starts, term.weight) > (known.starts, known.weight):
+    if known is None or (term.starts, term.unfinished, term.weight) > (known.starts, known.unfinished, known.weight):
         terms[term.text] = term
 
 

@@ -39,7 +39,7 @@ class SearchCursor:
             self.question,
             self.asked_us,
             [self.statistics.documents, self.statistics.average_length, self.statistics.frequencies],
-            self.position,
+            list(self.position),
         ]
         return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 

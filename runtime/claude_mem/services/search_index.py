@@ -109,20 +109,27 @@ class SearchIndex:
     async def _rank(self, project_id: str, query: Query, statistics: Statistics | None) -> Ranking:
         view = await self._view(project_id, query)
         required = [term for phrase in query.phrases for term in phrase.terms]
-        texts = [term.text for term in query.terms]
-        exact = await self._exact(view, {*texts, *required, *query.excluded})
+        exact = await self._exact(view, {*(term.text for term in query.terms), *required, *query.excluded})
+        held = [
+            await self._standing_in(view, term, exact[term.text])
+            if term.starts or (term.unfinished and not len(exact[term.text].documents))
+            else exact[term.text]
+            for term in query.terms
+        ]
+        if not any(len(where.documents) for where in held):
+            held = [await self._standing_in(view, term, exact[term.text]) for term in query.terms]
         return rank(
             view.snapshot,
             query,
-            [await self._held(view, term, exact[term.text]) for term in query.terms],
+            held,
             required=[exact[term] for term in required],
             excluded=[exact[term] for term in query.excluded],
             statistics=statistics,
         )
 
-    async def _held(self, view: _View, term: Term, exact: Held) -> Held:
-        """Where a term is, or the words that it stands for."""
-        if term.prefix is None or (len(exact.documents) and not term.starts):
+    async def _standing_in(self, view: _View, term: Term, exact: Held) -> Held:
+        """Where the words are that begin as a term does."""
+        if term.prefix is None:
             return exact
         found = await self._prefixed(view, term.prefix)
         if len(found.documents):
