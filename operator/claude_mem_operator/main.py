@@ -17,7 +17,6 @@ import kopf
 
 from claude_mem_operator.config import Config, ConfigInvalid
 from claude_mem_operator.desired.names import MANAGER, PREFIX
-from claude_mem_operator.engine.deletion import FINALIZER
 from claude_mem_operator.kube import kinds
 from claude_mem_operator.kube.errors import KubeError
 from claude_mem_operator.logs import configure
@@ -82,7 +81,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.process.ultimate_exiting_timeout = None
-    settings.persistence.finalizer = FINALIZER
+    # Never put on, but taken away where kopf finds it without need: so it must not be the engine's own.
+    settings.persistence.finalizer = f"{PREFIX}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=PREFIX, v1=False)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=PREFIX)
     settings.networking.request_timeout = 30

@@ -79,9 +79,9 @@ class Runner:
         self._active = False
 
     def start(self, refs: Iterable[ObjectRef]) -> None:
-        """Begin to act, with these resources; later ones come by `wake`."""
+        """Begin to act, with these resources; later ones come by `wake`. Those that are looked after already stay so."""
         self._active = True
-        for position, ref in enumerate(refs):
+        for position, ref in enumerate([ref for ref in refs if ref not in self._slots]):
             self._begin(ref, delay=min(SPREAD_MOST_S, position * SPREAD_S))
 
     async def stop(self) -> None:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 #: Seconds to connect, and to wait for the next byte of an answer.
 _TIMEOUT: Final = (5.0, 20.0)
-#: How long an answer about served kinds holds, in seconds.
+#: How long an answer about served kinds holds, in seconds; that there are none, less: a definition may just come.
 _DISCOVERY_SECONDS: Final = 60.0
+_NOTHING_SECONDS: Final = 5.0
 #: Objects per page of a list, so that no answer is large.
 _PAGE: Final = 250
 #: What the server's missing Retry-After means, in seconds.
@@ -207,7 +208,7 @@ class DynamicApi:
         now = time.monotonic()
         with self._lock:
             known = self._served.get(path)
-        if known is not None and now - known[0] < _DISCOVERY_SECONDS:
+        if known is not None and now - known[0] < (_DISCOVERY_SECONDS if known[1] else _NOTHING_SECONDS):
             return known[1]
         try:
             found = frozenset(names(self._call("discover", path, path)))
