@@ -182,7 +182,7 @@ class AdmissionServer:
             logger.error("the check of %s failed: %s\n%s", _subject(request), type(error).__name__, where)  # noqa: TRY400
             reason = "the check failed by a fault of the operator's; its log says more"
             return "failed", _refusal(reason, code=500)
-        answer: dict[str, Any] = {"allowed": True} if decision.allowed else _denial(decision)
+        answer: dict[str, Any] = {"allowed": True} if decision.allowed else _denial(decision, request)
         if decision.warnings:
             answer["warnings"] = list(decision.warnings)
         return ("allowed" if decision.allowed else "denied"), answer
@@ -211,14 +211,19 @@ def _review(uid: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": {"uid": uid, **answer}}
 
 
-def _denial(decision: Decision) -> dict[str, Any]:
+def _denial(decision: Decision, request: Mapping[str, Any]) -> dict[str, Any]:
+    """As the API server itself refuses an invalid object: kubectl then tells every field on a line."""
+    kind = request.get("kind") or {}
     answer = _refusal(decision.message, code=422)
     answer["status"]["reason"] = "Invalid"
     answer["status"]["details"] = {
+        "group": kind.get("group", ""),
+        "kind": kind.get("kind", ""),
+        "name": request.get("name", ""),
         "causes": [
             {"reason": "FieldValueInvalid", "field": cause.path, "message": cause.message}
             for cause in decision.causes
-        ]
+        ],
     }
     return answer
 

@@ -84,7 +84,14 @@ def review(spec: Any, **request: Any) -> dict[str, Any]:
     return {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
-        "request": {"uid": "u-1", "namespace": "ns", "name": "memory", "object": {"spec": spec}, **request},
+        "request": {
+            "uid": "u-1",
+            "kind": {"group": "claude-mem.dev", "version": "v1alpha1", "kind": "ClaudeMemServer"},
+            "namespace": "ns",
+            "name": "memory",
+            "object": {"spec": spec},
+            **request,
+        },
     }
 
 
@@ -131,13 +138,16 @@ async def test_a_bad_resource_is_refused_with_its_fields(authority: pki.KeyPair,
         "reason": "Invalid",
         "message": "spec.server.env[0].value: write api-key",
         "details": {
+            "group": "claude-mem.dev",
+            "kind": "ClaudeMemServer",
+            "name": "memory",
             "causes": [
                 {
                     "reason": "FieldValueInvalid",
                     "field": "spec.server.env[0].value",
                     "message": "write api-key",
                 }
-            ]
+            ],
         },
     }
 
