@@ -190,7 +190,7 @@ def test_with_namespaces_there_are_roles_only(helm: Helm) -> None:
             one for one in manifests if one["kind"] == "Role" and one["metadata"]["namespace"] == namespace
         )
         cluster = find(helm.render(OPERATOR), "ClusterRole", NAME)
-        assert role["rules"][:-1] == cluster["rules"][:-2]
+        assert role["rules"][:-1] == cluster["rules"][:-1]
         assert role["rules"][-1]["resourceNames"] == [namespace]
         (binding,) = (
             one

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 import socket
 import ssl
 from dataclasses import dataclass, replace
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
 
     from claude_mem_operator.admission.pki import KeyPair
     from claude_mem_operator.kube.port import KubeApi, Manifest
-
-logger = logging.getLogger(__name__)
 
 #: Owns `caBundle` and nothing else, so that whoever applies the rest of the configuration meets no conflict.
 BUNDLE_MANAGER: Final = "claude-mem-operator-ca"
@@ -125,7 +122,6 @@ class Certificates:
                 steps.append("found another replica at the same work")
             else:
                 steps.append(_in_words(step))
-                logger.info("the webhook's certificates: %s", steps[-1])
             found = self._observe()
         state = found.state
         return Upkeep(

@@ -139,10 +139,10 @@ class TestRoles:
         assert allowed(given, kinds.VOLUME_CLAIM) == {"get", "list", "watch", "patch", "delete"}
         assert allowed(given, kinds.POD) == {"get", "list", "watch", "delete"}
         assert allowed(given, kinds.EVENT) == {"create", "patch"}
-        assert allowed(given, kinds.NAMESPACE) == {"get", "list", "watch"}
+        assert allowed(given, kinds.NAMESPACE) == {"get"}
         assert allowed(given, kinds.DEPLOYMENT, "scale") == {"get", "patch"}
         known = {*kinds.CHILD_KINDS, kinds.CLAUDE_MEM_SERVER, kinds.VOLUME_CLAIM, kinds.POD, kinds.EVENT}
-        named = {kind.plural for kind in (*known, kinds.NAMESPACE)} | {"customresourcedefinitions"}
+        named = {kind.plural for kind in (*known, kinds.NAMESPACE)}
         for rule in given:
             assert {one.split("/")[0] for one in rule["resources"]} <= named
 
