@@ -105,6 +105,8 @@ class KindCluster:
     def close(self) -> None:
         """Delete the cluster, unless it was up before."""
         self._manager.delete()
+        if REUSE not in os.environ:
+            self.script("down")
 
     def __enter__(self) -> Self:
         return self

@@ -29,7 +29,7 @@ class Kubectl:
     def __init__(self, program: Path, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
         self._program = program
-        self._cache = kubeconfig.parent / "kubectl-cache"
+        self._cache = kubeconfig.with_suffix(".cache")
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
         """Run a command and return its standard output; ``timeout`` is in seconds.
