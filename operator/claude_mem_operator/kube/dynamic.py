@@ -128,9 +128,7 @@ class DynamicApi:
             item.setdefault("kind", kind.kind)
         return found
 
-    def apply(
-        self, manifest: Manifest, *, field_manager: str, force: bool = True, dry_run: bool = False
-    ) -> Manifest:
+    def apply(self, manifest: Manifest, *, field_manager: str, force: bool = True) -> Manifest:
         ref = ref_of(manifest)
         return self._call(
             "apply",
@@ -140,7 +138,6 @@ class DynamicApi:
             content_type="application/apply-patch+yaml",
             field_manager=field_manager,
             force_conflicts=force,
-            dry_run="All" if dry_run else None,
         )
 
     def create(self, manifest: Manifest) -> Manifest:

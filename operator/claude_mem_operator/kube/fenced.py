@@ -41,10 +41,8 @@ class FencedApi:
     def serves_group(self, group: str) -> bool:
         return self._api.serves_group(group)
 
-    def apply(
-        self, manifest: Manifest, *, field_manager: str, force: bool = True, dry_run: bool = False
-    ) -> Manifest:
-        return self._writable().apply(manifest, field_manager=field_manager, force=force, dry_run=dry_run)
+    def apply(self, manifest: Manifest, *, field_manager: str, force: bool = True) -> Manifest:
+        return self._writable().apply(manifest, field_manager=field_manager, force=force)
 
     def create(self, manifest: Manifest) -> Manifest:
         return self._writable().create(manifest)

@@ -67,10 +67,11 @@ class KubeApi(Protocol):
         """
         ...
 
-    def apply(
-        self, manifest: Manifest, *, field_manager: str, force: bool = True, dry_run: bool = False
-    ) -> Manifest:
-        """Server-side apply: make the fields of `manifest` so, and own them. What the server made of it."""
+    def apply(self, manifest: Manifest, *, field_manager: str, force: bool = True) -> Manifest:
+        """Server-side apply: make the fields of `manifest` so, and own them. What the server made of it.
+
+        Without `force`, raises Conflict where another manager owns one of them with another value.
+        """
         ...
 
     def create(self, manifest: Manifest) -> Manifest:
