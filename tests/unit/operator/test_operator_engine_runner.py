@@ -1,0 +1,177 @@
+"""When reconciles run: once at a time for a resource, few in all, and not sooner for being woken after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from claude_mem_operator.engine.backoff import Backoff
+from claude_mem_operator.engine.outcome import Outcome
+from claude_mem_operator.engine.runner import Runner
+from claude_mem_operator.kube.errors import NotLeading
+from claude_mem_operator.kube.port import ObjectRef
+from tests.support.kube_engine import ref_to
+
+
+class Recorder:
+    """In the place of an engine: counts its runs, and can be held up in the middle of one."""
+
+    def __init__(self, answer: Callable[[ObjectRef], Outcome]) -> None:
+        self.answer = answer
+        self.runs: list[ObjectRef] = []
+        self.at_once = 0
+        self.most = 0
+        self.doubled = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self._now: set[ObjectRef] = set()
+        self._lock = threading.Lock()
+
+    def reconcile(self, ref: ObjectRef) -> Outcome:
+        with self._lock:
+            self.doubled = self.doubled or ref in self._now
+            self._now.add(ref)
+            self.runs.append(ref)
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        self.gate.wait(10)
+        with self._lock:
+            self.at_once -= 1
+            self._now.discard(ref)
+        return self.answer(ref)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - any of many things may make it true
+            await asyncio.sleep(0.01)
+
+
+READY = Outcome(result="ready", phase="Ready", references=frozenset({("Secret", "anthropic")}))
+
+
+async def test_many_wake_ups_are_one_run_and_none_is_lost() -> None:
+    recorder = Recorder(lambda _ref: READY)
+    runner = Runner(recorder, concurrency=4, resync_s=1000)
+    runner.start([])
+    recorder.gate.clear()
+    runner.wake(ref_to())
+    await until(lambda: len(recorder.runs) == 1)
+    for _ in range(50):
+        runner.wake(ref_to())
+    recorder.gate.set()
+    await until(lambda: len(recorder.runs) == 2)
+    assert not recorder.doubled
+    await runner.stop()
+    runner.close()
+
+
+async def test_no_more_run_at_once_than_allowed_and_one_does_not_hold_up_others() -> None:
+    recorder = Recorder(lambda _ref: READY)
+    runner = Runner(recorder, concurrency=3, resync_s=1000)
+    recorder.gate.clear()
+    runner.start([ref_to(f"r{number}") for number in range(8)])
+    await until(lambda: len(recorder.runs) == 3)
+    recorder.gate.set()
+    await until(lambda: len(recorder.runs) == 8)
+    assert recorder.most == 3
+    assert runner.phases() == {"Ready": 8}
+    await runner.stop()
+    runner.close()
+
+
+async def test_without_any_event_a_resource_is_looked_at_again() -> None:
+    recorder = Recorder(lambda _ref: READY)
+    runner = Runner(recorder, concurrency=1, resync_s=0.05)
+    runner.start([ref_to()])
+    await until(lambda: len(recorder.runs) >= 3)
+    await runner.stop()
+    runner.close()
+
+
+async def test_after_a_failure_only_a_change_of_the_resource_comes_before_the_pause_is_over() -> None:
+    recorder = Recorder(lambda _ref: Outcome(result="failed", requeue_s=1000, failed=True))
+    runner = Runner(recorder, concurrency=1, resync_s=1)
+    runner.start([ref_to()])
+    await until(lambda: len(recorder.runs) == 1)
+    other = ref_to("other")
+    runner.wake(ref_to())
+    runner.wake(other)
+    await until(lambda: other in recorder.runs)
+    assert recorder.runs.count(ref_to()) == 1
+    runner.wake(ref_to(), changed=True)
+    await until(lambda: recorder.runs.count(ref_to()) == 2)
+    await runner.stop()
+    runner.close()
+
+
+async def test_a_secret_wakes_those_who_refer_to_it() -> None:
+    recorder = Recorder(
+        lambda ref: READY if ref.name == "a" else Outcome(result="ready", references=frozenset())
+    )
+    runner = Runner(recorder, concurrency=2, resync_s=1000)
+    runner.start([ref_to("a"), ref_to("b")])
+    await until(lambda: len(recorder.runs) == 2)
+    await until(lambda: runner.phases() == {"Ready": 1, "Pending": 1})
+    runner.wake_referring("team", "Secret", "anthropic")
+    await until(lambda: len(recorder.runs) == 3)
+    assert recorder.runs[-1] == ref_to("a")
+    await runner.stop()
+    runner.close()
+
+
+async def test_one_that_is_gone_is_forgotten_and_may_come_back() -> None:
+    recorder = Recorder(lambda _ref: Outcome(result="gone"))
+    runner = Runner(recorder, concurrency=1, resync_s=1000)
+    runner.start([ref_to()])
+    await until(lambda: len(recorder.runs) == 1 and runner.phases() == {})
+    runner.wake(ref_to())
+    await until(lambda: len(recorder.runs) == 2)
+    await runner.stop()
+    runner.close()
+
+
+async def test_who_does_not_lead_runs_nothing() -> None:
+    recorder = Recorder(lambda _ref: READY)
+    runner = Runner(recorder, concurrency=1, resync_s=0.01)
+    runner.wake(ref_to())
+    runner.start([ref_to()])
+    await until(lambda: len(recorder.runs) > 2)
+    await runner.stop()
+    done = len(recorder.runs)
+    runner.wake(ref_to())
+    await asyncio.sleep(0)
+    assert len(recorder.runs) == done
+    runner.close()
+
+
+async def test_a_run_that_finds_the_lease_lost_ends_its_task() -> None:
+    def lost(_ref: ObjectRef) -> Outcome:
+        raise NotLeading
+
+    recorder = Recorder(lost)
+    results: list[str] = []
+    runner = Runner(
+        recorder, concurrency=1, resync_s=0.01, observe=lambda result, _seconds: results.append(result)
+    )
+    runner.start([ref_to()])
+    await until(lambda: results == ["not-leading"])
+    await runner.stop()
+    runner.close()
+
+
+@pytest.mark.parametrize("random", [0.0, 0.5, 1.0])
+def test_pauses_double_up_to_five_minutes_and_begin_anew(random: float) -> None:
+    backoff = Backoff(lambda: random)
+    pauses = [backoff.failed(generation=1) for _ in range(15)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= 1.21
+    assert 240 <= pauses[-1] <= 300
+    assert backoff.failed(generation=2) <= 1.21
+    backoff.failed(generation=2)
+    backoff.succeeded()
+    assert backoff.failed(generation=2) <= 1.21
+    assert backoff.failed(generation=2, at_least=77) == 77

@@ -1,0 +1,158 @@
+"""The operator's settings, logs, metrics and probes."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from prometheus_client import generate_latest
+
+from claude_mem_operator.config import Config, ConfigInvalid, WebhookMode, settings
+from claude_mem_operator.health import STALE_S, STUCK_S, Health, WatchLedger
+from claude_mem_operator.logs import JsonFormatter, TextFormatter, defect
+from claude_mem_operator.main import main
+from claude_mem_operator.metrics import Metrics
+
+
+def test_nothing_set_is_a_working_operator_for_all_namespaces() -> None:
+    config = Config.read({})
+    assert config.namespaces == ()
+    assert config.webhook is WebhookMode.OWN
+    assert config.identity
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    values = {
+        "NAMESPACES": "a, b,a",
+        "WORKLOAD_ENV": '{"HTTPS_PROXY": "http://proxy"}',
+        "LOG_LEVEL": "debug",
+        "LOG_FORMAT": "TEXT",
+        "WEBHOOK": "Provided",
+    }
+    numbers = {
+        setting.name: "30" for setting in settings() if setting.expects.startswith(("seconds", "port"))
+    }
+    numbers["CONCURRENCY"] = "3"
+    config = Config.read({f"CLAUDE_MEM_OPERATOR_{name}": value for name, value in (values | numbers).items()})
+    assert config.namespaces == ("a", "b")
+    assert config.workload_environment == {"HTTPS_PROXY": "http://proxy"}
+    assert (config.log_level, config.log_format) == ("DEBUG", "text")
+    assert config.webhook is WebhookMode.PROVIDED
+    assert (config.lease_s, config.resync_s, config.concurrency, config.metrics_port) == (30, 30, 3, 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONCURRENCY", "17"),
+        ("CONCURRENCY", "many"),
+        ("NAMESPACES", "Not_A_Name"),
+        ("WEBHOOK", "maybe"),
+        ("WORKLOAD_ENV", "[1]"),
+        ("WORKLOAD_ENV", "{"),
+        ("LEASE_SECONDS", "0"),
+        ("NO_SUCH_THING", "1"),
+    ],
+)
+def test_what_means_nothing_is_refused_by_name(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"CLAUDE_MEM_OPERATOR_{name}", value)
+    assert main(["run"]) == 78
+    assert f"CLAUDE_MEM_OPERATOR_{name}" in capsys.readouterr().err
+
+
+def test_variables_that_kubernetes_adds_for_services_are_passed_over() -> None:
+    Config.read(
+        {
+            "CLAUDE_MEM_OPERATOR_WEBHOOK_SERVICE_HOST": "10.0.0.1",
+            "CLAUDE_MEM_OPERATOR_WEBHOOK_PORT_443_TCP": "tcp://10.0.0.1:443",
+        }
+    )
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(ConfigInvalid) as found:
+        Config.read({"CLAUDE_MEM_OPERATOR_WEBHOOK": "maybe", "CLAUDE_MEM_OPERATOR_LOG_LEVEL": "loud"})
+    assert "WEBHOOK" in str(found.value)
+    assert "LOG_LEVEL" in str(found.value)
+
+
+def test_a_log_line_is_one_json_object() -> None:
+    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "two\nlines", "resource": "a/b"})
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    assert json.loads(line)["resource"] == "a/b"
+    assert TextFormatter("%(message)s").format(record).endswith("resource=a/b")
+
+
+def test_a_defect_is_logged_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    password = "".join(("hunter", "2"))
+    try:
+        int(password)
+    except ValueError as error:
+        assert password in str(error)
+        defect(logging.getLogger("x"), error, doing="testing")
+    assert "hunter2" not in caplog.text
+    assert "ValueError" in caplog.text
+    assert "test_operator_main_settings.py" in caplog.text
+
+
+def test_metrics_tell_what_was_counted() -> None:
+    metrics = Metrics()
+    metrics.reconciled("ready", 0.2)
+    metrics.called("apply", "secrets", "ok")
+    metrics.reviewed("denied", 0.01)
+    metrics.watch(leading=lambda: True, phases=lambda: {"Ready": 3}, staleness=lambda: 1.5)
+    text = generate_latest(metrics.registry).decode()
+    for line in (
+        'claude_mem_operator_reconcile_total{result="ready"} 1.0',
+        'claude_mem_operator_api_requests_total{kind="secrets",outcome="ok",verb="apply"} 1.0',
+        'claude_mem_operator_webhook_requests_total{result="denied"} 1.0',
+        "claude_mem_operator_leader 1.0",
+        'claude_mem_operator_resources{phase="Ready"} 3.0',
+        "claude_mem_operator_watch_staleness_seconds 1.5",
+    ):
+        assert line in text
+
+
+def _object(uid: str, version: int) -> dict[str, object]:
+    return {"metadata": {"uid": uid, "resourceVersion": str(version)}}
+
+
+def test_a_change_that_no_watch_tells_of_makes_the_process_unwell() -> None:
+    now = 0.0
+    ledger = WatchLedger(clock=lambda: now)
+    health = Health(ledger=ledger, stuck_s=lambda: 0, heartbeat=lambda: now, clock=lambda: now)
+    ledger.told(_object("a", 5), gone=False)
+    ledger.read("owner", [_object("a", 5)])
+    assert ledger.staleness() == 0
+    ledger.read("owner", [_object("a", 6), _object("b", 1)])
+    now = 100.0
+    ledger.read("owner", [_object("a", 7)])
+    assert ledger.staleness() == 100, "it has been behind since the first change"
+    assert health.unwell() == []
+    now = STALE_S + 1
+    assert any("silent" in one for one in health.unwell())
+    ledger.told(_object("a", 8), gone=False)
+    assert health.unwell() == []
+    ledger.read("owner", [_object("a", 9)])
+    ledger.told(_object("a", 9), gone=True)
+    assert ledger.staleness() == 0
+
+
+def test_a_stuck_run_and_an_unwatched_lease_make_it_unwell() -> None:
+    health = Health(
+        ledger=WatchLedger(), stuck_s=lambda: STUCK_S + 1, heartbeat=lambda: 0.0, clock=lambda: STUCK_S + 1
+    )
+    assert len(health.unwell()) == 2
+
+
+def test_ready_means_everything_awaited_is_there_and_nothing_about_leading() -> None:
+    health = Health(ledger=WatchLedger(), stuck_s=lambda: 0, heartbeat=lambda: 0.0, clock=lambda: 0.0)
+    health.await_("certificate", "watches")
+    assert len(health.unready()) == 2
+    health.present("certificate")
+    health.present("watches")
+    assert health.unready() == []
