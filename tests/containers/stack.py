@@ -78,12 +78,14 @@ def engine(*arguments: str, timeout: float = 120, check: bool = True) -> Result:
     return run(str(SCRIPTS / "engine"), *arguments, timeout=timeout, check=check)
 
 
-def run_image(*arguments: str, options: tuple[str, ...] = (), entrypoint: str | None = None) -> Result:
-    """Run the runtime image in a throwaway container without a network, as the compose file hardens it."""
+def run_image(
+    *arguments: str, image: str = IMAGE, options: tuple[str, ...] = (), entrypoint: str | None = None
+) -> Result:
+    """Run an image in a throwaway container without a network, as the compose file and the chart harden it."""
     chosen = ("--entrypoint", entrypoint) if entrypoint else ()
     return engine(
         *("run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL"),
-        *("--tmpfs", "/tmp", *options, *chosen, IMAGE, *arguments),
+        *("--tmpfs", "/tmp", *options, *chosen, image, *arguments),
         check=False,
     )
 
