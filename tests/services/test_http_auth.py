@@ -66,6 +66,8 @@ GUARDED = [
     Route("DELETE", "/v1/projects/x/memory", WRITE),
     Route("POST", "/v1/search", READ, {"projectId": "p", "query": "q"}),
     Route("POST", "/v1/context", READ, {"projectId": "p", "query": "q"}),
+    Route("POST", "/v1/mcp", READ, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
+    Route("GET", "/v1/mcp", READ),
     Route("GET", "/v1/jobs", READ),
     Route("GET", "/v1/stream", READ),
     Route("GET", "/v1/teams/x/jobs", READ),

@@ -16,6 +16,7 @@ from claude_mem.http.routes import (
     health,
     jobs,
     keys,
+    mcp,
     memories,
     sessions,
     streams,
@@ -35,6 +36,7 @@ ROUTES = [
     *sessions.ROUTES,
     *memories.ROUTES,
     *jobs.ROUTES,
+    *mcp.ROUTES,
     *streams.ROUTES,
     *keys.ROUTES,
     *tenancy.ROUTES,
@@ -53,7 +55,9 @@ def create_app(services: Services, runtime: Runtime) -> web.Application:
     app[SERVICES] = services
     app[RUNTIME] = runtime
     app[STREAMS] = Streams()
+    app[mcp.IDLE] = set()
     app.on_response_prepare.append(dress)
+    app.on_shutdown.append(mcp.end_streams)
     app.add_routes(ROUTES)
     app.add_routes(
         [

@@ -9,10 +9,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 #: Where aiohttp reports requests that it cannot read.
 AIOHTTP_SERVER = "aiohttp.server"
 
+#: The SDK of the Model Context Protocol, which tells of the beginning and end of every message.
+MCP_SDK = "mcp"
+
 
 def keep_quotes_out() -> None:
     """Have aiohttp's server name the kind of a protocol error and leave out the text, which quotes the request."""
     logging.getLogger(AIOHTTP_SERVER).addFilter(_without_quotes)
+    logging.getLogger(MCP_SDK).setLevel(logging.WARNING)
 
 
 def _without_quotes(record: logging.LogRecord) -> bool:

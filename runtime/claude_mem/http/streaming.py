@@ -29,6 +29,14 @@ logger = logging.getLogger(__name__)
 
 EVENT_STREAM = "text/event-stream"
 
+STREAM_HEADERS = {
+    "Content-Type": EVENT_STREAM,
+    "Cache-Control": "no-store",
+    "Vary": "Accept",
+    # nginx would hold events back until a buffer is full.
+    "X-Accel-Buffering": "no",
+}
+
 #: Streams that are open at a time in a process, and those of one team among them.
 MOST_STREAMS = 256
 MOST_OF_A_TEAM = 64
@@ -88,15 +96,7 @@ class EventStream:
         self._waiter = request.app[SERVICES].waiter
         self._loop = asyncio.get_running_loop()
         self._beat_at = self._key_checked_at = self._loop.time()
-        self.response = web.StreamResponse(
-            headers={
-                "Content-Type": EVENT_STREAM,
-                "Cache-Control": "no-store",
-                "Vary": "Accept",
-                # nginx would hold events back until a buffer is full.
-                "X-Accel-Buffering": "no",
-            }
-        )
+        self.response = web.StreamResponse(headers=STREAM_HEADERS)
 
     async def open(self) -> None:
         """Send the headers."""

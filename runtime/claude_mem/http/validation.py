@@ -49,20 +49,13 @@ async def read_json(request: web.Request) -> Any:
     Raises: UnsupportedMediaType for a body of another type, MalformedJson, PayloadTooLarge,
         InvalidInput for text that no database can hold.
     """
-    try:
-        raw = await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise PayloadTooLarge(f"the body is larger than {request.client_max_size} bytes") from error
-    except (ClientPayloadError, web.RequestPayloadError, ConnectionResetError) as error:
-        raise MalformedJson(
-            "the body ended early or cannot be decoded as its Content-Encoding says; send it again"
-        ) from error
+    raw = await read_bytes(request)
     if not raw:
         return UNDEFINED
     if not (request.content_type == "application/json" or request.content_type.endswith("+json")):
         raise UnsupportedMediaType(f"the body must be application/json, not {request.content_type}")
     try:
-        value = _parse(raw.removeprefix(b"\xef\xbb\xbf"))
+        value = parse(raw)
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"the body is not valid JSON: {error.msg} at character {error.pos}") from error
     if not isinstance(value, dict | list):
@@ -72,8 +65,27 @@ async def read_json(request: web.Request) -> Any:
     return value
 
 
-def _parse(raw: bytes) -> Any:
-    """JSON in which half a surrogate pair, as a text cut inside an emoji leaves behind, becomes U+FFFD."""
+async def read_bytes(request: web.Request) -> bytes:
+    """The body, within the bound of the application.
+
+    Raises: PayloadTooLarge, MalformedJson for one that breaks off.
+    """
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise PayloadTooLarge(f"the body is larger than {request.client_max_size} bytes") from error
+    except (ClientPayloadError, web.RequestPayloadError, ConnectionResetError) as error:
+        raise MalformedJson(
+            "the body ended early or cannot be decoded as its Content-Encoding says; send it again"
+        ) from error
+
+
+def parse(raw: bytes) -> Any:
+    """JSON in which half a surrogate pair, as a text cut inside an emoji leaves behind, becomes U+FFFD.
+
+    Raises: JSONDecodeError of orjson.
+    """
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -19,10 +19,12 @@ class RequestContext:
 
     Parameters:
         request_id: echoed to the client and kept in audit rows and job payloads; None on the compatibility routes.
+        via: the surface, where it is not plain HTTP: audit rows name it.
     """
 
     principal: Principal
     request_id: str | None = None
+    via: str | None = None
 
     @property
     def team_id(self) -> str:
@@ -83,6 +85,8 @@ class RequestContext:
         """An entry of the audit log about this request."""
         if self.request_id is not None:
             details["requestId"] = self.request_id
+        if self.via is not None:
+            details["via"] = self.via
         return AuditEntry(
             action=action,
             resource_type=resource_type,

@@ -110,13 +110,27 @@ class Admission:
                 await self._admit_request(row, limits.monthly_requests)
             elif limits.metering:
                 self._metered.append(row)
-            if writes and limits.monthly_tokens is not None:
-                used = await self._used(self._database, team_id, kind="tokens", at_us=row.at_us)
-                _refuse_over("token", used, cap=limits.monthly_tokens)
         except QuotaExceeded:
             raise
         except (ClaudeMemError, StorageError) as error:
             logger.warning("a cap could not be checked", extra={"reason": type(error).__name__})
+        if writes:
+            await self.check_tokens(principal)
+
+    async def check_tokens(self, principal: Principal) -> None:
+        """Refuse a write when the team's tokens of the month are used up.
+
+        Raises: QuotaExceeded.
+        """
+        cap = self.limits.monthly_tokens
+        if cap is None or principal.team_id is None:
+            return
+        try:
+            used = await self._used(self._database, principal.team_id, kind="tokens", at_us=now_us())
+        except (ClaudeMemError, StorageError) as error:
+            logger.warning("a cap could not be checked", extra={"reason": type(error).__name__})
+            return
+        _refuse_over("token", used, cap=cap)
 
     async def _admit_request(self, row: usage.UsageRow, cap: int) -> None:
         async def count(transaction: Executor) -> None:

@@ -102,7 +102,6 @@ class RecallService:
         platform: str | None,
         limit: int,
         mode: str = "search",
-        via: str | None = None,
     ) -> list[tuple[Observation, float]]:
         """The best matches with their scores, best first.
 
@@ -113,12 +112,10 @@ class RecallService:
         Raises: Forbidden, InvalidInput, Unavailable.
         """
         question = Question(project_id, query, limit, Filters(platform=platform))
-        page = await self.find(context, question, mode=mode, via=via)
+        page = await self.find(context, question, mode=mode)
         return [(hit.observation, hit.score) for hit in page.hits]
 
-    async def find(
-        self, context: RequestContext, question: Question, *, mode: str = "search", via: str | None = None
-    ) -> SearchPage:
+    async def find(self, context: RequestContext, question: Question, *, mode: str = "search") -> SearchPage:
         """A page of the best matches, best first.
 
         Parameters:
@@ -135,8 +132,6 @@ class RecallService:
             "query": clean_text(question.text)[0],
             "limit": question.limit,
         }
-        if via is not None:
-            details["via"] = via
         await self._audit(
             context,
             question.project_id,
@@ -199,9 +194,7 @@ class RecallService:
             position = ranking.position(numbers[-1])
             size *= 4
 
-    async def recent(
-        self, context: RequestContext, *, project_id: str, limit: int, via: str
-    ) -> list[Observation]:
+    async def recent(self, context: RequestContext, *, project_id: str, limit: int) -> list[Observation]:
         """The newest observations of a project.
 
         Raises: Forbidden, Unavailable.
@@ -218,7 +211,7 @@ class RecallService:
                 limit=limit,
             )
         recent = [rows.observation(row) for row in found]
-        await self._audit(context, project_id, found=recent, mode="recent", via=via, limit=limit)
+        await self._audit(context, project_id, found=recent, mode="recent", limit=limit)
         return recent
 
     async def _audit(

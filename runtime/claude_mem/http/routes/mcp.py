@@ -1,0 +1,155 @@
+"""The Model Context Protocol over streamable HTTP, without sessions: POST takes a message, GET a stream that stays empty.
+
+What existing clients know of the wire is kept where the SDK has come to differ: both types must be accepted by name, a
+body that is no JSON-RPC is -32700, and answers to POST are framed as one event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+from mcp_types import jsonrpc_message_adapter
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, KNOWN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from claude_mem.http import wire
+from claude_mem.http.access import authorize
+from claude_mem.http.answers import answer
+from claude_mem.http.keys import SERVICES
+from claude_mem.http.streaming import BEAT_S, EVENT_STREAM, STREAM_HEADERS, WRITE_S
+from claude_mem.http.validation import parse, read_bytes
+from claude_mem.mcp.exchange import exchange
+from claude_mem.mcp.server import MemoryServer
+from claude_mem.mcp.tool import Caller, Spelling
+from claude_mem.model.scopes import READ
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from claude_mem.services.context import RequestContext
+
+#: Empty streams that are open at a time in a process; further clients are told to do without, which they can.
+MOST_STREAMS = 2048
+
+IDLE = web.AppKey("mcp_streams", set[asyncio.Event])
+
+VERSION_HEADER = "MCP-Protocol-Version"
+JSON_TYPE = "application/json"
+
+PARSE_ERROR = -32700
+REFUSED = -32000
+
+SPELLING = Spelling(observation=wire.observation)
+
+
+async def post(request: web.Request) -> web.StreamResponse:
+    """POST /v1/mcp."""
+    context = await _caller(request)
+    accept = request.headers.get("Accept", "").lower()
+    if JSON_TYPE not in accept or EVENT_STREAM not in accept:
+        return _error(
+            406, REFUSED, "Not Acceptable: Client must accept both application/json and text/event-stream"
+        )
+    raw = await read_bytes(request)
+    if raw and request.content_type != JSON_TYPE:
+        return _error(415, REFUSED, "Unsupported Media Type: Content-Type must be application/json")
+    message = _message(raw)
+    if message is None:
+        return _error(400, PARSE_ERROR, "Parse error: Invalid JSON-RPC message")
+    unknown = _unknown_version(request.headers)
+    if unknown is not None:
+        return unknown
+    caller = Caller(request.app[SERVICES], context, SPELLING)
+    reply = await exchange(MemoryServer(caller), message, headers=request.headers)
+    if reply.status != web.HTTPOk.status_code or not _is_framed(request.headers):
+        kind = JSON_TYPE if reply.body else None
+        return web.Response(body=reply.body, status=reply.status, content_type=kind)
+    framed = b"event: message\ndata: " + reply.body + b"\n\n"
+    return web.Response(body=framed, headers=STREAM_HEADERS)
+
+
+async def listen(request: web.Request) -> web.StreamResponse:
+    """GET /v1/mcp: a stream on which the server says nothing, for it begins no conversation; it beats until either ends."""
+    await _caller(request)
+    if EVENT_STREAM not in request.headers.get("Accept", "").lower():
+        return _error(406, REFUSED, "Not Acceptable: Client must accept text/event-stream")
+    unknown = _unknown_version(request.headers)
+    if unknown is not None:
+        return unknown
+    idle = request.app[IDLE]
+    if len(idle) >= MOST_STREAMS:
+        return _error(
+            405, REFUSED, "Method Not Allowed: too many streams are open; go on without one", allow="POST"
+        )
+    over = asyncio.Event()
+    idle.add(over)
+    response = web.StreamResponse(headers=STREAM_HEADERS)
+    try:
+        await response.prepare(request)
+        while not over.is_set():
+            async with asyncio.timeout(WRITE_S):
+                await response.write(b": still here\n\n")
+            await _wait(over, BEAT_S)
+    except (ConnectionError, TimeoutError):
+        # The client left, or reads nothing.
+        response.force_close()
+    finally:
+        idle.discard(over)
+    return response
+
+
+async def end_streams(app: web.Application) -> None:
+    """Let the empty streams end: the server is about to."""
+    for over in app[IDLE]:
+        over.set()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+async def _caller(request: web.Request) -> RequestContext:
+    context = await authorize(request, READ)
+    context.require_team()
+    return replace(context, via="mcp")
+
+
+def _message(raw: bytes) -> bytes | None:
+    """The message, with half surrogate pairs mended; None where it is none."""
+    try:
+        value = parse(raw)
+        jsonrpc_message_adapter.validate_python(value, by_name=False)
+        return orjson.dumps(value)
+    except (ValueError, TypeError, ValidationError):
+        return None
+
+
+def _unknown_version(headers: Mapping[str, str]) -> web.Response | None:
+    """The refusal of a revision of the protocol that nobody here speaks."""
+    version = headers.get(VERSION_HEADER)
+    if version is None or version in KNOWN_PROTOCOL_VERSIONS:
+        return None
+    known = ", ".join(KNOWN_PROTOCOL_VERSIONS)
+    return _error(400, REFUSED, f"Bad Request: Unsupported protocol version (supported versions: {known})")
+
+
+def _is_framed(headers: Mapping[str, str]) -> bool:
+    """Whether the client is of a revision in which existing clients get every answer as an event."""
+    version = headers.get(VERSION_HEADER)
+    return version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
+
+
+def _error(status: int, code: int, message: str, **headers: str) -> web.Response:
+    body: dict[str, Any] = {"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": None}
+    return answer(body, status=status, headers=headers)
+
+
+ROUTES = [web.post("/v1/mcp", post), web.get("/v1/mcp", listen, allow_head=False)]

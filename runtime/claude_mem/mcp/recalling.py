@@ -1,0 +1,99 @@
+"""Tools that read: search, context, recent, get."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from claude_mem.mcp.schemas import LIMIT_TEXT, MEMORY, MEMORY_ID, PROJECT_ID, QUERY
+from claude_mem.mcp.tool import Caller, Tool
+
+if TYPE_CHECKING:
+    from claude_mem.mcp.arguments import Arguments
+    from claude_mem.model.records import Observation
+
+
+async def _search(caller: Caller, given: Arguments) -> dict[str, Any]:
+    found = await _find(caller, given, mode="search", default=20, most=100)
+    return {"observations": [caller.spelling.observation(observation) for observation in found]}
+
+
+async def _context(caller: Caller, given: Arguments) -> dict[str, Any]:
+    found = await _find(caller, given, mode="context", default=10, most=50)
+    return {
+        "observations": [caller.spelling.observation(observation) for observation in found],
+        "context": "\n\n".join(observation.content for observation in found if observation.content),
+    }
+
+
+async def _recent(caller: Caller, given: Arguments) -> dict[str, Any]:
+    found = await caller.services.recall.recent(
+        caller.context,
+        project_id=given.text("projectId"),
+        limit=given.integer("limit", default=20, least=1, most=100),
+    )
+    return {"observations": [caller.spelling.observation(observation) for observation in found]}
+
+
+async def _get(caller: Caller, given: Arguments) -> dict[str, Any]:
+    memory = await caller.services.memories.get(caller.context, given.text("id"))
+    return {"memory": caller.spelling.observation(memory)}
+
+
+async def _find(caller: Caller, given: Arguments, *, mode: str, default: int, most: int) -> list[Observation]:
+    found = await caller.services.recall.search(
+        caller.context,
+        project_id=given.text("projectId"),
+        query=given.text("query"),
+        platform=None,
+        limit=given.integer("limit", default=default, least=1, most=most),
+        mode=mode,
+    )
+    return [observation for observation, _ in found]
+
+
+def _limit(default: int, most: int) -> dict[str, Any]:
+    return {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": most,
+        "default": default,
+        "description": LIMIT_TEXT,
+    }
+
+
+TOOLS = (
+    Tool(
+        "search",
+        "Search memories",
+        "Find what is remembered of a project: decisions, fixes, findings, session summaries. Any of the words may "
+        'match, the best comes first. "A phrase" in quotes must occur, -word must not.',
+        {"projectId": PROJECT_ID, "query": QUERY, "limit": _limit(20, 100)},
+        ("projectId", "query"),
+        _search,
+    ),
+    Tool(
+        "context",
+        "Get context for a task",
+        "What is remembered about a task, as one text to work from. Say in the query what you are about to do.",
+        {"projectId": PROJECT_ID, "query": QUERY, "limit": _limit(10, 50)},
+        ("projectId", "query"),
+        _context,
+    ),
+    Tool(
+        "recent",
+        "List recent memories",
+        "What was remembered last in a project, newest first. Good for picking up where work stopped.",
+        {"projectId": PROJECT_ID, "limit": _limit(20, 100)},
+        ("projectId",),
+        _recent,
+    ),
+    Tool(
+        "get",
+        "Read one memory",
+        "One memory in full, with its metadata, by the id that another tool gave.",
+        {"id": MEMORY_ID},
+        ("id",),
+        _get,
+        output={"memory": MEMORY},
+    ),
+)
