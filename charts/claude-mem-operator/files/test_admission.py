@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-VARIABLE = "CLAUDE_MEM_AUTH_MODE"
+# Only the webhook knows this rule: the ValidatingAdmissionPolicy would answer for others.
+VARIABLE, WRONG = "CLAUDE_MEM_POSTGRES_SSL", "sometimes"
 
 
 def dry_run(env: list[dict[str, str]]) -> tuple[int, str]:
@@ -48,7 +49,7 @@ def main() -> None:
     if status != 201:
         sys.exit(f"a good resource is refused: {status} {message}")
     print("a good resource is accepted")  # noqa: T201
-    status, message = dry_run([{"name": VARIABLE, "value": "local-dev"}])
+    status, message = dry_run([{"name": VARIABLE, "value": WRONG}])
     if status == 201:
         sys.exit("a resource that cannot work is accepted: is the webhook registered?")
     if VARIABLE not in message:

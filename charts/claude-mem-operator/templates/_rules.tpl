@@ -49,7 +49,8 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, delete]
+# An Event that happens again is counted, so it is read before.
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [get, create, patch]
 {{- end }}
