@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.containers import stack as stacks
-from tests.containers.stack import SERVER, WORKER, Keys, Stack, event_body, make_keys
+from tests.containers.stack import Stack
+from tests.support.checklist import SERVER, WORKER, Keys, event_body, make_keys
 from tests.support.tiers import cannot_run
 
 _STARTED: list[Stack] = []

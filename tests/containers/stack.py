@@ -16,12 +16,12 @@ from typing import Any
 
 import httpx
 
+from tests.support.checklist import SERVER, WORKER
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "hack" / "containers"
-SERVER, WORKER = "claude-mem-server", "claude-mem-worker"
 SERVICES = (SERVER, WORKER, "postgres", "valkey")
 IMAGE = "claude-mem-runtime:local"
 
@@ -174,9 +174,9 @@ class Stack:
         """Run a command in the first container of a service."""
         return engine("exec", self.containers(service)[0], *command, check=check)
 
-    def python(self, service: str, program: str) -> str:
-        """What a Python program writes in the first container of a service."""
-        return self.exec(service, "python", "-c", program).stdout
+    def output(self, service: str, *command: str) -> str:
+        """What a command writes in the first container of a service; it has to succeed."""
+        return self.exec(service, *command).stdout
 
     def sql(self, statement: str) -> str:
         """The one value that a statement gives."""
@@ -218,45 +218,3 @@ class Stack:
             time.sleep(0.1)
             return False
         return answer.status_code == 200
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """API keys of one project."""
-
-    project: str
-    full: str
-    read: str
-    doomed: str
-    doomed_id: str
-
-
-FULL_SCOPES = "events:write,sessions:write,observations:read,jobs:read,memories:read,memories:write"
-READ_SCOPES = "observations:read,jobs:read,memories:read"
-
-
-def make_key(stack: Stack, name: str, scopes: str) -> dict[str, Any]:
-    """A key as an operator makes one: by the command line, inside the server's container."""
-    made = stack.exec(SERVER, "claude-mem", "server", "api-key", "create", "--name", name, "--scope", scopes)
-    document: dict[str, Any] = json.loads(made.stdout)
-    return document
-
-
-def make_keys(stack: Stack) -> Keys:
-    """A key for everything, one for reading, and one that is to be revoked."""
-    full, read = make_key(stack, "full", FULL_SCOPES), make_key(stack, "read", READ_SCOPES)
-    doomed = make_key(stack, "doomed", FULL_SCOPES)
-    assert full["projectId"] == read["projectId"]
-    return Keys(full["projectId"], full["key"], read["key"], doomed["key"], doomed["id"])
-
-
-def event_body(project: str, mark: str) -> dict[str, Any]:
-    """An event without a session, so that its provider call is its own."""
-    return {
-        "projectId": project,
-        "sourceType": "api",
-        "eventType": "observation.created",
-        "occurredAtEpoch": 1_767_225_600_000,
-        "memorySessionId": f"memory-{mark}",
-        "payload": {"message": f"the {mark} thing was seen", "mark": mark},
-    }

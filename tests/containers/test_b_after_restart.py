@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from tests.containers import checklist
 from tests.containers.conftest import Before
-from tests.containers.stack import SERVER, Keys, Stack
+from tests.containers.stack import Stack
+from tests.support import checklist
+from tests.support.checklist import SERVER, Keys
 
 pytestmark = pytest.mark.usefixtures("restarted")
 

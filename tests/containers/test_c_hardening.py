@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.containers.stack import SERVER, SERVICES, WORKER, Stack, engine
+from tests.containers.stack import SERVICES, Stack, engine
+from tests.support.checklist import SERVER, WORKER
 
 READ_ONLY = "touch /usr/written 2>/dev/null && exit 1; touch /tmp/written"
 
@@ -51,12 +52,16 @@ def test_valkey_keeps_what_it_was_told_and_never_evicts(stack: Stack) -> None:
 
 def test_the_server_and_the_worker_use_one_constant_prefix(stack: Stack) -> None:
     program = "import os; print(os.environ['CLAUDE_MEM_QUEUE_REDIS_PREFIX'])"
-    assert {stack.python(service, program).strip() for service in (SERVER, WORKER)} == {"claude_mem"}
+    assert {stack.output(service, "python", "-c", program).strip() for service in (SERVER, WORKER)} == {
+        "claude_mem"
+    }
 
 
 def test_the_worker_listens_nowhere(stack: Stack) -> None:
     program = "print(open('/proc/net/tcp').read() + open('/proc/net/tcp6').read())"
-    states = [line.split()[3] for line in stack.python(WORKER, program).splitlines() if ":" in line]
+    states = [
+        line.split()[3] for line in stack.output(WORKER, "python", "-c", program).splitlines() if ":" in line
+    ]
     assert "0A" not in states
     bindings = stack.inspect(stack.containers(WORKER)[0])["HostConfig"]["PortBindings"]
     assert not any(bindings.values())
@@ -64,7 +69,9 @@ def test_the_worker_listens_nowhere(stack: Stack) -> None:
 
 def test_the_stores_are_reached_from_their_own_network_only(stack: Stack) -> None:
     program = "import socket; socket.create_connection((input(), 6379), 3)"
-    address = stack.python(SERVER, "import socket; print(socket.gethostbyname('valkey'))").strip()
+    address = stack.output(
+        SERVER, "python", "-c", "import socket; print(socket.gethostbyname('valkey'))"
+    ).strip()
     tried = engine(
         *("run", "--rm", "--network", f"{stack.project}_edge", "--entrypoint", "python"),
         *("claude-mem-runtime:local", "-c", program.replace("input()", repr(address))),

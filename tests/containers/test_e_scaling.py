@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.containers.stack import SERVER, WORKER, Keys, Stack, engine, event_body
+from tests.containers.stack import Stack, engine
+from tests.support.checklist import SERVER, WORKER, Keys, event_body, unfinished
 from tests.support.processes import wait_until
 
 WORKERS = 4
@@ -33,14 +34,7 @@ def test_four_workers_share_the_jobs_and_no_event_is_observed_twice(scaled: Stac
     stored = scaled.ok("POST", "/v1/events/batch", keys.full, batch, status=201)["events"]
     wait_until(lambda: scaled.sql(_BUSY) == str(WORKERS), what="jobs in the hands of all four", timeout=60)
 
-    def open_jobs() -> int:
-        totals = [
-            scaled.ok("GET", f"/v1/jobs?limit=1&status={status}", keys.full)["total"]
-            for status in ("queued", "processing")
-        ]
-        return sum(totals)
-
-    wait_until(lambda: open_jobs() == 0, what="an idle stack", timeout=90)
+    wait_until(lambda: unfinished(scaled, keys) == 0, what="an idle stack", timeout=90)
     for entry in stored:
         path = f"/v1/events/{entry['event']['id']}/observations"
         assert len(scaled.ok("GET", path, keys.full)["observations"]) == 1
