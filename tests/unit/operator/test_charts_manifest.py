@@ -138,7 +138,7 @@ class TestRoles:
         assert allowed(given, kinds.CLAUDE_MEM_SERVER, "finalizers") == {"update"}
         assert allowed(given, kinds.VOLUME_CLAIM) == {"get", "list", "watch", "patch", "delete"}
         assert allowed(given, kinds.POD) == {"get", "list", "watch", "delete"}
-        assert allowed(given, kinds.EVENT) == {"create", "patch"}
+        assert allowed(given, kinds.EVENT) == {"get", "create", "patch"}
         assert allowed(given, kinds.NAMESPACE) == {"get"}
         assert allowed(given, kinds.DEPLOYMENT, "scale") == {"get", "patch"}
         known = {*kinds.CHILD_KINDS, kinds.CLAUDE_MEM_SERVER, kinds.VOLUME_CLAIM, kinds.POD, kinds.EVENT}
