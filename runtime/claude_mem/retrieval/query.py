@@ -161,7 +161,11 @@ def _term(word: Word, weight: float, *, starts: bool, unfinished: bool) -> Term:
 
 def _keep(terms: dict[str, Term], term: Term) -> None:
     known = terms.get(term.text)
-    if known is None or (term.starts, term.unfinished, term.weight) > (known.starts, known.unfinished, known.weight):
+    if known is None or (term.starts, term.unfinished, term.weight) > (
+        known.starts,
+        known.unfinished,
+        known.weight,
+    ):
         terms[term.text] = term
 
 

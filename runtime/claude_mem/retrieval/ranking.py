@@ -95,6 +95,11 @@ class Snapshot:
         return np.concatenate([part.columns.updated for part in self.parts] or [_NONE])
 
     @cached_property
+    def norms(self) -> Scores:
+        """What each document's length is compared with."""
+        return _norms(self.lengths, self.average_length)
+
+    @cached_property
     def documents(self) -> int:
         """How many are alive."""
         return self.size if self.dead is None else int(self.size - self.dead.sum())
@@ -155,11 +160,33 @@ class Contribution:
     score: float
 
 
-class Held(NamedTuple):
-    """The documents that hold a term, ascending, and its weighted frequency in each."""
+class Held:
+    """The documents of a snapshot that hold a term.
 
-    documents: NDArray[np.int64]
-    frequencies: Scores
+    Attributes:
+        documents: their numbers, ascending.
+        frequencies: how often each holds it, weighted by field.
+    """
+
+    __slots__ = ("_impacts", "documents", "frequencies")
+
+    def __init__(self, documents: NDArray[np.int64], frequencies: NDArray[np.float32]) -> None:
+        self.documents = documents
+        self.frequencies = frequencies
+        self._impacts: NDArray[np.float32] | None = None
+
+    def impacts(self, snapshot: Snapshot, *, average_length: float) -> NDArray[np.float32]:
+        """What each document's frequency counts for; kept for the snapshot's own average length."""
+        if average_length != snapshot.average_length:
+            return _saturated(self.frequencies, _norms(snapshot.lengths[self.documents], average_length))
+        if self._impacts is None:
+            self._impacts = _saturated(self.frequencies, snapshot.norms[self.documents])
+        return self._impacts
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it takes, with its impacts."""
+        return 16 * len(self.documents)
 
 
 def gather(snapshot: Snapshot, found: Sequence[Sequence[Postings]]) -> Held:
@@ -168,19 +195,17 @@ def gather(snapshot: Snapshot, found: Sequence[Sequence[Postings]]) -> Held:
     Parameters:
         found: for each part of the snapshot the postings of a term, or of all words that it stands for.
     """
-    documents: list[NDArray[np.int64]] = []
-    frequencies: list[Scores] = []
+    documents = [_NONE]
+    frequencies = [np.empty(0, np.float32)]
     several = False
     for base, postings in zip(snapshot.bases, found, strict=True):
         several |= len(postings) > 1
         for one in postings:
             documents.append(one.documents.astype(np.int64) + base)
-            frequencies.append(one.frequencies.astype(np.float64) * 0.5)
-    if not documents:
-        return Held(np.empty(0, np.int64), np.empty(0))
+            frequencies.append(one.frequencies.astype(np.float32) * np.float32(0.5))
     numbers, values = np.concatenate(documents), np.concatenate(frequencies)
     if several:
-        sums = np.zeros(snapshot.size)
+        sums = np.zeros(snapshot.size, np.float32)
         np.add.at(sums, numbers, values)
         numbers = np.flatnonzero(sums)
         values = sums[numbers]
@@ -240,19 +265,18 @@ class Ranking:
 
     def explain(self, number: int) -> list[Contribution]:
         """What each term adds to the score of a document, most first; terms that it lacks are left out."""
-        norm = _norms(self.snapshot, self.statistics)[number : number + 1]
         found = []
-        for (name, weight), (documents, values), count in zip(
+        for (name, weight), where, count in zip(
             _named(self.query), self.held, self.statistics.frequencies, strict=True
         ):
-            at = int(np.searchsorted(documents, number))
-            if at < len(documents) and documents[at] == number:
-                idf = _idf(self.statistics.documents, count)
-                frequency = values[at : at + 1]
-                score = float(_saturated(frequency, norm)[0]) * weight * idf
-                if name == PERIOD:
-                    score = idf
-                found.append(Contribution(name, weight, float(frequency[0]), count, idf, score))
+            at = int(np.searchsorted(where.documents, number))
+            if at == len(where.documents) or where.documents[at] != number:
+                continue
+            idf = _idf(self.statistics.documents, count)
+            impacts = where.impacts(self.snapshot, average_length=self.statistics.average_length)
+            impact = 1.0 if name == PERIOD else float(impacts[at])
+            frequency = float(where.frequencies[at])
+            found.append(Contribution(name, weight, frequency, count, idf, impact * weight * idf))
         return sorted(found, key=lambda item: -item.score)
 
 
@@ -278,13 +302,13 @@ def rank(
         counts = tuple(_alive(snapshot, where.documents) for where in everywhere)
         statistics = Statistics(snapshot.documents, snapshot.average_length, counts)
     scores = np.zeros(snapshot.size)
-    norms = _norms(snapshot, statistics)
     for (name, weight), where, count in zip(_named(query), everywhere, statistics.frequencies, strict=True):
         worth = weight * _idf(statistics.documents, count)
         if name == PERIOD:
             scores[where.documents] += worth
         else:
-            scores[where.documents] += _saturated(where.frequencies, norms[where.documents]) * worth
+            impacts = where.impacts(snapshot, average_length=statistics.average_length)
+            scores[where.documents] += impacts * worth
     for where in required:
         outside = np.ones(snapshot.size, np.bool_)
         outside[where.documents] = False
@@ -302,7 +326,7 @@ def _inside(snapshot: Snapshot, query: Query) -> list[Held]:
         return []
     created = snapshot.created
     inside = np.flatnonzero((created >= query.period.since_us) & (created < query.period.until_us))
-    return [Held(inside, np.ones(len(inside)))]
+    return [Held(inside, np.ones(len(inside), np.float32))]
 
 
 def _named(query: Query) -> list[tuple[str, float]]:
@@ -310,12 +334,12 @@ def _named(query: Query) -> list[tuple[str, float]]:
     return [*named, (PERIOD, 1.0)] if query.period is not None else named
 
 
-def _norms(snapshot: Snapshot, statistics: Statistics) -> Scores:
-    return K1 * (1 - B + B / statistics.average_length * snapshot.lengths)
+def _norms(lengths: Scores, average_length: float) -> Scores:
+    return K1 * (1 - B + B / average_length * lengths)
 
 
-def _saturated(frequencies: Scores, norms: Scores) -> Scores:
-    return frequencies * (K1 + 1) / (frequencies + norms)
+def _saturated(frequencies: NDArray[np.float32], norms: Scores) -> NDArray[np.float32]:
+    return (frequencies * (K1 + 1) / (frequencies + norms)).astype(np.float32)
 
 
 def _idf(documents: int, count: int) -> float:

@@ -45,6 +45,9 @@ WORTH_FOLDING = 128
 #: Changes of one fold at most. Each is a transaction of some tenths of a second.
 BATCH = 4096
 
+#: Changes after which the space of those that were folded is freed.
+WORTH_SWEEPING = 2000
+
 #: Segments of a size that become one, and so the base of the sizes.
 FAN_OUT = 8
 
@@ -84,6 +87,7 @@ class Folder:
         self._columns = columns
         self._latest: dict[str, int] = {}
         self._turn = asyncio.Lock()
+        self._taken = 0
 
     async def run(self) -> None:
         """Fold what waits, for as long as the process lives; a failure is tried again."""
@@ -106,9 +110,13 @@ class Folder:
         """Fold a project's changes and merge its segments until there is nothing to do or the time is over."""
         deadline = time.monotonic() + seconds
         async with self._turn:
-            while time.monotonic() < deadline:
-                if await run_transaction(self._database, lambda tx: self._fold_batch(tx, project_id)) < BATCH:
-                    break
+            taken = BATCH
+            while taken == BATCH and time.monotonic() < deadline:
+                taken = await run_transaction(self._database, lambda tx: self._fold_batch(tx, project_id))
+                self._taken += taken
+            if self._taken >= WORTH_SWEEPING:
+                self._taken = 0
+                await search.sweep(self._database)
             while time.monotonic() < deadline and await self._merge(project_id):
                 pass
 

@@ -6,6 +6,7 @@ and changes there are is asked anew for each question, so every statistic is of 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,10 @@ MOST_READ = 512
 #: Seconds that a search folds for before it goes on with what is left.
 FOLD_S = 5.0
 
-#: Bytes of postings, and documents of snapshots, that a process keeps.
-POSTING_BYTES = 64 * 2**20
-SNAPSHOT_DOCUMENTS = 500_000
+#: What a process keeps: bytes of segments' postings, bytes of the same numbered through a view, documents of views.
+POSTING_BYTES = 32 * 2**20
+HELD_BYTES = 64 * 2**20
+VIEW_DOCUMENTS = 500_000
 
 #: Blocks read for each segment to find the words that begin with a prefix.
 PREFIX_BLOCKS = 8
@@ -71,10 +73,12 @@ class _View:
     """A project's documents at one moment.
 
     Parameters:
+        number: no other view has it.
         segments: their ids, in the order of the snapshot's first parts.
         noted: the snapshot's last part, if there is one.
     """
 
+    number: int
     snapshot: Snapshot
     segments: tuple[int, ...]
     noted: _Noted | None
@@ -87,8 +91,10 @@ class SearchIndex:
         self._database = database
         self._columns = ColumnCache()
         self.folder = Folder(database, self._columns)
-        self._views: Lru[str, tuple[Hashable, _View]] = Lru(SNAPSHOT_DOCUMENTS)
+        self._views: Lru[str, tuple[Hashable, _View]] = Lru(VIEW_DOCUMENTS)
         self._postings: Lru[tuple[int, str], list[Postings]] = Lru(POSTING_BYTES)
+        self._held: Lru[tuple[int, str], Held] = Lru(HELD_BYTES)
+        self._numbers = itertools.count()
         self._read: Lru[Change, NewDocument] = Lru(4 * MOST_READ)
 
     async def rank(self, project_id: str, query: Query, *, statistics: Statistics | None = None) -> Ranking:
@@ -140,27 +146,40 @@ class SearchIndex:
         return next((lengths[text] for text in (term.text, *shorter) if len(lengths[text].documents)), exact)
 
     async def _exact(self, view: _View, terms: Iterable[str]) -> dict[str, Held]:
-        wanted = list(terms)
-        known = {
-            (segment, term): self._postings.get((segment, term))
-            for segment in view.segments
-            for term in wanted
-        }
-        missing = [key for key, kept in known.items() if kept is None]
-        if missing:
-            blocks = await search.blocks(self._database, missing)
-            for key in missing:
-                if key not in blocks:
-                    raise _Moved
-                found = Block(blocks[key]).find(key[1])
-                known[key] = [found] if len(found.documents) else []
-                self._keep(key, known[key] or [])
+        kept = {term: self._held.get((view.number, term)) for term in terms}
+        missing = [term for term, held in kept.items() if held is None]
+        held_now = {term: held for term, held in kept.items() if held is not None}
+        if not missing:
+            return held_now
+        known = await self._read_postings(view, missing)
 
         def of(term: str) -> list[Sequence[Postings]]:
-            parts: list[Sequence[Postings]] = [known[segment, term] or [] for segment in view.segments]
+            parts: list[Sequence[Postings]] = [known[segment, term] for segment in view.segments]
             return [*parts, view.noted.find(term)] if view.noted else parts
 
-        return {term: gather(view.snapshot, of(term)) for term in wanted}
+        return held_now | {term: self._hold(view, term, of(term)) for term in missing}
+
+    async def _read_postings(
+        self, view: _View, terms: Sequence[str]
+    ) -> dict[tuple[int, str], list[Postings]]:
+        """The postings of terms in each segment of a view."""
+        keys = [(segment, term) for segment in view.segments for term in terms]
+        kept = {key: self._postings.get(key) for key in keys}
+        missing = [key for key, postings in kept.items() if postings is None]
+        known = {key: postings for key, postings in kept.items() if postings is not None}
+        blocks = await search.blocks(self._database, missing) if missing else {}
+        for key in missing:
+            if key not in blocks:
+                raise _Moved
+            found = Block(blocks[key]).find(key[1])
+            known[key] = [found] if len(found.documents) else []
+            self._keep(key, known[key])
+        return known
+
+    def _hold(self, view: _View, term: str, found: Sequence[Sequence[Postings]]) -> Held:
+        held = gather(view.snapshot, found)
+        self._held.put((view.number, term), held, weight=held.weight + _OVERHEAD)
+        return held
 
     async def _prefixed(self, view: _View, prefix: str) -> Held:
         # No term has a star, so these share the memory of terms.
@@ -240,7 +259,7 @@ class SearchIndex:
         noted = _Noted(build(documents)) if documents else None
         if noted:
             parts.append(Part("noted", noted.columns, NO_POSTINGS.documents))
-        return _View(Snapshot(tuple(parts)), tuple(ids), noted)
+        return _View(next(self._numbers), Snapshot(tuple(parts)), tuple(ids), noted)
 
     async def _documents(self, project_id: str, changes: Sequence[Change]) -> list[NewDocument]:
         found = {change: self._read.get(change) for change in changes}

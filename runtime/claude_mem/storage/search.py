@@ -118,6 +118,11 @@ async def take_changes(executor: Executor, project_id: str, *, limit: int) -> li
     return sorted(taken, key=lambda change: change.number)
 
 
+async def sweep(executor: Executor) -> None:
+    """Free the space of changes that were taken away; not within a transaction."""
+    await executor.execute("search.sweep")
+
+
 async def documents(executor: Executor, project_id: str, ids: Sequence[str]) -> list[Row]:
     """What is indexed of observations: id, content, metadata as JSON text, created_at, updated_at."""
     return await executor.fetch("search.documents", project_id=project_id, ids=list(ids))

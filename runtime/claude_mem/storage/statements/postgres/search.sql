@@ -6,6 +6,10 @@ SELECT pg_try_advisory_xact_lock(hashtextextended('claude-mem search ' || :proje
 -- Before any segment is locked, as in the cascade of a deleted project.
 SELECT id FROM projects WHERE id = :project_id FOR KEY SHARE;
 
+-- name: search.sweep
+-- Changes come and go by thousands, and each search would pass those that went until autovacuum has its turn.
+VACUUM (SKIP_LOCKED) search_changes;
+
 -- name: search.columns
 SELECT id, ids, lengths, times FROM search_segments WHERE id = ANY(:ids::bigint[]);
 
@@ -40,8 +44,9 @@ DELETE FROM search_segments AS s USING unnest(:ids::bigint[], :revisions::int[])
 WHERE s.id = known.id AND s.revision = known.revision;
 
 -- name: search.documents
-SELECT id, content, metadata, created_at, updated_at FROM observations
-WHERE project_id = :project_id AND id = ANY(:ids::text[]);
+-- Found by their ids whatever the planner believes of the project: it is asked right after much was written.
+WITH named AS MATERIALIZED (SELECT * FROM observations WHERE id = ANY(:ids::text[]))
+SELECT id, content, metadata, created_at, updated_at FROM named WHERE project_id = :project_id;
 
 -- name: search.matching_changes
 -- Of changes too many to be read, the newest that the coarser index of claude-mem 13 finds.
@@ -54,10 +59,11 @@ ORDER BY o.created_at DESC LIMIT :limit;
 -- name: search.rows
 -- The memories of these ids that pass the filters; filters that are null do not apply. The platform filter keeps what came
 -- from a session of that platform or, without a session, from an event of it.
+WITH named AS MATERIALIZED (SELECT * FROM observations WHERE id = ANY(:ids::text[]))
 SELECT o.id, o.project_id, o.team_id, o.server_session_id, o.kind, o.content, o.metadata, o.created_at, o.updated_at,
        o.generation_key, o.created_by_job_id
-FROM observations AS o LEFT JOIN server_sessions AS session ON session.id = o.server_session_id
-WHERE o.id = ANY(:ids::text[]) AND o.team_id = :team_id AND o.project_id = :project_id
+FROM named AS o LEFT JOIN server_sessions AS session ON session.id = o.server_session_id
+WHERE o.team_id = :team_id AND o.project_id = :project_id
   AND (:platform_source::text IS NULL
        OR session.platform_source = :platform_source
        OR ((session.id IS NULL OR session.platform_source IS NULL)

@@ -5,6 +5,10 @@ SELECT 1 AS mine;
 -- name: search.lock_project
 SELECT id FROM projects WHERE id = :project_id;
 
+-- name: search.sweep
+-- Nothing is left of deleted rows.
+SELECT 1;
+
 -- name: search.columns
 SELECT id, ids, lengths, times FROM search_segments WHERE id IN (SELECT value FROM json_each(:ids));
 
