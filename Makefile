@@ -93,6 +93,7 @@ audit: setup-test ## Look the pinned requirements up among known vulnerabilities
 docs: setup-test ## Generate the reference pages and the CRD again.
 	$(BIN)/python hack/generate_environment_reference.py
 	$(BIN)/python hack/generate_cli_reference.py
+	$(BIN)/python hack/generate_openapi.py
 	$(BIN)/python -m hack.generate_crds
 	$(BIN)/python -m hack.generate_charts
 .PHONY: install-manifest

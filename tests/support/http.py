@@ -37,6 +37,7 @@ from claude_mem.settings import ServerSettings
 from claude_mem.storage import keys, opening
 from claude_mem.storage.database import run_transaction
 from claude_mem.worker.engine import Engine
+from tests.support import described
 from tests.support.postgres import PostgresServer
 
 T = TypeVar("T")
@@ -185,13 +186,18 @@ class Server:
         headers: Mapping[str, Any] | None = None,
         content: bytes | None = None,
     ) -> httpx.Response:
-        """Send one request; `path` goes out as it is written, percent escapes included."""
+        """Send one request; `path` goes out as it is written, percent escapes included.
+
+        Whatever is answered has to be as the API's own description says.
+        """
         sent: dict[str, Any] = {"Authorization": f"Bearer {key}"} if key else {}
         sent |= {"Content-Type": "application/json"} if content is not None else {}
         sent |= headers or {}
-        return self._client.request(
+        response = self._client.request(
             method, path, headers=sent, content=content, json=body if content is None else None
         )
+        described.check(response)
+        return response
 
     def ok(self, method: str, path: str, key: str, body: Json = None, *, status: int = 200) -> Json:
         """Send a request that has to succeed, and return its JSON."""

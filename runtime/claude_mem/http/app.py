@@ -9,9 +9,11 @@ from aiohttp import web
 from claude_mem.http.keys import RUNTIME, SERVICES
 from claude_mem.http.logs import keep_quotes_out
 from claude_mem.http.middleware import dress, surround
+from claude_mem.http.openapi.served import DESCRIPTION, Description
 from claude_mem.http.routes import (
     administration,
     compat,
+    description,
     events,
     health,
     jobs,
@@ -42,6 +44,7 @@ ROUTES = [
     *tenancy.ROUTES,
     *usage.ROUTES,
     *compat.ROUTES,
+    *description.ROUTES,
 ]
 
 
@@ -56,6 +59,7 @@ def create_app(services: Services, runtime: Runtime) -> web.Application:
     app[RUNTIME] = runtime
     app[STREAMS] = Streams()
     app[mcp.IDLE] = set()
+    app[DESCRIPTION] = Description(ROUTES)
     app.on_response_prepare.append(dress)
     app.on_shutdown.append(mcp.end_streams)
     app.add_routes(ROUTES)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from claude_mem.http.responses import answers
+    from claude_mem.http.responses import records as shapes
     from claude_mem.model.records import (
         ApiKey,
         AuditEntry,
@@ -20,10 +22,8 @@ if TYPE_CHECKING:
     )
     from claude_mem.services.jobs import Redriven
 
-JsonObject = dict[str, Any]
 
-
-def event(found: Event) -> JsonObject:
+def event(found: Event) -> shapes.Event:
     return {
         "id": found.id,
         "projectId": found.project_id,
@@ -41,7 +41,7 @@ def event(found: Event) -> JsonObject:
     }
 
 
-def session(found: Session) -> JsonObject:
+def session(found: Session) -> shapes.Session:
     return {
         "id": found.id,
         "projectId": found.project_id,
@@ -61,7 +61,7 @@ def session(found: Session) -> JsonObject:
     }
 
 
-def observation(found: Observation) -> JsonObject:
+def observation(found: Observation) -> shapes.Observation:
     return {
         "id": found.id,
         "projectId": found.project_id,
@@ -75,8 +75,9 @@ def observation(found: Observation) -> JsonObject:
     }
 
 
-def sourced_observation(found: Observation, source: ObservationSource) -> JsonObject:
-    return observation(found) | {
+def sourced_observation(found: Observation, source: ObservationSource) -> shapes.SourcedObservation:
+    return {
+        **observation(found),
         "generationKey": found.generation_key,
         "createdByJobId": found.created_by_job_id,
         "source": {
@@ -89,7 +90,7 @@ def sourced_observation(found: Observation, source: ObservationSource) -> JsonOb
     }
 
 
-def job_short(found: Job, transport: Transport) -> JsonObject:
+def job_short(found: Job, transport: Transport) -> shapes.ShortJob:
     """As answered where a job is made."""
     return {
         "id": found.id,
@@ -103,12 +104,16 @@ def job_short(found: Job, transport: Transport) -> JsonObject:
     }
 
 
-def job_waited(found: Job, transport: Transport) -> JsonObject:
+def job_waited(found: Job, transport: Transport) -> shapes.WaitedJob:
     """As answered to who waited for it."""
-    return job_short(found, transport) | {"attempts": found.attempts, "maxAttempts": found.max_attempts}
+    return {
+        **job_short(found, transport),
+        "attempts": found.attempts,
+        "maxAttempts": found.max_attempts,
+    }
 
 
-def job_full(found: Job) -> JsonObject:
+def job_full(found: Job) -> shapes.Job:
     """As answered to who asks for a job."""
     return {
         "id": found.id,
@@ -133,9 +138,9 @@ def job_full(found: Job) -> JsonObject:
     }
 
 
-def job_listed(found: Job, *, payload: bool = False) -> JsonObject:
+def job_listed(found: Job, *, payload: bool = False) -> shapes.ListedJob:
     """As answered in listings; the payload is for administrators."""
-    entry: JsonObject = {
+    entry: shapes.ListedJob = {
         "id": found.id,
         "projectId": found.project_id,
         "teamId": found.team_id,
@@ -154,7 +159,7 @@ def job_listed(found: Job, *, payload: bool = False) -> JsonObject:
     return entry
 
 
-def last_error(found: Job) -> JsonObject | None:
+def last_error(found: Job) -> shapes.LastError | None:
     """The last error with exactly the members that clients know; adopted rows may hold others."""
     if found.last_error is None:
         return None
@@ -167,7 +172,7 @@ def last_error(found: Job) -> JsonObject | None:
     }
 
 
-def redriven(done: Redriven) -> JsonObject:
+def redriven(done: Redriven) -> answers.Redriven:
     """What came of a redrive, over HTTP and at the command line."""
     return {
         "dryRun": done.dry_run,
@@ -178,7 +183,7 @@ def redriven(done: Redriven) -> JsonObject:
     }
 
 
-def job_event(found: JobEvent) -> JsonObject:
+def job_event(found: JobEvent) -> shapes.JobEvent:
     return {
         "id": found.id,
         "eventType": found.event_type,
@@ -189,7 +194,7 @@ def job_event(found: JobEvent) -> JsonObject:
     }
 
 
-def api_key(found: ApiKey) -> JsonObject:
+def api_key(found: ApiKey) -> shapes.ApiKey:
     """A key without anything that could be used in its place."""
     return {
         "id": found.id,
@@ -208,7 +213,7 @@ def api_key(found: ApiKey) -> JsonObject:
     }
 
 
-def team(found: Team) -> JsonObject:
+def team(found: Team) -> shapes.Team:
     return {
         "id": found.id,
         "name": found.name,
@@ -218,7 +223,7 @@ def team(found: Team) -> JsonObject:
     }
 
 
-def project(found: Project) -> JsonObject:
+def project(found: Project) -> shapes.Project:
     return {
         "id": found.id,
         "teamId": found.team_id,
@@ -229,7 +234,7 @@ def project(found: Project) -> JsonObject:
     }
 
 
-def audit_entry(found: AuditEntry) -> JsonObject:
+def audit_entry(found: AuditEntry) -> shapes.AuditEntry:
     return {
         "id": found.id,
         "action": found.action,

@@ -12,6 +12,8 @@ from aiohttp import web
 from claude_mem.http.access import is_local
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import RUNTIME, SERVICES
+from claude_mem.http.openapi.operation import Operation, Parameter, describe
+from claude_mem.http.responses import answers, figures
 from claude_mem.model.errors import Forbidden
 from claude_mem.services import health
 
@@ -19,6 +21,19 @@ _TOPICS = ("workflow", "search_params", "examples", "all")
 _OPERATIONS = ("search", "context", "summarize", "import", "export")
 
 
+@describe(
+    Operation(
+        "readInstructions",
+        "How to use the memory, for people and agents",
+        tag="Older hooks",
+        answers={200: answers.Instructions},
+        refusals=frozenset({400}),
+        parameters=(
+            Parameter("topic", "What about.", {"enum": list(_TOPICS), "default": "all"}),
+            Parameter("operation", "In the place of `topic`: one operation.", {"enum": list(_OPERATIONS)}),
+        ),
+    )
+)
 async def instructions(request: web.Request) -> web.Response:
     """GET /api/instructions: how to use the memory, for people and agents."""
     operation = request.query.get("operation")
@@ -37,12 +52,31 @@ def _text(name: str) -> str:
     return (resources.files("claude_mem.http") / "instructions" / f"{name}.md").read_text("utf-8").strip()
 
 
+@describe(
+    Operation(
+        "restart",
+        "Stop, so that whoever supervises the process starts it again",
+        tag="This machine",
+        answers={200: figures.Report},
+        local=True,
+    )
+)
 async def restart(request: web.Request) -> web.Response:
     """POST /api/admin/restart: stop, so that whoever supervises the process starts it again."""
     _require_local(request)
     return _stop_after(request, answer({"status": "restarting"}))
 
 
+@describe(
+    Operation(
+        "shutDown",
+        "Stop",
+        tag="This machine",
+        answers={200: figures.Report},
+        parameters=(Parameter("reason", "`restart` to say so in the answer."),),
+        local=True,
+    )
+)
 async def shutdown(request: web.Request) -> web.Response:
     """POST /api/admin/shutdown."""
     _require_local(request)
@@ -50,6 +84,11 @@ async def shutdown(request: web.Request) -> web.Response:
     return _stop_after(request, answer({"status": "restarting" if restarting else "shutting_down"}))
 
 
+@describe(
+    Operation(
+        "examine", "A look inside the process", tag="This machine", answers={200: figures.Report}, local=True
+    )
+)
 async def doctor(request: web.Request) -> web.Response:
     """GET /api/admin/doctor."""
     _require_local(request)

@@ -12,6 +12,8 @@ from aiohttp import web
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer, error_answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import Operation, describe
+from claude_mem.http.responses import answers
 from claude_mem.http.schemas import COMPAT_OBSERVATION, COMPAT_SUMMARY, CompatObservationBody
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import NotFound
@@ -28,6 +30,16 @@ if TYPE_CHECKING:
 ADAPTER = "claude-code-compat"
 
 
+@describe(
+    Operation(
+        "compatObservation",
+        "Store a tool use",
+        tag="Older hooks",
+        scope=WRITE,
+        body=COMPAT_OBSERVATION,
+        answers={200: answers.CompatEvent},
+    )
+)
 async def observations(request: web.Request) -> web.Response:
     """POST /api/sessions/observations: one tool use, as an event with its job."""
     context = await authorize(request, WRITE)
@@ -71,6 +83,19 @@ async def observations(request: web.Request) -> web.Response:
     )
 
 
+@describe(
+    Operation(
+        "compatSummary",
+        "End a session",
+        tag="Older hooks",
+        scope=WRITE,
+        body=COMPAT_SUMMARY,
+        answers={
+            200: answers.CompatSummary | answers.CompatSkipped,
+            404: answers.CompatNotFound,
+        },
+    )
+)
 async def summarize(request: web.Request) -> web.Response:
     """POST /api/sessions/summarize: the end of a session."""
     context = await authorize(request, WRITE)

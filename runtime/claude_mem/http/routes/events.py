@@ -10,6 +10,8 @@ from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import Operation, Parameter, describe
+from claude_mem.http.responses import answers
 from claude_mem.http.schemas import EVENT, EVENTS, EventBody
 from claude_mem.http.validation import flag, read_json, validate
 from claude_mem.http.waiting import wait_for
@@ -24,6 +26,25 @@ if TYPE_CHECKING:
     from claude_mem.services.ingest import Ingested
 
 
+_FLAGS = (
+    Parameter("generate", "Whether events get jobs.", {"type": "boolean", "default": True}),
+    Parameter(
+        "wait", "Hold the answer back until the jobs have ended.", {"type": "boolean", "default": False}
+    ),
+)
+
+
+@describe(
+    Operation(
+        "createEvent",
+        "Store an event, with a job for it",
+        tag="Events",
+        scope=WRITE,
+        body=EVENT,
+        answers={201: answers.EventEntry},
+        parameters=_FLAGS,
+    )
+)
 async def create(request: web.Request) -> web.Response:
     """POST /v1/events."""
     context = await authorize(request, WRITE)
@@ -40,6 +61,17 @@ async def create(request: web.Request) -> web.Response:
     return answer(entry, status=201)
 
 
+@describe(
+    Operation(
+        "createEvents",
+        "Store 1 to 500 events, all or none",
+        tag="Events",
+        scope=WRITE,
+        body=EVENTS,
+        answers={201: answers.EventBatch},
+        parameters=_FLAGS,
+    )
+)
 async def create_batch(request: web.Request) -> web.Response:
     """POST /v1/events/batch."""
     context = await authorize(request, WRITE)
@@ -62,6 +94,7 @@ async def create_batch(request: web.Request) -> web.Response:
     return answer(document, status=201)
 
 
+@describe(Operation("getEvent", "Read an event", tag="Events", scope=READ, answers={200: answers.EventFound}))
 async def get(request: web.Request) -> web.Response:
     """GET /v1/events/:id."""
     context = await authorize(request, READ)
@@ -73,6 +106,15 @@ async def get(request: web.Request) -> web.Response:
     return answer({"event": wire.event(event)})
 
 
+@describe(
+    Operation(
+        "listEventObservations",
+        "What was made from an event, oldest first",
+        tag="Events",
+        scope=READ,
+        answers={200: answers.EventObservations},
+    )
+)
 async def observations(request: web.Request) -> web.Response:
     """GET /v1/events/:id/observations."""
     context = await authorize(request, READ)

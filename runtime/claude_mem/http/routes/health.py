@@ -13,6 +13,8 @@ from claude_mem import __version__
 from claude_mem.http.access import is_local, presented_key
 from claude_mem.http.answers import answer, error_answer
 from claude_mem.http.keys import RUNTIME, RUNTIME_LABEL, SERVICES
+from claude_mem.http.openapi.operation import Operation, Other, describe
+from claude_mem.http.responses import figures
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.queue.port import LANE_NAMES, LANES
 from claude_mem.services import health
@@ -26,16 +28,33 @@ if TYPE_CHECKING:
 _ADDRESS = ("host", "port", "prefix")
 
 
+@describe(
+    Operation(
+        "isAlive",
+        "The process serves, and its schema was there when it began",
+        tag="Health",
+        answers={200: figures.Health},
+    )
+)
 async def healthz(_request: web.Request) -> web.Response:
     """GET /healthz: the process serves, and its schema was there when it began."""
     return answer({"status": "ok", "runtime": RUNTIME_LABEL})
 
 
+@describe(Operation("isUp", "The process answers", tag="Health", answers={200: figures.Health}))
 async def livez(_request: web.Request) -> web.Response:
     """GET /livez: the process answers; asks nothing of anybody else."""
     return answer({"status": "ok"})
 
 
+@describe(
+    Operation(
+        "isReady",
+        "Whether requests can be served, with each dependency by name",
+        tag="Health",
+        answers={200: figures.Readiness, 503: figures.Readiness},
+    )
+)
 async def readyz(request: web.Request) -> web.Response:
     """GET /readyz: whether requests can be served, with each dependency by name."""
     checks = await _checks(request)
@@ -47,6 +66,14 @@ async def readyz(request: web.Request) -> web.Response:
     return answer(body, status=200 if ready else 503)
 
 
+@describe(
+    Operation(
+        "compatReadiness",
+        "Whether requests can be served, for older clients",
+        tag="Health",
+        answers={200: figures.CompatReadiness, 503: figures.CompatReadiness},
+    )
+)
 async def readiness(request: web.Request) -> web.Response:
     """GET /api/readiness, as older clients ask."""
     if all(check.ok for check in await _checks(request) if check.required):
@@ -55,11 +82,17 @@ async def readiness(request: web.Request) -> web.Response:
     return answer(body, status=503)
 
 
+@describe(Operation("getVersion", "The release", tag="Health", answers={200: figures.Version}))
 async def version(_request: web.Request) -> web.Response:
     """GET /api/version."""
     return answer({"version": __version__})
 
 
+@describe(
+    Operation(
+        "getInfo", "What the server says of itself to anybody", tag="Health", answers={200: figures.Info}
+    )
+)
 async def info(request: web.Request) -> web.Response:
     """GET /v1/info."""
     services, runtime = request.app[SERVICES], request.app[RUNTIME]
@@ -83,6 +116,14 @@ async def info(request: web.Request) -> web.Response:
     )
 
 
+@describe(
+    Operation(
+        "compatHealth",
+        "How the server is, for older clients",
+        tag="Health",
+        answers={200: figures.CompatHealth},
+    )
+)
 async def api_health(request: web.Request) -> web.Response:
     """GET /api/health, as older clients ask; 503 only when the queue's own state is an error."""
     services, runtime = request.app[SERVICES], request.app[RUNTIME]
@@ -189,6 +230,15 @@ def _shown(check: Check) -> dict[str, Any]:
     return shown
 
 
+@describe(
+    Operation(
+        "openViewer",
+        "The viewer",
+        tag="Viewer",
+        answers={200: Other("text/html", "The viewer.")},
+        refusals=frozenset({503}),
+    )
+)
 async def viewer(request: web.Request) -> web.Response:
     """GET /: the viewer, which this release does not carry yet."""
     body = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BeforeValidator, Field, Strict, TypeAdapter
+from pydantic import BeforeValidator, Field, Strict, TypeAdapter, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from claude_mem.http import params, wire
@@ -13,10 +13,21 @@ from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.following import follow_job
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import (
+    JSON,
+    LAST_EVENT_ID,
+    LIMIT,
+    Operation,
+    Other,
+    Parameter,
+    describe,
+)
+from claude_mem.http.responses import answers
 from claude_mem.http.schemas import Body, Id, Integer, Label
-from claude_mem.http.streaming import wants_events
+from claude_mem.http.streaming import EVENT_STREAM, wants_events
 from claude_mem.http.validation import UNDEFINED, read_json, validate
 from claude_mem.model.errors import Forbidden, NotFound
+from claude_mem.model.records import JobStatus, SourceType
 from claude_mem.model.scopes import READ, WRITE, is_admin
 from claude_mem.model.times import parse_since
 from claude_mem.services.jobs import REDRIVE_DEFAULT, REDRIVE_MOST
@@ -40,7 +51,11 @@ def _moment(value: Any) -> Any:
     return moment
 
 
-Moment = Annotated[int, BeforeValidator(_moment)]
+Moment = Annotated[
+    int,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "description": "A time, as in 2026-01-31T10:00:00Z."}),
+]
 
 
 class RedriveBody(Body):
@@ -58,6 +73,30 @@ class RedriveBody(Body):
 REDRIVE: TypeAdapter[RedriveBody] = TypeAdapter(RedriveBody)
 
 
+_SOURCES = [str(kind) for kind in SourceType if kind is not SourceType.MANUAL]
+
+_PAGE = (
+    Parameter("status", "Only of this state.", {"enum": [str(status) for status in JobStatus]}),
+    LIMIT,
+    Parameter("offset", "Entries to leave out.", {"type": "integer", "minimum": 0, "default": 0}),
+)
+
+
+@describe(
+    Operation(
+        "listJobs",
+        "Jobs, newest first",
+        tag="Jobs",
+        scope=READ,
+        answers={200: answers.RequestedJobList},
+        parameters=(
+            *_PAGE,
+            Parameter("source_type", "Only for these.", {"enum": _SOURCES}),
+            Parameter("since", "Only those made at this time or later.", {"type": "string"}),
+            Parameter("include", "`payload`, for administrators.", {"enum": ["payload"]}),
+        ),
+    )
+)
 async def list_all(request: web.Request) -> web.Response:
     """GET /v1/jobs."""
     context = await authorize(request, READ)
@@ -75,6 +114,16 @@ async def list_all(request: web.Request) -> web.Response:
     return answer(document | {"requestId": context.request_id})
 
 
+@describe(
+    Operation(
+        "listTeamJobs",
+        "Jobs of a team, newest first",
+        tag="Jobs",
+        scope=READ,
+        answers={200: answers.JobList},
+        parameters=_PAGE,
+    )
+)
 async def list_of_team(request: web.Request) -> web.Response:
     """GET /v1/teams/:teamId/jobs."""
     context = await authorize(request, READ)
@@ -86,6 +135,16 @@ async def list_of_team(request: web.Request) -> web.Response:
     return answer(await _page(request, context, wanted=wanted, mode="team_jobs"))
 
 
+@describe(
+    Operation(
+        "listProjectJobs",
+        "Jobs of a project, newest first",
+        tag="Jobs",
+        scope=READ,
+        answers={200: answers.JobList},
+        parameters=_PAGE,
+    )
+)
 async def list_of_project(request: web.Request) -> web.Response:
     """GET /v1/projects/:projectId/jobs."""
     context = await authorize(request, READ)
@@ -112,6 +171,7 @@ async def _page(
     return {"jobs": jobs, "total": total, "limit": limit, "offset": offset}
 
 
+@describe(Operation("getJob", "Read a job", tag="Jobs", scope=READ, answers={200: answers.JobFound}))
 async def get(request: web.Request) -> web.Response:
     """GET /v1/jobs/:id."""
     context = await authorize(request, READ)
@@ -119,6 +179,19 @@ async def get(request: web.Request) -> web.Response:
     return answer({"generationJob": wire.job_full(await request.app[SERVICES].jobs.get(context, job_id))})
 
 
+@describe(
+    Operation(
+        "followJob",
+        "What happened to a job, oldest first; as server-sent events, what happens to it until it ends",
+        tag="Jobs",
+        scope=READ,
+        answers={
+            200: Other(JSON, "The history, or a stream of it.", answers.JobHistory, also=EVENT_STREAM),
+            204: Other(None, "The stream had ended: `Last-Event-ID` is its end."),
+        },
+        parameters=(LAST_EVENT_ID,),
+    )
+)
 async def history(request: web.Request) -> web.StreamResponse:
     """GET /v1/jobs/:id/events: what happened to a job, or, as server-sent events, what happens to it."""
     context = await authorize(request, READ)
@@ -131,6 +204,16 @@ async def history(request: web.Request) -> web.StreamResponse:
     )
 
 
+@describe(
+    Operation(
+        "retryJob",
+        "Queue a failed or cancelled job again",
+        tag="Jobs",
+        scope=WRITE,
+        answers={200: answers.JobRetried},
+        refusals=frozenset({409}),
+    )
+)
 async def retry(request: web.Request) -> web.Response:
     """POST /v1/jobs/:id/retry."""
     context = await authorize(request, WRITE)
@@ -147,6 +230,16 @@ async def retry(request: web.Request) -> web.Response:
     )
 
 
+@describe(
+    Operation(
+        "cancelJob",
+        "Cancel a job",
+        tag="Jobs",
+        scope=WRITE,
+        answers={200: answers.JobCancelled},
+        refusals=frozenset({409}),
+    )
+)
 async def cancel(request: web.Request) -> web.Response:
     """POST /v1/jobs/:id/cancel."""
     context = await authorize(request, WRITE)
@@ -162,6 +255,17 @@ async def cancel(request: web.Request) -> web.Response:
     )
 
 
+@describe(
+    Operation(
+        "redriveJobs",
+        "Queue failed jobs again",
+        tag="Jobs",
+        scope=WRITE,
+        body=REDRIVE,
+        body_needed=False,
+        answers={200: answers.RequestedRedriven},
+    )
+)
 async def redrive(request: web.Request) -> web.Response:
     """POST /v1/jobs/redrive."""
     context = await authorize(request, WRITE)

@@ -10,6 +10,8 @@ from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import RUNTIME, SERVICES
+from claude_mem.http.openapi.operation import CURSOR, LIMIT, Operation, Parameter, describe
+from claude_mem.http.responses import answers, figures
 from claude_mem.http.schemas import KEY, ROTATION
 from claude_mem.http.validation import UNDEFINED, read_json, validate
 from claude_mem.model.scopes import READ, WRITE
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
     from claude_mem.services.keys import NewKey
 
 
+@describe(
+    Operation(
+        "createKey",
+        "Make a key, which may read unless other scopes are named",
+        tag="Keys",
+        scope=WRITE,
+        body=KEY,
+        answers={201: answers.NewKey},
+    )
+)
 async def create(request: web.Request) -> web.Response:
     """POST /v1/keys: a key that may read, unless other scopes are named."""
     context = await authorize(request, WRITE)
@@ -33,6 +45,21 @@ async def create(request: web.Request) -> web.Response:
     return answer(_shown_once(request, made), status=201)
 
 
+@describe(
+    Operation(
+        "listKeys",
+        "Keys, newest first",
+        tag="Keys",
+        scope=READ,
+        answers={200: answers.KeyPage},
+        refusals=frozenset({400}),
+        parameters=(
+            Parameter("active", "`true` leaves out those that have ended.", {"enum": ["true"]}),
+            CURSOR,
+            LIMIT,
+        ),
+    )
+)
 async def list_page(request: web.Request) -> web.Response:
     """GET /v1/keys."""
     context = await authorize(request, READ)
@@ -45,6 +72,18 @@ async def list_page(request: web.Request) -> web.Response:
     return answer({"keys": [wire.api_key(key) for key in page.items], "nextCursor": page.next_cursor})
 
 
+@describe(
+    Operation(
+        "rotateKey",
+        "Put a new key in the place of another",
+        tag="Keys",
+        scope=WRITE,
+        body=ROTATION,
+        body_needed=False,
+        answers={201: answers.KeyRotated},
+        refusals=frozenset({409}),
+    )
+)
 async def rotate(request: web.Request) -> web.Response:
     """POST /v1/keys/:id/rotate."""
     context = await authorize(request, WRITE)
@@ -55,6 +94,16 @@ async def rotate(request: web.Request) -> web.Response:
     return answer(_shown_once(request, made) | {"replaces": key_id}, status=201)
 
 
+@describe(
+    Operation(
+        "revokeKey",
+        "End a key",
+        tag="Keys",
+        scope=WRITE,
+        answers={200: answers.KeyRevoked},
+        refusals=frozenset({409}),
+    )
+)
 async def revoke(request: web.Request) -> web.Response:
     """DELETE /v1/keys/:id."""
     context = await authorize(request, WRITE)
@@ -63,6 +112,9 @@ async def revoke(request: web.Request) -> web.Response:
     return answer({"id": key.id, "status": "revoked", "key": wire.api_key(key)})
 
 
+@describe(
+    Operation("connect", "How to connect an agent", tag="Keys", scope=READ, answers={200: figures.Connection})
+)
 async def connect(request: web.Request) -> web.Response:
     """GET /v1/connect."""
     context = await authorize(request, READ)

@@ -10,6 +10,8 @@ from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer, error_answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import CURSOR, LIMIT, PROJECT, Operation, Parameter, describe
+from claude_mem.http.responses import answers, found
 from claude_mem.http.schemas import CONTEXT, MEMORY, MEMORY_CHANGE, SEARCH, SearchBody
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import NotFound
@@ -26,6 +28,16 @@ if TYPE_CHECKING:
     from claude_mem.services.memories import Written
 
 
+@describe(
+    Operation(
+        "createMemory",
+        "Write a memory",
+        tag="Memories",
+        scope=WRITE,
+        body=MEMORY,
+        answers={201: answers.MemoryWritten},
+    )
+)
 async def create(request: web.Request) -> web.Response:
     """POST /v1/memories."""
     context = await authorize(request, WRITE)
@@ -49,6 +61,9 @@ def _metadata(body: MemoryBody) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value} | body.metadata
 
 
+@describe(
+    Operation("getMemory", "Read a memory", tag="Memories", scope=READ, answers={200: answers.MemoryFound})
+)
 async def get(request: web.Request) -> web.Response:
     """GET /v1/memories/:id."""
     context = await authorize(request, READ)
@@ -56,6 +71,23 @@ async def get(request: web.Request) -> web.Response:
     return answer({"memory": wire.observation(await request.app[SERVICES].memories.get(context, memory_id))})
 
 
+@describe(
+    Operation(
+        "listMemories",
+        "Memories, newest first",
+        tag="Memories",
+        scope=READ,
+        answers={200: answers.MemoryPage},
+        refusals=frozenset({400}),
+        parameters=(
+            PROJECT,
+            Parameter("kind", "Only of this kind."),
+            Parameter("serverSessionId", "Only of this session."),
+            CURSOR,
+            LIMIT,
+        ),
+    )
+)
 async def list_page(request: web.Request) -> web.Response:
     """GET /v1/memories."""
     context = await authorize(request, READ)
@@ -72,6 +104,16 @@ async def list_page(request: web.Request) -> web.Response:
     )
 
 
+@describe(
+    Operation(
+        "changeMemory",
+        "Correct a memory",
+        tag="Memories",
+        scope=WRITE,
+        body=MEMORY_CHANGE,
+        answers={200: answers.MemoryWritten},
+    )
+)
 async def change(request: web.Request) -> web.Response:
     """PATCH /v1/memories/:id."""
     context = await authorize(request, WRITE)
@@ -81,6 +123,15 @@ async def change(request: web.Request) -> web.Response:
     return answer(_written(await request.app[SERVICES].memories.change(context, memory_id, wanted=wanted)))
 
 
+@describe(
+    Operation(
+        "deleteMemory",
+        "Remove a memory for good",
+        tag="Memories",
+        scope=WRITE,
+        answers={200: answers.MemoryDeleted},
+    )
+)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /v1/memories/:id."""
     context = await authorize(request, WRITE)
@@ -92,6 +143,15 @@ async def delete(request: web.Request) -> web.Response:
     return answer({"deleted": True, "id": memory_id})
 
 
+@describe(
+    Operation(
+        "purgeProject",
+        "Remove all that is remembered of a project, for good",
+        tag="Teams and projects",
+        scope=WRITE,
+        answers={200: answers.ProjectPurged},
+    )
+)
 async def purge(request: web.Request) -> web.Response:
     """DELETE /v1/projects/:projectId/memory."""
     context = await authorize(request, WRITE)
@@ -103,6 +163,16 @@ async def purge(request: web.Request) -> web.Response:
     return answer({"purged": True, "projectId": project_id, "counts": counts})
 
 
+@describe(
+    Operation(
+        "search",
+        "Find memories, best first",
+        tag="Memories",
+        scope=READ,
+        body=SEARCH,
+        answers={200: found.SearchAnswer},
+    )
+)
 async def search(request: web.Request) -> web.Response:
     """POST /v1/search."""
     found = await _find(request, SEARCH, mode="search")
@@ -111,6 +181,16 @@ async def search(request: web.Request) -> web.Response:
     )
 
 
+@describe(
+    Operation(
+        "recall",
+        "Find memories, and their text for a prompt",
+        tag="Memories",
+        scope=READ,
+        body=CONTEXT,
+        answers={200: found.ContextAnswer},
+    )
+)
 async def recall(request: web.Request) -> web.Response:
     """POST /v1/context."""
     found = [observation for observation, _ in await _find(request, CONTEXT, mode="context")]

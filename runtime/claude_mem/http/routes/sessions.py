@@ -10,6 +10,8 @@ from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import Operation, describe
+from claude_mem.http.responses import answers
 from claude_mem.http.schemas import SESSION
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.platforms import normalise_platform
@@ -17,6 +19,16 @@ from claude_mem.model.scopes import READ, WRITE
 from claude_mem.services.sessions import SessionInput
 
 
+@describe(
+    Operation(
+        "startSession",
+        "Start a session, or find it",
+        tag="Sessions",
+        scope=WRITE,
+        body=SESSION,
+        answers={200: answers.SessionWritten, 201: answers.SessionWritten},
+    )
+)
 async def start(request: web.Request) -> web.Response:
     """POST /v1/sessions/start."""
     context = await authorize(request, WRITE)
@@ -39,6 +51,9 @@ async def start(request: web.Request) -> web.Response:
     return answer(document, status=200 if started.found else 201)
 
 
+@describe(
+    Operation("getSession", "Read a session", tag="Sessions", scope=READ, answers={200: answers.SessionFound})
+)
 async def get(request: web.Request) -> web.Response:
     """GET /v1/sessions/:id."""
     context = await authorize(request, READ)
@@ -46,6 +61,15 @@ async def get(request: web.Request) -> web.Response:
     return answer({"session": wire.session(await request.app[SERVICES].sessions.get(context, session_id))})
 
 
+@describe(
+    Operation(
+        "endSession",
+        "End a session, and have its summary made",
+        tag="Sessions",
+        scope=WRITE,
+        answers={200: answers.SessionEnded},
+    )
+)
 async def end(request: web.Request) -> web.Response:
     """POST /v1/sessions/:id/end; whatever the body says."""
     context = await authorize(request, WRITE)

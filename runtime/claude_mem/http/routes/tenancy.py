@@ -8,6 +8,9 @@ from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import CURSOR, LIMIT, Operation, Parameter, describe
+from claude_mem.http.openapi.operation import PROJECT as OF_PROJECT
+from claude_mem.http.responses import answers
 from claude_mem.http.schemas import NAME, PROJECT
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.scopes import READ, WRITE
@@ -17,6 +20,15 @@ from claude_mem.storage import audit, rows
 from claude_mem.storage.cursors import Cursor
 
 
+@describe(
+    Operation(
+        "listTeams",
+        "The caller's team",
+        tag="Teams and projects",
+        scope=READ,
+        answers={200: answers.TeamList},
+    )
+)
 async def list_teams(request: web.Request) -> web.Response:
     """GET /v1/teams: the caller's own, the only one that it can see."""
     context = await authorize(request, READ)
@@ -24,6 +36,11 @@ async def list_teams(request: web.Request) -> web.Response:
     return answer({"teams": [wire.team(team)]})
 
 
+@describe(
+    Operation(
+        "getTeam", "Read a team", tag="Teams and projects", scope=READ, answers={200: answers.TeamFound}
+    )
+)
 async def get_team(request: web.Request) -> web.Response:
     """GET /v1/teams/:teamId."""
     context = await authorize(request, READ)
@@ -31,6 +48,16 @@ async def get_team(request: web.Request) -> web.Response:
     return answer({"team": wire.team(await request.app[SERVICES].tenancy.team(context, team_id))})
 
 
+@describe(
+    Operation(
+        "renameTeam",
+        "Rename a team",
+        tag="Teams and projects",
+        scope=WRITE,
+        body=NAME,
+        answers={200: answers.TeamFound},
+    )
+)
 async def rename_team(request: web.Request) -> web.Response:
     """PATCH /v1/teams/:teamId."""
     context = await authorize(request, WRITE)
@@ -41,6 +68,17 @@ async def rename_team(request: web.Request) -> web.Response:
     )
 
 
+@describe(
+    Operation(
+        "listProjects",
+        "Projects, oldest first",
+        tag="Teams and projects",
+        scope=READ,
+        answers={200: answers.ProjectPage},
+        refusals=frozenset({400}),
+        parameters=(CURSOR, LIMIT),
+    )
+)
 async def list_projects(request: web.Request) -> web.Response:
     """GET /v1/projects."""
     context = await authorize(request, READ)
@@ -52,6 +90,16 @@ async def list_projects(request: web.Request) -> web.Response:
     return answer({"projects": [wire.project(found) for found in page.items], "nextCursor": page.next_cursor})
 
 
+@describe(
+    Operation(
+        "createProject",
+        "Make a project, or find the one of that name",
+        tag="Teams and projects",
+        scope=WRITE,
+        body=PROJECT,
+        answers={201: answers.ProjectFound},
+    )
+)
 async def create_project(request: web.Request) -> web.Response:
     """POST /v1/projects; a name that the team has already gives the project of that name."""
     context = await authorize(request, WRITE)
@@ -62,6 +110,15 @@ async def create_project(request: web.Request) -> web.Response:
     return answer({"project": wire.project(project)}, status=201)
 
 
+@describe(
+    Operation(
+        "getProject",
+        "Read a project",
+        tag="Teams and projects",
+        scope=READ,
+        answers={200: answers.ProjectFound},
+    )
+)
 async def get_project(request: web.Request) -> web.Response:
     """GET /v1/projects/:projectId."""
     context = await authorize(request, READ)
@@ -69,6 +126,16 @@ async def get_project(request: web.Request) -> web.Response:
     return answer({"project": wire.project(await request.app[SERVICES].tenancy.project(context, project_id))})
 
 
+@describe(
+    Operation(
+        "renameProject",
+        "Rename a project",
+        tag="Teams and projects",
+        scope=WRITE,
+        body=NAME,
+        answers={200: answers.ProjectFound},
+    )
+)
 async def rename_project(request: web.Request) -> web.Response:
     """PATCH /v1/projects/:projectId."""
     context = await authorize(request, WRITE)
@@ -78,6 +145,23 @@ async def rename_project(request: web.Request) -> web.Response:
     return answer({"project": wire.project(project)})
 
 
+@describe(
+    Operation(
+        "listAudit",
+        "Who did what, newest first",
+        tag="Teams and projects",
+        scope=READ,
+        answers={200: answers.AuditPage},
+        refusals=frozenset({400}),
+        parameters=(
+            Parameter("action", "Only of this action."),
+            Parameter("resourceId", "Only of this thing."),
+            OF_PROJECT,
+            CURSOR,
+            LIMIT,
+        ),
+    )
+)
 async def list_audit(request: web.Request) -> web.Response:
     """GET /v1/audit: who did what within the caller's scope, newest first."""
     context = await authorize(request, READ)

@@ -11,6 +11,8 @@ from claude_mem.http import params, spending
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import PROJECT, Operation, Parameter, describe
+from claude_mem.http.responses import figures
 from claude_mem.http.schemas import Body, Id, Integer
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import Forbidden, InvalidInput, Issue
@@ -47,6 +49,15 @@ class BudgetBody(Body):
 BUDGET: TypeAdapter[BudgetBody] = TypeAdapter(BudgetBody)
 
 
+@describe(
+    Operation(
+        "getUsage",
+        "This month's figures",
+        tag="Usage and budgets",
+        scope=READ,
+        answers={200: figures.UsageTotals},
+    )
+)
 async def show_usage(request: web.Request) -> web.Response:
     """GET /v1/usage: this month's figures of the caller's team."""
     context = await authorize(request, READ)
@@ -55,6 +66,27 @@ async def show_usage(request: web.Request) -> web.Response:
     return answer({"since": iso8601_us(since), "usage": totals})
 
 
+@describe(
+    Operation(
+        "getUsageBreakdown",
+        "Provider calls, their tokens and cost, told apart",
+        tag="Usage and budgets",
+        scope=READ,
+        answers={200: figures.Breakdown},
+        refusals=frozenset({400}),
+        parameters=(
+            Parameter("by", "What to tell apart.", {"enum": _DIMENSIONS, "default": "day"}),
+            Parameter("since", "First day; the first of this month unless given."),
+            Parameter("until", "First instant that is left out; tomorrow unless given."),
+            PROJECT,
+            Parameter(
+                "limit",
+                "Most lines.",
+                {"type": "integer", "minimum": 1, "maximum": MOST_LINES, "default": 100},
+            ),
+        ),
+    )
+)
 async def show_breakdown(request: web.Request) -> web.Response:
     """GET /v1/usage/breakdown: provider calls, their tokens and what they cost, told apart."""
     context = await authorize(request, READ)
@@ -70,6 +102,16 @@ async def show_breakdown(request: web.Request) -> web.Response:
     return answer(spending.breakdown(found))
 
 
+@describe(
+    Operation(
+        "listBudgets",
+        "Budgets, and what is left of them",
+        tag="Usage and budgets",
+        scope=READ,
+        answers={200: figures.BudgetList},
+        parameters=(PROJECT,),
+    )
+)
 async def show_budget(request: web.Request) -> web.Response:
     """GET /v1/usage/budget: the budgets that the caller's work counts against, and what is left of them."""
     context = await authorize(request, READ)
@@ -80,6 +122,16 @@ async def show_budget(request: web.Request) -> web.Response:
     return answer({"budgets": [spending.budget(one) for one in found]})
 
 
+@describe(
+    Operation(
+        "setBudget",
+        "Set a budget",
+        tag="Usage and budgets",
+        scope=WRITE,
+        body=BUDGET,
+        answers={200: figures.BudgetSet},
+    )
+)
 async def set_budget(request: web.Request) -> web.Response:
     """PUT /v1/budgets: one budget for each scope and period; setting it again replaces it."""
     context = await authorize(request, WRITE)
@@ -102,6 +154,20 @@ async def set_budget(request: web.Request) -> web.Response:
     return answer({"budget": spending.budget(changed)})
 
 
+@describe(
+    Operation(
+        "removeBudget",
+        "Remove a budget",
+        tag="Usage and budgets",
+        scope=WRITE,
+        answers={200: figures.BudgetRemoved},
+        refusals=frozenset({400, 404}),
+        parameters=(
+            Parameter("period", "Of the budget; needed.", {"enum": list(PERIODS)}),
+            Parameter("projectId", "Of the budget; the team's unless given."),
+        ),
+    )
+)
 async def remove_budget(request: web.Request) -> web.Response:
     """DELETE /v1/budgets: the budget of the `period`, and of the `projectId` where one is named."""
     context = await authorize(request, WRITE)

@@ -1,0 +1,117 @@
+"""What a route is, said once beside its handler: for the document, and for the tests that hold the server to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from aiohttp import web
+    from pydantic import TypeAdapter
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+    H = TypeVar("H", bound=Handler)
+
+JSON: Final = "application/json"
+
+Tag = Literal[
+    "Health",
+    "Events",
+    "Sessions",
+    "Memories",
+    "Jobs",
+    "Streams",
+    "Keys",
+    "Teams and projects",
+    "Usage and budgets",
+    "MCP",
+    "Viewer",
+    "Older hooks",
+    "This machine",
+    "Description",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the query or a header.
+
+    Parameters:
+        schema: JSON schema of a value that has an effect; the query's others count as not given.
+    """
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    place: Literal["query", "header"] = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An answer that is not JSON of one shape.
+
+    Parameters:
+        media: its type; None is an answer without a body.
+        shape: of an answer that is JSON of a type of its own; text where there is none.
+        also: a type that is text, for who asks for that one.
+    """
+
+    media: str | None
+    description: str
+    shape: Any = None
+    also: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A route, as people and programs are told of it.
+
+    Parameters:
+        scope: what a key must have; None where none is asked for.
+        answers: shapes of JSON bodies by status, or what else is answered.
+        refusals: statuses that this route refuses with, besides those that all like it do.
+        body: what is read; None where nothing is.
+        body_needed: whether the body may be left out.
+        local: only this machine may ask.
+        replayable: takes an Idempotency-Key.
+    """
+
+    name: str
+    summary: str
+    tag: Tag
+    scope: str | None = None
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    refusals: frozenset[int] = frozenset()
+    parameters: tuple[Parameter, ...] = ()
+    body: TypeAdapter[Any] | None = None
+    body_needed: bool = True
+    local: bool = False
+    replayable: bool = False
+
+
+_OPERATIONS: dict[Any, Operation] = {}
+
+
+def describe(operation: Operation) -> Callable[[H], H]:
+    """Declare the operation of a handler."""
+
+    def declared(handler: H) -> H:
+        _OPERATIONS[handler] = operation
+        return handler
+
+    return declared
+
+
+def operation_of(handler: Any) -> Operation | None:
+    """What was declared for a handler; None where nothing was, or where it is marked as no part of the API."""
+    return _OPERATIONS.get(handler)
+
+
+LIMIT = Parameter(
+    "limit", "Most entries of the page.", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+)
+CURSOR = Parameter("cursor", "`nextCursor` of the page before.")
+PROJECT = Parameter("projectId", "Only of this project.")
+LAST_EVENT_ID = Parameter("Last-Event-ID", "`id` of the last event that was received.", place="header")

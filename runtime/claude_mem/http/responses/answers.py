@@ -1,0 +1,329 @@
+"""Shapes of whole answers about events, sessions, memories, jobs, keys, teams and projects."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import WithJsonSchema
+
+from claude_mem.http.responses import records
+from claude_mem.http.responses.base import Json, NextCursor, Redactions, Shape
+
+
+class EventEntry(Shape):
+    """An event with its job, where it has one. `generationJob` is there, perhaps null, whenever `wait=true`."""
+
+    event: records.Event
+    generationJob: NotRequired[records.ShortJob | records.WaitedJob | None]
+    waitTimedOut: NotRequired[Literal[True]]
+    duplicate: NotRequired[Literal[True]]
+    redactions: NotRequired[Redactions]
+
+
+class EventBatch(Shape):
+    """Events in the order of the request."""
+
+    events: list[EventEntry]
+    waitTimedOut: NotRequired[Literal[True]]
+
+
+class EventFound(Shape):
+    """One event."""
+
+    event: records.Event
+
+
+class EventObservations(Shape):
+    """What was made from an event."""
+
+    eventId: str
+    observations: list[records.SourcedObservation]
+
+
+class SessionWritten(Shape):
+    """A session that was started or found."""
+
+    session: records.Session
+    redactions: NotRequired[Redactions]
+
+
+class SessionFound(Shape):
+    """One session."""
+
+    session: records.Session
+
+
+class SessionEnded(Shape):
+    """A session, and the job of its summary."""
+
+    session: records.Session
+    generationJob: records.ShortJob
+
+
+class MemoryWritten(Shape):
+    """A memory as it is now."""
+
+    memory: records.Observation
+    redactions: NotRequired[Redactions]
+
+
+class MemoryFound(Shape):
+    """One memory."""
+
+    memory: records.Observation
+
+
+class MemoryPage(Shape):
+    """A page of memories."""
+
+    memories: list[records.Observation]
+    nextCursor: NextCursor
+
+
+class MemoryDeleted(Shape):
+    """A memory that is gone."""
+
+    deleted: Literal[True]
+    id: str
+
+
+class PurgeCounts(Shape):
+    """How many of each were removed."""
+
+    observations: int
+    agentEvents: int
+    sessions: int
+    jobs: int
+
+
+class ProjectPurged(Shape):
+    """A project of which nothing is remembered any more."""
+
+    purged: Literal[True]
+    projectId: str
+    counts: PurgeCounts
+
+
+class JobList(Shape):
+    """A page of jobs."""
+
+    jobs: list[records.ListedJob]
+    total: int
+    limit: int
+    offset: int
+
+
+class RequestedJobList(JobList):
+    """A page of jobs, with the request's id."""
+
+    requestId: str | None
+
+
+class JobFound(Shape):
+    """One job."""
+
+    generationJob: records.Job
+
+
+class JobHistory(Shape):
+    """What happened to a job, oldest first."""
+
+    jobId: str
+    events: list[records.JobEvent]
+
+
+class JobRetried(Shape):
+    """A job after somebody asked for another attempt."""
+
+    generationJob: records.Job
+    retriedCount: int
+    alreadyQueued: bool
+    requestId: str | None
+
+
+class JobCancelled(Shape):
+    """A job after somebody cancelled it."""
+
+    generationJob: records.Job
+    alreadyCancelled: bool
+    requestId: str | None
+
+
+class Redriven(Shape):
+    """What came of a redrive."""
+
+    dryRun: bool
+    matched: int
+    redriven: int
+    remaining: int
+    jobIds: list[str]
+
+
+class RequestedRedriven(Redriven):
+    """What came of a redrive, with the request's id."""
+
+    requestId: str | None
+
+
+class NewKey(Shape):
+    """A new key; `apiKey` is shown this once."""
+
+    id: str
+    apiKey: str
+    scopes: list[str]
+    expiresAt: str | None
+    mcpUrl: str
+    connectCommand: str
+
+
+class KeyRotated(NewKey):
+    """A new key in the place of another."""
+
+    replaces: str
+
+
+class KeyPage(Shape):
+    """A page of keys."""
+
+    keys: list[records.ApiKey]
+    nextCursor: NextCursor
+
+
+class KeyRevoked(Shape):
+    """A key that has ended."""
+
+    id: str
+    status: Literal["revoked"]
+    key: records.ApiKey
+
+
+class TeamList(Shape):
+    """The caller's team."""
+
+    teams: list[records.Team]
+
+
+class TeamFound(Shape):
+    """One team."""
+
+    team: records.Team
+
+
+class ProjectPage(Shape):
+    """A page of projects."""
+
+    projects: list[records.Project]
+    nextCursor: NextCursor
+
+
+class ProjectFound(Shape):
+    """One project."""
+
+    project: records.Project
+
+
+class AuditPage(Shape):
+    """A page of the audit log."""
+
+    audit: list[records.AuditEntry]
+    nextCursor: NextCursor
+
+
+class CompatEvent(Shape):
+    """What older hooks are told of an event."""
+
+    status: Literal["queued"]
+    observationCount: int
+    sessionId: str
+    serverSessionId: str
+    eventId: str
+    generationJobId: str | None
+    transport: str
+
+
+class CompatSummary(Shape):
+    """What older hooks are told of a session's end."""
+
+    status: Literal["queued"]
+    sessionId: str
+    serverSessionId: str
+    generationJobId: str | None
+    transport: str
+
+
+class CompatSkipped(Shape):
+    """What older hooks are told where nothing was to be done."""
+
+    status: Literal["skipped"]
+    reason: str
+
+
+class CompatNotFound(Shape):
+    """What older hooks are told of a session that is gone."""
+
+    status: Literal["not_found"]
+    reason: str
+
+
+#: One problem of a request, in the form of zod's issues.
+Issue = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "title": "Issue",
+            "type": "object",
+            "properties": {
+                "code": {"type": "string"},
+                "path": {"type": "array", "items": {"type": ["string", "integer"]}},
+                "message": {"type": "string"},
+            },
+            "required": ["code", "path", "message"],
+        }
+    ),
+]
+
+
+class Error(Shape):
+    """A refusal: `error` is for programs, `message` for people; a request that is not valid has `issues` instead."""
+
+    error: str
+    message: NotRequired[str]
+    issues: NotRequired[list[Issue]]
+    used: NotRequired[int]
+    cap: NotRequired[int]
+
+
+class Problem(Error):
+    """The same as RFC 9457 problem details, for who accepts `application/problem+json`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    requestId: NotRequired[str]
+
+
+class Content(Shape):
+    """A text in the form of MCP's content."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Instructions(Shape):
+    """Help texts."""
+
+    content: list[Content]
+
+
+class OpenApi(Shape):
+    """This document."""
+
+    openapi: str
+    info: Json
+    servers: Json
+    security: Json
+    tags: Json
+    paths: Json
+    components: Json
