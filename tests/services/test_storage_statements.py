@@ -31,6 +31,7 @@ from claude_mem.storage import (
     search,
     sessions,
     tenancy,
+    timeline,
     usage,
     work,
 )
@@ -185,6 +186,9 @@ async def session_rows(database: Database, world: World) -> None:
     assert await sessions.insert(database, newer, key="key-2", now_us=NOW + 1) is not None
     assert await sessions.find(database, "session-1", team_id=world.other_team_id) is None
     assert await sessions.find_scopes(database, ["session-1", "absent"]) == {
+    known = await sessions.find_by_ids(database, ["session-1", "absent"], team_id=world.team_id)
+    assert list(known) == ["session-1"]
+    assert await sessions.find_by_ids(database, ["session-1"], team_id=world.other_team_id) == {}
         "session-1": (world.team_id, world.project_id)
     }
     by_external = await sessions.find_by_external(database, external_id="ext", platform="cursor", **scope)
@@ -244,6 +248,7 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     assert await events.find(database, "event-2", team_id=world.other_team_id) is None
     assert await events.of_session(database, "session-1", limit=9, **scope) == []
 
+    await brief_rows(database, world)
     new = [new_job(world, "event-1"), new_job(world, "event-2")]
     await jobs.insert_fresh(database, new[1:])
     assert await jobs.insert(database, new) == {"job-event-1"}
@@ -372,6 +377,40 @@ async def observation_rows(database: Database, world: World) -> None:
     assert by_id == {"memory-1": memory}
     assert await observations.find_by_ids(database, asked, team_id=world.other_team_id) == {}
     made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
+async def brief_rows(database: Database, world: World) -> None:
+    """Events of a timeline come in both directions from a position, with what their payloads say."""
+    project = timeline.Stretch(world.team_id, world.sibling_id)
+    elsewhere = timeline.Stretch(world.other_team_id, world.sibling_id)
+    payloads: list[Any] = [
+        {"tool_name": "Bash", "tool_input": {"command": "make"}},
+        {"prompt": "Why?"},
+        [1],
+        "text",
+        None,
+    ]
+    for number, payload in enumerate(payloads, start=1):
+        brief = replace(
+            world.stored_event(f"brief-{number}", occurred_ms=10**6 + number),
+            project_id=world.sibling_id,
+            payload=Document.of(payload),
+        )
+        await events.insert(database, [events.KeyedEvent(brief, f"brief-{number}")])
+    start = Cursor(10**9, "")
+    found = await timeline.events_after(database, project, start, limit=9)
+    assert [row["id"] for row in found] == [f"brief-{number}" for number in range(1, 6)]
+    assert [(row["tool"], row["object"], row["prompt"]) for row in found] == [
+        ("Bash", "make", None),
+        (None, None, "Why?"),
+        *[(None, None, None)] * 3,
+    ]
+    end = Cursor(found[-1]["occurred_at"], "brief-5")
+    back = await timeline.events_before(database, project, end, limit=4)
+    assert [row["id"] for row in back] == [f"brief-{number}" for number in range(4, 0, -1)]
+    assert await timeline.events_after(database, elsewhere, start, limit=9) == []
+    assert await timeline.events_before(database, elsewhere, end, limit=9) == []
+    assert await timeline.find_observation(database, "absent", team_id=world.team_id) is None
+
+
     assert await work.insert_observations(database, [made], now_us=NOW) == {"generation-1": "memory-2"}
     twin = new_observation(world, "memory-3", "Retries swallow errors", key="generation-1", job="job-event-1")
     assert await work.insert_observations(database, [twin], now_us=NOW) == {"generation-1": "memory-2"}
@@ -400,6 +439,11 @@ async def observation_rows(database: Database, world: World) -> None:
             content="Deploy canaries",
             kind="decision",
             metadata=Document.of({"a": None}),
+    project = timeline.Stretch(**scope)
+    behind = await timeline.observations_after(database, project, Cursor(NOW, "memory-1"), limit=9)
+    assert [row["id"] for row in behind] == ["memory-2"]
+    before = await timeline.observations_before(database, project, Cursor(NOW, "memory-2"), limit=9)
+    assert [row["id"] for row in before] == ["memory-1"]
             now_us=NOW,
         )
     assert changed is not None

@@ -24,6 +24,7 @@ from claude_mem.http.routes import (
     streams,
     tenancy,
     usage,
+    timeline,
 )
 from claude_mem.http.streaming import STREAMS, Streams
 
@@ -39,6 +40,7 @@ ROUTES = [
     *memories.ROUTES,
     *jobs.ROUTES,
     *mcp.ROUTES,
+    *timeline.ROUTES,
     *streams.ROUTES,
     *keys.ROUTES,
     *tenancy.ROUTES,

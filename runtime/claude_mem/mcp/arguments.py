@@ -48,6 +48,10 @@ class Arguments:
             raise InvalidInput(f'"{name}" is longer than {MAX_SHORT} characters')
         return value
 
+    def flag(self, name: str) -> bool:
+        """Whether the argument is true; anything else counts as false."""
+        return self._given.get(name) is True
+
     def members(self, name: str) -> dict[str, Any]:
         """An object; an empty one where it is missing.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from claude_mem.mcp.schemas import LIMIT_TEXT, MEMORY, MEMORY_ID, PROJECT_ID, QUERY
+from claude_mem.mcp.schemas import MEMORY, MEMORY_ID, PROJECT_ID, QUERY, TIMELINE
 from claude_mem.mcp.tool import Caller, Tool
 
 if TYPE_CHECKING:
@@ -39,6 +39,17 @@ async def _get(caller: Caller, given: Arguments) -> dict[str, Any]:
     return {"memory": caller.spelling.observation(memory)}
 
 
+async def _timeline(caller: Caller, given: Arguments) -> dict[str, Any]:
+    found = await caller.services.timeline.around(
+        caller.context,
+        given.text("id"),
+        before=given.integer("before", default=5, least=0, most=50),
+        after=given.integer("after", default=5, least=0, most=50),
+        events=given.flag("events"),
+    )
+    return caller.spelling.timeline(found)
+
+
 async def _find(caller: Caller, given: Arguments, *, mode: str, default: int, most: int) -> list[Observation]:
     found = await caller.services.recall.search(
         caller.context,
@@ -52,12 +63,16 @@ async def _find(caller: Caller, given: Arguments, *, mode: str, default: int, mo
 
 
 def _limit(default: int, most: int) -> dict[str, Any]:
+    return _count(default, most, "How many at most.") | {"minimum": 1}
+
+
+def _count(default: int, most: int, description: str) -> dict[str, Any]:
     return {
         "type": "integer",
-        "minimum": 1,
+        "minimum": 0,
         "maximum": most,
         "default": default,
-        "description": LIMIT_TEXT,
+        "description": description,
     }
 
 
@@ -86,6 +101,25 @@ TOOLS = (
         {"projectId": PROJECT_ID, "limit": _limit(20, 100)},
         ("projectId",),
         _recent,
+    ),
+    Tool(
+        "timeline",
+        "See what led to a memory",
+        "What was observed before and after a memory, in order of time: how something came about, and what became of it. "
+        "Entries are brief; get has a memory in full.",
+        {
+            "id": MEMORY_ID,
+            "before": _count(5, 50, "How many entries before it."),
+            "after": _count(5, 50, "How many entries after it."),
+            "events": {
+                "type": "boolean",
+                "default": False,
+                "description": "Tell of single steps too, such as tool calls.",
+            },
+        },
+        ("id",),
+        _timeline,
+        output=TIMELINE,
     ),
     Tool(
         "get",

@@ -10,7 +10,6 @@ QUERY: dict[str, Any] = {
     "description": "What to look for: words, names, paths, error messages, times.",
 }
 MEMORY_ID: dict[str, Any] = {"type": "string", "description": "Id of a memory."}
-LIMIT_TEXT = "How many at most."
 
 _NULLABLE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
 
@@ -38,4 +37,29 @@ MEMORY: dict[str, Any] = {
         "createdAtEpoch",
         "updatedAtEpoch",
     ],
+}
+
+_CURSOR: dict[str, Any] = {"type": ["string", "null"]}
+
+_ENTRY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "enum": ["observation", "summary", "prompt", "event"]},
+        "id": {"type": "string"},
+        "atEpoch": {"type": "integer", "description": "Milliseconds since the Unix epoch."},
+        "serverSessionId": _NULLABLE_TEXT,
+        "kind": {"type": "string"},
+        "title": _NULLABLE_TEXT,
+        "text": {"type": "string", "description": "Shortened."},
+    },
+    "required": ["type", "id", "atEpoch", "serverSessionId", "kind", "title", "text"],
+}
+
+TIMELINE: dict[str, dict[str, Any]] = {
+    "memory": MEMORY,
+    "before": {"type": "array", "items": _ENTRY},
+    "after": {"type": "array", "items": _ENTRY},
+    "sessions": {"type": "array", "items": {"type": "object"}},
+    "olderCursor": _CURSOR,
+    "newerCursor": _CURSOR,
 }

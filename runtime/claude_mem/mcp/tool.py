@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from claude_mem.model.records import Observation
     from claude_mem.services.assembly import Services
     from claude_mem.services.context import RequestContext
+    from claude_mem.services.timeline import Around
 
 JsonObject = dict[str, Any]
 
@@ -25,6 +26,7 @@ class Spelling:
     """How records are written, which is as the HTTP surface writes them."""
 
     observation: Callable[[Observation], Mapping[str, Any]]
+    timeline: Callable[[Around], JsonObject]
 
 
 @dataclass(frozen=True, slots=True)

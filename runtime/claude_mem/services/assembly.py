@@ -23,6 +23,7 @@ from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
 from claude_mem.services.tenancy import TenancyService
 from claude_mem.services.usage import UsageService
+from claude_mem.services.timeline import TimelineService
 from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Services:
     memories: MemoryService
     recall: RecallService
     search_index: SearchIndex
+    timeline: TimelineService
     jobs: JobService
     keys: KeyService
     tenancy: TenancyService
@@ -90,6 +92,7 @@ class Services:
             recall=RecallService(database, search_index),
             search_index=search_index,
             jobs=JobService(database, queue),
+            timeline=TimelineService(database),
             keys=KeyService(database),
             tenancy=TenancyService(database),
             usage=UsageService(database, prices=prices),

@@ -57,6 +57,11 @@ async def link(executor: Executor, links: Sequence[ContentLink]) -> dict[Content
                 "any_platform": wanted.any_platform,
                 "platform_source": wanted.platform,
             }
+async def find_by_ids(executor: Executor, session_ids: Iterable[str], *, team_id: str) -> dict[str, Session]:
+    found = await executor.fetch("sessions.by_ids", ids=list(session_ids), team_id=team_id)
+    return {row["id"]: rows.session(row) for row in found}
+
+
             for position, wanted in enumerate(links)
         ],
     )

@@ -16,7 +16,7 @@ from mcp_types import jsonrpc_message_adapter
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, KNOWN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from claude_mem.http import wire
+from claude_mem.http import recollections, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
@@ -43,7 +43,7 @@ JSON_TYPE = "application/json"
 PARSE_ERROR = -32700
 REFUSED = -32000
 
-SPELLING = Spelling(observation=wire.observation)
+SPELLING = Spelling(observation=wire.observation, timeline=recollections.around)
 
 
 async def post(request: web.Request) -> web.StreamResponse:

@@ -18,3 +18,6 @@ CROSS JOIN LATERAL (
   WHERE s.team_id = wanted.team_id AND s.project_id = wanted.project_id AND s.content_session_id = wanted.content_session_id
     AND (wanted.any_platform OR s.platform_source IS NOT DISTINCT FROM wanted.platform_source)
   ORDER BY s.started_at DESC, s.id DESC LIMIT 1) AS found;
+
+-- name: sessions.by_ids
+SELECT * FROM server_sessions WHERE id = ANY(:ids::text[]) AND team_id = :team_id;

@@ -14,3 +14,6 @@ SELECT wanted.value ->> 'position' AS position,
           AND (wanted.value ->> 'any_platform' OR s.platform_source IS wanted.value ->> 'platform_source')
         ORDER BY s.started_at DESC, s.id DESC LIMIT 1) AS id
 FROM json_each(:rows) AS wanted;
+
+-- name: sessions.by_ids
+SELECT * FROM server_sessions WHERE id IN (SELECT value FROM json_each(:ids)) AND team_id = :team_id;

@@ -1,0 +1,58 @@
+"""How timelines are spelled on the wire, over HTTP and MCP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from claude_mem.http import wire
+
+if TYPE_CHECKING:
+    from claude_mem.model.records import Session
+    from claude_mem.services.timeline import Around, Entry, Span
+
+JsonObject = dict[str, Any]
+
+
+def entry(found: Entry) -> JsonObject:
+    return {
+        "type": found.type,
+        "id": found.id,
+        "atEpoch": found.at_ms,
+        "serverSessionId": found.session_id,
+        "kind": found.kind,
+        "title": found.title,
+        "text": found.text,
+    }
+
+
+def around(found: Around) -> JsonObject:
+    """A memory with what lies around it; sessions are told once, beside the entries."""
+    known = found.before.sessions | found.after.sessions
+    return {
+        "memory": wire.observation(found.memory),
+        "before": [entry(each) for each in found.before.entries],
+        "after": [entry(each) for each in found.after.entries],
+        "sessions": [_session(each) for each in known.values()],
+        "olderCursor": found.before.older,
+        "newerCursor": found.after.newer,
+    }
+
+
+def story(session: Session, span: Span) -> JsonObject:
+    """A session with what happened in it."""
+    return {
+        "session": wire.session(session),
+        "entries": [entry(each) for each in span.entries],
+        "nextCursor": span.newer,
+    }
+
+
+def _session(found: Session) -> JsonObject:
+    prompt = found.metadata.members.get("prompt")
+    return {
+        "id": found.id,
+        "platformSource": found.platform_source,
+        "prompt": prompt if isinstance(prompt, str) else None,
+        "startedAtEpoch": found.started_ms,
+        "endedAtEpoch": found.ended_ms,
+    }
