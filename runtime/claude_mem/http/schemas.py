@@ -12,12 +12,13 @@ from pydantic import (
     Field,
     Strict,
     TypeAdapter,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from claude_mem.model.times import MAX_EPOCH_MS
+from claude_mem.model.times import MAX_EPOCH_MS, parse_since
 
 #: Characters of an id or name at most: four bytes each still fit an index entry of PostgreSQL.
 MAX_ID = 512
@@ -36,6 +37,21 @@ def _given(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _moment(value: Any) -> Any:
+    """A time that is written as in `since` of listings; what cannot be meant is refused: it would widen what is done."""
+    if value is None:
+        return None
+    moment = parse_since(value) if isinstance(value, str) else None
+    if moment is None:
+        raise PydanticCustomError("custom", "not a time; write it as in 2026-01-31T10:00:00Z")
+    return moment
+
+
+def _several(value: Any) -> Any:
+    """One is written without brackets."""
+    return [value] if isinstance(value, str) else value
+
+
 Text = Annotated[str, Strict(), Field(min_length=1)]
 Id = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_ID)]
 
@@ -43,6 +59,12 @@ Label = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_LABEL)]
 ToolUseId = Annotated[str, Strict(), Field(max_length=MAX_LABEL)] | None
 Integer = Annotated[int, Strict(), BeforeValidator(_integral)]
 Object = Annotated[dict[str, Any], Strict()]
+Moment = Annotated[
+    int,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "description": "A time, as in 2026-01-31T10:00:00Z."}),
+]
+Choices = Annotated[list[Label], Field(min_length=1, max_length=20), BeforeValidator(_several)]
 
 
 class Body(BaseModel):
@@ -105,16 +127,30 @@ class MemoryChangeBody(Body):
         return self
 
 
-class SearchBody(Body):
-    """A question."""
+class QuestionBody(Body):
+    """A question, and what its answer is narrowed to; a list takes any of its entries."""
 
     project_id: Id
     query: Text
-    limit: Annotated[Integer, Field(ge=1, le=100)] = 20
     platform_source: Id | None = None
+    kind: Choices | None = None
+    server_session_id: Id | None = None
+    files: Choices | None = None
+    concepts: Choices | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
 
-class ContextBody(SearchBody):
+class SearchBody(QuestionBody):
+    """A question whose answers are looked at one by one."""
+
+    limit: Annotated[Integer, Field(ge=1, le=100)] = 20
+    cursor: Text | None = None
+    highlights: Annotated[bool, Strict()] = False
+    explain: Annotated[bool, Strict()] = False
+
+
+class ContextBody(QuestionBody):
     """A question whose answer is pasted into a prompt."""
 
     limit: Annotated[Integer, Field(ge=1, le=50)] = 10

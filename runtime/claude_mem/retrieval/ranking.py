@@ -13,6 +13,7 @@ Equal scores are ordered by time, newest first, and then by id.
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,10 +113,8 @@ class Snapshot:
 
     def id_of(self, number: int) -> str:
         """The id of a document."""
-        for base, part in zip(reversed(self.bases), reversed(self.parts), strict=True):
-            if number >= base:
-                return bytes(part.columns.ids[number - base]).decode()
-        raise IndexError(number)
+        at = bisect.bisect_right(self.bases, number) - 1
+        return bytes(self.parts[at].columns.ids[number - self.bases[at]]).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,15 +247,11 @@ class Ranking:
     def _sorted(self, numbers: NDArray[np.int64]) -> list[int]:
         scores, updated = self.scores[numbers], self.snapshot.updated[numbers]
         order = np.lexsort((-updated, -scores))
-        same = (np.diff(scores[order]) == 0) & (np.diff(updated[order]) == 0)
+        if ((np.diff(scores[order]) == 0) & (np.diff(updated[order]) == 0)).any():
+            ids = np.array([self.snapshot.id_of(number) for number in numbers.tolist()])
+            order = np.lexsort((ids, -updated, -scores))
         found: list[int] = numbers[order].tolist()
-        if same.any():
-            found.sort(key=self._rank)
         return found
-
-    def _rank(self, number: int) -> tuple[float, int, str]:
-        position = self.position(number)
-        return (-position.score, -position.updated_us, position.id)
 
     def position(self, number: int) -> Position:
         """Where a document stands."""

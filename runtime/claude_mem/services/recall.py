@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from claude_mem.model.times import now_us
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from claude_mem.retrieval.ranking import Contribution, Ranking, Statistics
     from claude_mem.services.context import RequestContext
     from claude_mem.storage.database import Database
-
-#: Results that are looked at besides those asked for, in case some do not pass the filters.
-_MORE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +121,7 @@ class RecallService:
         Raises: Forbidden, InvalidInput, Unavailable.
         """
         platform, _ = clean_id(question.filters.platform)
+        question = replace(question, filters=replace(question.filters, platform=platform))
         with refuse_storage_errors():
             await require_project(self._database, context, project_id=question.project_id)
             page = await self._page(context, question)
@@ -172,7 +170,7 @@ class RecallService:
         """The best matches that pass all filters, one more than asked for if there is one; by their numbers."""
         found: list[tuple[int, Observation]] = []
         position = cursor.position if cursor else None
-        size = question.limit + _MORE
+        size = question.limit + 1
         while True:
             numbers = ranking.best(size, after=position)
             ids = {number: ranking.snapshot.id_of(number) for number in numbers}

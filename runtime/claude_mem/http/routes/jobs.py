@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BeforeValidator, Field, Strict, TypeAdapter, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import Field, Strict, TypeAdapter
 
 from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
@@ -23,13 +22,12 @@ from claude_mem.http.openapi.operation import (
     describe,
 )
 from claude_mem.http.responses import answers
-from claude_mem.http.schemas import Body, Id, Integer, Label
+from claude_mem.http.schemas import Body, Id, Integer, Label, Moment
 from claude_mem.http.streaming import EVENT_STREAM, wants_events
 from claude_mem.http.validation import UNDEFINED, read_json, validate
 from claude_mem.model.errors import Forbidden, NotFound
 from claude_mem.model.records import JobStatus, SourceType
 from claude_mem.model.scopes import READ, WRITE, is_admin
-from claude_mem.model.times import parse_since
 from claude_mem.services.jobs import REDRIVE_DEFAULT, REDRIVE_MOST
 from claude_mem.services.scope import require_project
 from claude_mem.services.steering import Operator
@@ -39,23 +37,6 @@ from claude_mem.storage.jobs import JobFilter
 
 if TYPE_CHECKING:
     from claude_mem.services.context import RequestContext
-
-
-def _moment(value: Any) -> Any:
-    """A time that is written as in `since` of listings; what cannot be meant is refused, for it would widen the change."""
-    if value is None:
-        return None
-    moment = parse_since(value) if isinstance(value, str) else None
-    if moment is None:
-        raise PydanticCustomError("custom", "not a time; write it as in 2026-01-31T10:00:00Z")
-    return moment
-
-
-Moment = Annotated[
-    int,
-    BeforeValidator(_moment),
-    WithJsonSchema({"type": "string", "description": "A time, as in 2026-01-31T10:00:00Z."}),
-]
 
 
 class RedriveBody(Body):

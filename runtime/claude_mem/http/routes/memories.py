@@ -1,4 +1,4 @@
-"""Memories, search and context."""
+"""Memories: write, read, correct, remove."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer, error_answer
 from claude_mem.http.keys import SERVICES
 from claude_mem.http.openapi.operation import CURSOR, LIMIT, PROJECT, Operation, Parameter, describe
-from claude_mem.http.responses import answers, found
-from claude_mem.http.schemas import CONTEXT, MEMORY, MEMORY_CHANGE, SEARCH, SearchBody
+from claude_mem.http.responses import answers
+from claude_mem.http.schemas import MEMORY, MEMORY_CHANGE
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import NotFound
-from claude_mem.model.platforms import normalise_platform
 from claude_mem.model.scopes import READ, WRITE
 from claude_mem.services.memories import MemoryChange, MemoryInput
 from claude_mem.services.purging import purge_project
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
     from claude_mem.http.schemas import MemoryBody
-    from claude_mem.model.records import Observation
     from claude_mem.services.memories import Written
 
 
@@ -163,60 +159,6 @@ async def purge(request: web.Request) -> web.Response:
     return answer({"purged": True, "projectId": project_id, "counts": counts})
 
 
-@describe(
-    Operation(
-        "search",
-        "Find memories, best first",
-        tag="Memories",
-        scope=READ,
-        body=SEARCH,
-        answers={200: found.SearchAnswer},
-    )
-)
-async def search(request: web.Request) -> web.Response:
-    """POST /v1/search."""
-    found = await _find(request, SEARCH, mode="search")
-    return answer(
-        {"observations": [wire.observation(observation) | {"score": score} for observation, score in found]}
-    )
-
-
-@describe(
-    Operation(
-        "recall",
-        "Find memories, and their text for a prompt",
-        tag="Memories",
-        scope=READ,
-        body=CONTEXT,
-        answers={200: found.ContextAnswer},
-    )
-)
-async def recall(request: web.Request) -> web.Response:
-    """POST /v1/context."""
-    found = [observation for observation, _ in await _find(request, CONTEXT, mode="context")]
-    return answer(
-        {
-            "observations": [wire.observation(observation) for observation in found],
-            "context": "\n\n".join(observation.content for observation in found if observation.content),
-        }
-    )
-
-
-async def _find(
-    request: web.Request, shape: TypeAdapter[Any], *, mode: str
-) -> list[tuple[Observation, float]]:
-    context = await authorize(request, READ)
-    body: SearchBody = validate(shape, await read_json(request))
-    return await request.app[SERVICES].recall.search(
-        context,
-        project_id=body.project_id,
-        query=body.query,
-        platform=normalise_platform(body.platform_source),
-        limit=body.limit,
-        mode=mode,
-    )
-
-
 def _written(written: Written) -> dict[str, Any]:
     document: dict[str, Any] = {"memory": wire.observation(written.memory)}
     if written.redactions:
@@ -231,6 +173,4 @@ ROUTES = [
     web.patch("/v1/memories/{id}", change),
     web.delete("/v1/memories/{id}", delete),
     web.delete("/v1/projects/{projectId}/memory", purge),
-    web.post("/v1/search", search),
-    web.post("/v1/context", recall),
 ]

@@ -1,0 +1,118 @@
+"""Search and context: memories found by their words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from claude_mem.http import wire
+from claude_mem.http.access import authorize
+from claude_mem.http.answers import answer
+from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import Operation, describe
+from claude_mem.http.responses import found
+from claude_mem.http.schemas import CONTEXT, SEARCH
+from claude_mem.http.validation import read_json, validate
+from claude_mem.model.platforms import normalise_platform
+from claude_mem.model.scopes import READ
+from claude_mem.services.recall import Question
+from claude_mem.storage.search import Filters
+
+if TYPE_CHECKING:
+    from claude_mem.http.schemas import ContextBody, SearchBody
+    from claude_mem.retrieval.ranking import Contribution, Statistics
+    from claude_mem.services.recall import Hit
+
+
+@describe(
+    Operation(
+        "search",
+        "Find memories, best first",
+        tag="Memories",
+        scope=READ,
+        body=SEARCH,
+        answers={200: found.SearchAnswer},
+    )
+)
+async def search(request: web.Request) -> web.Response:
+    """POST /v1/search."""
+    context = await authorize(request, READ)
+    body = validate(SEARCH, await read_json(request))
+    question = _question(body, highlights=body.highlights, explain=body.explain, cursor=body.cursor)
+    page = await request.app[SERVICES].recall.find(context, question)
+    document: dict[str, Any] = {"observations": [_hit(hit) for hit in page.hits]}
+    if page.next_cursor is not None:
+        document["nextCursor"] = page.next_cursor
+    if body.explain and page.statistics is not None:
+        document["statistics"] = _statistics(page.statistics)
+    return answer(document)
+
+
+@describe(
+    Operation(
+        "recall",
+        "Find memories, and their text for a prompt",
+        tag="Memories",
+        scope=READ,
+        body=CONTEXT,
+        answers={200: found.ContextAnswer},
+    )
+)
+async def recall(request: web.Request) -> web.Response:
+    """POST /v1/context."""
+    context = await authorize(request, READ)
+    body = validate(CONTEXT, await read_json(request))
+    page = await request.app[SERVICES].recall.find(context, _question(body), mode="context")
+    memories = [hit.observation for hit in page.hits]
+    return answer(
+        {
+            "observations": [wire.observation(memory) for memory in memories],
+            "context": "\n\n".join(memory.content for memory in memories if memory.content),
+        }
+    )
+
+
+def _question(body: SearchBody | ContextBody, **wanted: Any) -> Question:
+    return Question(
+        project_id=body.project_id,
+        text=body.query,
+        limit=body.limit,
+        filters=Filters(
+            platform=normalise_platform(body.platform_source),
+            kinds=body.kind,
+            session_id=body.server_session_id,
+            since_us=body.since,
+            until_us=body.until,
+        ),
+        files=body.files,
+        concepts=body.concepts,
+        **wanted,
+    )
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    document: dict[str, Any] = wire.observation(hit.observation) | {"score": hit.score}
+    if hit.highlights is not None:
+        document["highlights"] = [[piece._asdict() for piece in fragment] for fragment in hit.highlights]
+    if hit.explanation is not None:
+        document["explanation"] = [_contribution(one) for one in hit.explanation]
+    return document
+
+
+def _contribution(one: Contribution) -> dict[str, Any]:
+    return {
+        "term": one.term,
+        "weight": one.weight,
+        "frequency": one.frequency,
+        "documentFrequency": one.document_frequency,
+        "idf": one.idf,
+        "score": one.score,
+    }
+
+
+def _statistics(statistics: Statistics) -> dict[str, Any]:
+    return {"documents": statistics.documents, "averageLength": statistics.average_length}
+
+
+ROUTES = [web.post("/v1/search", search), web.post("/v1/context", recall)]
