@@ -39,6 +39,7 @@ ADDED = tuple(range(2, LATEST + 1))
 OURS = {
     *("usage_counters", "usage_days", "budgets", "generation_replies"),
     *("search_segments", "search_blocks", "search_changes", "idempotent_requests"),
+    "worker_figures",
 }
 
 CATALOG = {
@@ -227,6 +228,7 @@ async def test_its_tables_get_no_new_constraint_and_no_required_column(
         ("api_keys", "last_used_at"),
         ("api_keys", "replaced_by"),
         ("observation_generation_jobs", "lease_expires_at"),
+        ("observation_generation_jobs", "traceparent"),
         ("observations", "content_search"),  # no longer generated
     }
     assert required == set()

@@ -34,6 +34,7 @@ from claude_mem.storage import (
     timeline,
     usage,
     work,
+    worker_figures,
 )
 from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, Row
@@ -661,6 +662,38 @@ async def idempotent_rows(database: Database, world: World) -> None:
     assert await idempotency.claim(database, rival, now_us=NOW + 11), "the first gave no answer in time"
     await idempotency.finish(database, claim, status=201, answer=b"late")
     await idempotency.abandon(database, claim)
+async def monitored_rows(database: Database, world: World) -> None:
+    before = await jobs.waiting(database, now_us=NOW, limit=1000)
+    known = before.get("event", jobs.Waiting())
+    for n, due_us in enumerate((None, NOW - 5_000_000, NOW + 5_000_000)):
+        job = replace(
+            new_job(world, f"seen-{n}"),
+            agent_event_id=None,
+            source_type="observation_reindex",
+            created_us=NOW - 1_000_000,
+            next_attempt_us=due_us,
+        )
+        assert await jobs.insert(database, [job]) == {job.id}
+    lane = (await jobs.waiting(database, now_us=NOW, limit=1000))["event"]
+    assert (lane.due, lane.delayed) == (known.due + 2, known.delayed + 1)
+    assert lane.oldest_us == min(NOW - 5_000_000, known.oldest_us or NOW)
+    (first,) = (await jobs.waiting(database, now_us=NOW, limit=1)).values()
+    assert first.due + first.delayed == 1
+    queued = await jobs.count_in_status(database, "queued", limit=1000)
+    assert queued["event"] == lane.due + lane.delayed
+    assert sum((await jobs.count_in_status(database, "queued", limit=2)).values()) == 2
+    for at_us, worker, figures in ((NOW, "w-1", "[1]"), (NOW + 1, "w-1", "[2]"), (NOW + 2, "w-2", "[3]")):
+        await worker_figures.report(database, worker, figures=figures, now_us=at_us)
+    told = await worker_figures.current(database, since_us=NOW + 1, limit=9)
+    assert told == {"w-2": "[3]", "w-1": "[2]"}
+    assert await worker_figures.current(database, since_us=NOW, limit=1) == {"w-2": "[3]"}
+    assert await worker_figures.current(database, since_us=NOW + 2, limit=9) == {"w-2": "[3]"}
+    await worker_figures.forget(database, "w-2", before_us=NOW)
+    assert await worker_figures.current(database, since_us=0, limit=9) == {"w-1": "[2]"}
+    await worker_figures.forget(database, "w-3", before_us=NOW + 2)
+    assert await worker_figures.current(database, since_us=0, limit=9) == {}
+
+
     await idempotency.finish(database, rival, status=201, answer=b"\x00\xff")
     await idempotency.abandon(database, rival)
     kept = idempotency.Kept("body-2", 201, b"\x00\xff")
@@ -707,6 +740,7 @@ async def test_every_statement_does_as_its_operation_says(storage: Storage) -> N
     for subject in SUBJECTS:
         await subject(database, world)
     await opened.ping(timeout_s=5)
+    monitored_rows,
     version = await opened.schema_version()
     assert version is not None
     ours = {name.partition(".")[0] for name in seen}

@@ -32,6 +32,7 @@ from claude_mem.generation.errors import (
     TransientError,
 )
 from claude_mem.generation.port import CallAdmission, Usage
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -84,6 +85,8 @@ class FailoverProvider:
         if not providers:
             raise ValueError("there is no provider to ask: name at least one")
         self._members = [_Member(one, CircuitBreaker(breaker, clock=clock)) for one in providers]
+        for member in self._members:
+            metrics.CIRCUIT_OPEN.labels(**member.fields).set(0)
         self._clock = clock
 
     @property
@@ -154,24 +157,32 @@ class FailoverProvider:
 
 
 async def _call(member: _Member, ticket: Ticket, *, request: GenerationRequest) -> ProviderResult:
+    outcome = "ended"
     try:
-        result = await member.provider.generate(request)
-    except TransientError:
+        with metrics.CALL_SECONDS.labels(**member.fields).time():
+            result = await member.provider.generate(request)
+    except TransientError as error:
+        outcome = error.classification
         if member.breaker.failed(ticket):
+            metrics.CIRCUIT_OPEN.labels(**member.fields).set(1)
             logger.warning("a provider keeps failing and is left alone for a while", extra=member.fields)
         raise
-    except GenerationError:
+    except GenerationError as error:
+        outcome = error.classification
         _answered(member, ticket)
         raise
     else:
+        outcome = "ok"
         _answered(member, ticket)
         return result
     finally:
+        metrics.CALLS.labels(**member.fields, outcome=outcome).inc()
         member.breaker.abandon(ticket)  # cancelled, or an error that nobody foresaw
 
 
 def _answered(member: _Member, ticket: Ticket) -> None:
     if member.breaker.answered(ticket):
+        metrics.CIRCUIT_OPEN.labels(**member.fields).set(0)
         logger.info("a provider answers again", extra=member.fields)
 
 

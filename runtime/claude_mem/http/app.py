@@ -20,6 +20,7 @@ from claude_mem.http.routes import (
     keys,
     mcp,
     memories,
+    metrics,
     search,
     sessions,
     streams,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 ROUTES = [
     *health.ROUTES,
+    *metrics.ROUTES,
     *administration.ROUTES,
     *events.ROUTES,
     *sessions.ROUTES,

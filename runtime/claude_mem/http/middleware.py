@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from claude_mem.services.cleaning import clean_text
 from claude_mem.services.limits import WINDOW_S
 from claude_mem.services.refusals import refusal
 from claude_mem.storage.database import StorageError
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -49,18 +51,30 @@ _EXPOSED = (
     "ETag,Idempotency-Replayed,RateLimit,RateLimit-Policy,Retry-After,X-Request-Id,"
     "X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset"
 )
+_METHODS = frozenset((*_CORS_METHODS.split(","), "OPTIONS"))
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,63}")
 
 
 @web.middleware
 async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a request, whatever happens while it is handled."""
-    response = await _answer(request, handler)
+    started = time.perf_counter()
+    with metrics.REQUESTS_UNDER_WAY.track_inprogress():
+        response = await _answer(request, handler)
+    _count(request, response, seconds=time.perf_counter() - started)
     if request.content.exception() is not None:
         # Else aiohttp looks for the end of the broken body, meets the error again and cuts the answer off.
         request.content.feed_eof()
         response.force_close()
     return response
+
+
+def _count(request: web.Request, response: web.StreamResponse, *, seconds: float) -> None:
+    route = route_of(request) or "/"
+    method = request.method if request.method in _METHODS else "other"
+    metrics.REQUESTS.labels(route, method, response.status).inc()
+    if isinstance(response, web.Response):
+        metrics.REQUEST_SECONDS.labels(route, method).observe(seconds)
 
 
 async def dress(request: web.Request, response: web.StreamResponse) -> None:

@@ -14,6 +14,7 @@ from claude_mem.process.beat import beating
 from claude_mem.process.parts import make_consumer, make_engine, make_provider
 from claude_mem.process.state import RUNTIME_LABEL
 from claude_mem.storage import opening
+from claude_mem.worker.reporting import reporting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,6 +52,7 @@ async def work(settings: ServerSettings) -> None:
         engine = make_engine(settings, database, provider=provider)
         await stack.enter_async_context(hearing(settings, engine))
         await stack.enter_async_context(beating(settings.paths.data_dir))
+        await stack.enter_async_context(reporting(database, engine.worker))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, engine.stop)

@@ -16,6 +16,7 @@ from claude_mem.services.jobs import JobService
 from claude_mem.services.keys import KeyService
 from claude_mem.services.limits import Admission, FailedAuthentications, Limits
 from claude_mem.services.memories import MemoryService
+from claude_mem.services.monitoring import Monitoring
 from claude_mem.services.publishing import JobTerms
 from claude_mem.services.recall import RecallService
 from claude_mem.services.search_index import SearchIndex
@@ -57,6 +58,7 @@ class Services:
     budgets: BudgetService
     budget_changes: BudgetChanges
     waiter: JobWaiter
+    monitoring: Monitoring
 
     @classmethod
     def over(cls, database: Database, queue: Queue, *, settings: ServerSettings) -> Self:
@@ -99,6 +101,7 @@ class Services:
             budgets=budgets,
             budget_changes=BudgetChanges(database, budgets),
             waiter=JobWaiter(database),
+            monitoring=Monitoring(database),
         )
 
     async def write_behind(self) -> None:

@@ -136,7 +136,7 @@ class BudgetService:
         self, database: Database, *, prices: PriceList, default_daily_tokens: int | None = None
     ) -> None:
         self._database = database
-        self._prices = prices
+        self.prices = prices
         self._default = default_daily_tokens or None
         self._under_way = _UnderWay()
         self._noticed: dict[str, int] = {}
@@ -247,7 +247,7 @@ class BudgetService:
     def _budget(self, team_id: str, rows: list[Row], now_us: int) -> Budget:
         cost = unpriced = 0
         for row in rows:
-            price = self._prices.price(row["model"] or "")
+            price = self.prices.price(row["model"] or "")
             if price is None:
                 unpriced += row["tokens"]
             else:

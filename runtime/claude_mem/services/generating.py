@@ -23,16 +23,18 @@ from claude_mem.services.answers import KeptAnswer
 from claude_mem.services.budget_changes import WAITING
 from claude_mem.services.failures import Failure
 from claude_mem.services.group import GroupCommit
+from claude_mem.services.measuring import count_outcome, count_usage
 from claude_mem.services.outcomes import Answered, Drafted, Failed, Outcome, Postponed, Taken
 from claude_mem.services.settling import settle
 from claude_mem.services.shown import ShownTexts
 from claude_mem.storage import work
 from claude_mem.storage.database import Retryable, StorageError, run_transaction
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from claude_mem.generation.port import Provider
+    from claude_mem.generation.port import Provider, Usage
     from claude_mem.services.budgets import BudgetService
     from claude_mem.services.calls import Call, Plan
     from claude_mem.services.requests import CallTerms
@@ -108,6 +110,7 @@ class Generator:
     async def settle(self, outcome: Outcome) -> None:
         """Store an outcome, together with others, again and again while the database is away."""
         await self._settling.submit(outcome)
+        count_outcome(outcome)
 
     async def make(self, call: Call, *, over: Callable[[], None] = _nothing) -> None:
         """Make a call and store what came of it; where the budget is spent, let its jobs wait.
@@ -142,12 +145,16 @@ class Generator:
         jobs_of = {event_id: list(job_ids) for event_id, job_ids in call.jobs_of.items()}
         request = replace(call.request, had_before=self._shown.before(call.request))
         try:
-            result = await self._provider.generate(request)
+            with metrics.CALLS_UNDER_WAY.track_inprogress():
+                result = await self._provider.generate(request)
         except GenerationError as error:
             over()
+            if error.usage is not None:
+                self._count(error.usage, error.provider, error.model)
             await self._set_back(call.taken, error)
             return
         over()
+        self._count(result.usage, result.provider, result.model)
         reply = KeptAnswer(result, jobs_of, request.mode.default_type)
         if request.kind == "event":
             self._shown.add(request)
@@ -158,6 +165,9 @@ class Generator:
                 [work.KeptReply(taken.job.id, call_id, document) for taken in call.taken]
             )
         await self.settle(self._answered(call.taken, reply, call_id))
+
+    def _count(self, usage: Usage, provider: str, model: str) -> None:
+        count_usage(usage, provider=provider, model=model, prices=self._budgets.prices)
 
     async def use(self, taken: Sequence[Taken], call_id: str, document: str) -> None:
         """Store what an earlier attempt paid for.

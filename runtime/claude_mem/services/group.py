@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -54,7 +57,8 @@ class GroupCommit(Generic[T, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._running) < self._parallel:
-            self._running.add(asyncio.create_task(self._run(), name=self._name))
+            # In no one's context: it works for many requests, not for the one that happened to begin it.
+            self._running.add(asyncio.create_task(self._run(), name=self._name, context=Context()))
         return await future
 
     async def _run(self) -> None:
@@ -68,8 +72,10 @@ class GroupCommit(Generic[T, R]):
         while self._waiting:
             count = min(len(self._waiting), self._largest)
             group = [self._waiting.popleft() for _ in range(count)]
+            metrics.GROUP_ITEMS.labels(self._name).observe(count)
             try:
-                results: Sequence[R | Exception] = await self._commit([item for item, _ in group])
+                with metrics.GROUP_SECONDS.labels(self._name).time():
+                    results: Sequence[R | Exception] = await self._commit([item for item, _ in group])
             except Exception as error:
                 results = [error] * count
             except BaseException:

@@ -20,6 +20,7 @@ from claude_mem.services.publishing import JobTerms, publish
 from claude_mem.services.refusals import refusal, refuse_storage_errors
 from claude_mem.storage import audit
 from claude_mem.storage.database import Database, Executor, StorageError, run_transaction
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,6 +125,7 @@ class IngestService:
         """
         for item in received:
             context.check_project(item.project_id)
+        metrics.BATCHES.observe(len(received))
         terms = self._terms_of(urgent=urgent)
         source = "http_post_v1_events_batch"
         prepared = [
@@ -247,6 +249,8 @@ def _key(received: EventInput, payload: Any, *, team_id: str) -> str:
 
 
 def _ingested(appended: Appended, transport: Transport) -> Ingested:
+    metrics.EVENTS.labels("duplicate" if appended.duplicate else "stored").inc()
+    metrics.REDACTIONS.inc(appended.redactions)
     return Ingested(
         event=appended.event,
         job=appended.job,

@@ -9,6 +9,7 @@ from claude_mem.model.documents import Document
 from claude_mem.model.identity import job_key, new_id, transport_job_id
 from claude_mem.model.records import Job, JobStatus, JobType, Lane, SourceType, Transport
 from claude_mem.storage.jobs import NewJob, NewJobEvent
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -180,5 +181,8 @@ async def publish(queue: Queue, jobs: Iterable[Job]) -> Transport:
             by_lane.setdefault(job.lane, {})[job.id] = None
     if not by_lane:
         return Transport.ENQUEUED if queue.state.status == "active" else Transport.QUEUED_ONLY
-    taken = [await queue.publish(lane, list(job_ids)) for lane, job_ids in by_lane.items()]
-    return Transport.ENQUEUED if all(taken) else Transport.QUEUED_ONLY
+    taken = {lane: await queue.publish(lane, list(job_ids)) for lane, job_ids in by_lane.items()}
+    for lane, published in taken.items():
+        outcome = Transport.ENQUEUED if published else Transport.QUEUED_ONLY
+        metrics.PUBLISHED.labels(lane, outcome).inc(len(by_lane[lane]))
+    return Transport.ENQUEUED if all(taken.values()) else Transport.QUEUED_ONLY

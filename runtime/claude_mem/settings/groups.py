@@ -36,6 +36,7 @@ class HttpSettings:
     cors_origins: tuple[str, ...] = setting(service.CORS_ORIGINS)
     wait_timeout_ms: int = setting(service.WAIT_TIMEOUT_MS)
     managed: bool = setting(service.MANAGED)
+    metrics_token: SecretStr | None = setting(service.METRICS_TOKEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ that a worker which lost its lease can change nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.model.documents import Document
@@ -217,6 +217,43 @@ async def heartbeat(executor: Executor, claims: Collection[Claim], *, lease_us: 
     if not claims:
         return set()
     found = await executor.fetch_rows(
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Queued jobs of a lane.
+
+    Parameters:
+        due: how many could be taken now; `delayed` wait for their time.
+        oldest_us: since when the oldest of the first has been due, in microseconds; None where there is none.
+    """
+
+    due: int = 0
+    delayed: int = 0
+    oldest_us: int | None = None
+
+
+async def waiting(executor: Executor, *, now_us: int, limit: int) -> dict[str, Waiting]:
+    """What waits, by lane; lanes where nothing does are left out.
+
+    Parameters:
+        limit: jobs that are counted at most, those that are due longest first.
+    """
+    found = await executor.fetch("jobs.waiting", now=now_us, limit=limit)
+    by_lane: dict[str, Waiting] = {}
+    for row in found:
+        lane = by_lane.setdefault(row["lane"], Waiting())
+        change = {"delayed": row["count"]}
+        if row["state"] == "due":
+            change = {"due": row["count"], "oldest_us": row["oldest"]}
+        by_lane[row["lane"]] = replace(lane, **change)
+    return by_lane
+
+
+async def count_in_status(executor: Executor, status: str, *, limit: int) -> dict[str, int]:
+    """Jobs of a status by lane, `limit` of them at most."""
+    found = await executor.fetch("jobs.in_status", status=status, limit=limit)
+    return {row["lane"]: row["count"] for row in found}
+
+
         "jobs.heartbeat",
         [{"id": claim.job_id, "attempt": claim.attempt, "worker": claim.worker} for claim in claims],
         lease_expires_at=now_us + lease_us,

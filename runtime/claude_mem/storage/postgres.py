@@ -19,6 +19,7 @@ from claude_mem.storage import catalog
 from claude_mem.storage.database import read_schema_version
 from claude_mem.storage.postgres_errors import CONNECTION_LOST, translate
 from claude_mem.storage.postgres_listening import RELISTEN_S, keep_listening
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -107,7 +108,8 @@ class PostgresDatabase:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PostgresExecutor]:
         try:
-            connection = await self._pool.acquire(timeout=self._timeout)
+            with metrics.POOL_WAIT_SECONDS.time():
+                connection = await self._pool.acquire(timeout=self._timeout)
         except Exception as error:
             raise translate(error) from error
         try:
@@ -280,4 +282,7 @@ async def open_pool(
         )
     except Exception as error:
         raise translate(error) from error
+    metrics.POOL.labels("open").set_function(pool.get_size)
+    metrics.POOL.labels("idle").set_function(pool.get_idle_size)
+    metrics.POOL.labels("most").set(size)
     return PostgresDatabase(pool, options=options, connect_timeout_s=connect_timeout_s)

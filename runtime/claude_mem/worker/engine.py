@@ -19,6 +19,7 @@ from claude_mem.services import trail
 from claude_mem.services.outcomes import Taken, taken_of
 from claude_mem.storage import audit, jobs, work
 from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
+from claude_mem.telemetry import metrics
 from claude_mem.worker.expiry import sweep
 from claude_mem.worker.leases import Leases
 from claude_mem.worker.places import Places
@@ -91,6 +92,7 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._probes: set[asyncio.Task[None]] = set()
         self._places = Places(options.concurrency, freed=self._place_freed)
+        metrics.CONCURRENCY.set(options.concurrency)
         self.room = threading.Event()
         self.room.set()
 
@@ -194,7 +196,12 @@ class Engine:
                 await audit.append(transaction, [trail.processing_entry(job) for job in taken], now_us=now)
             return taken
 
-        return await run_transaction(self._database, take)
+        taken = await run_transaction(self._database, take)
+        now_ms = now_us() // 1000
+        for job in taken:
+            if job.attempts == 1:
+                metrics.JOB_WAIT_SECONDS.labels(job.lane).observe(max(0, now_ms - job.created_ms) / 1000)
+        return taken
 
     def _ask(self, call: Call) -> None:
         """Begin a call; its place is free again once the provider has answered."""

@@ -10,6 +10,7 @@ from claude_mem.model.errors import ClaudeMemError, Unavailable
 from claude_mem.model.times import now_us
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Retryable, StorageError
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,6 +69,7 @@ class Leases:
             kept = {task for claimed, task in under_way.items() if claimed.job_id in held}
             for task in set(under_way.values()) - kept:
                 # Cancelled by an operator, or taken by others: nothing of the call can be stored any more.
+                metrics.CLAIMS_LOST.inc()
                 task.cancel()
 
     async def hand_back(self, claims: Iterable[jobs.Claim]) -> None:

@@ -106,6 +106,15 @@ WAIT_TIMEOUT_MS = numeric.count(
     meaning="How long ?wait=true waits for generation before it answers with the job as it stands.",
 )
 
+METRICS_TOKEN = kinds.secret(
+    "CLAUDE_MEM_METRICS_TOKEN",
+    group=HTTP,
+    meaning=(
+        "Whoever asks for /metrics must send it as a bearer token. Unset, anybody may: nothing there tells of a team or of what is "
+        "remembered."
+    ),
+)
+
 DATABASE_URL = kinds.secret(
     "CLAUDE_MEM_SERVER_DATABASE_URL",
     group=DATABASE,

@@ -73,6 +73,21 @@ WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by =
 
 -- name: jobs.fail_exhausted
 -- Rows left queued with no attempt to spare would wait for ever.
+-- name: jobs.waiting
+-- Depth of each lane and what waits longest, for metrics. At most so many rows are read, what is due first: then the oldest is
+-- among them, and a backlog beyond that is large enough to be told as such.
+SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane,
+       CASE WHEN due_at > :now THEN 'delayed' ELSE 'due' END AS state, count(*) AS count, min(due_at) AS oldest
+FROM (SELECT source_type, coalesce(next_attempt_at, created_at) AS due_at FROM observation_generation_jobs
+      WHERE status = 'queued' ORDER BY coalesce(next_attempt_at, created_at), id LIMIT :limit) AS waiting
+GROUP BY 1, 2;
+
+-- name: jobs.in_status
+-- At most so many, for metrics.
+SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane, count(*) AS count
+FROM (SELECT source_type FROM observation_generation_jobs WHERE status = :status LIMIT :limit) AS those
+GROUP BY 1;
+
 UPDATE observation_generation_jobs
 SET status = 'failed', failed_at = :now, last_error = COALESCE(last_error, :last_error), updated_at = :now
 WHERE status = 'queued' AND attempts >= max_attempts RETURNING *;
