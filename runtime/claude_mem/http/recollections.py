@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from claude_mem.http import wire
 
 if TYPE_CHECKING:
+    from claude_mem.http.responses.told import SessionStory, Timeline, TimelineEntry, TimelineSession
     from claude_mem.model.records import Session
     from claude_mem.services.timeline import Around, Entry, Span
 
-JsonObject = dict[str, Any]
 
-
-def entry(found: Entry) -> JsonObject:
+def entry(found: Entry) -> TimelineEntry:
     return {
         "type": found.type,
         "id": found.id,
@@ -25,7 +24,7 @@ def entry(found: Entry) -> JsonObject:
     }
 
 
-def around(found: Around) -> JsonObject:
+def around(found: Around) -> Timeline:
     """A memory with what lies around it; sessions are told once, beside the entries."""
     known = found.before.sessions | found.after.sessions
     return {
@@ -38,7 +37,7 @@ def around(found: Around) -> JsonObject:
     }
 
 
-def story(session: Session, span: Span) -> JsonObject:
+def story(session: Session, span: Span) -> SessionStory:
     """A session with what happened in it."""
     return {
         "session": wire.session(session),
@@ -47,7 +46,7 @@ def story(session: Session, span: Span) -> JsonObject:
     }
 
 
-def _session(found: Session) -> JsonObject:
+def _session(found: Session) -> TimelineSession:
     prompt = found.metadata.members.get("prompt")
     return {
         "id": found.id,

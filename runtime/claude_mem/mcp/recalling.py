@@ -8,6 +8,8 @@ from claude_mem.mcp.schemas import MEMORY, MEMORY_ID, PROJECT_ID, QUERY, TIMELIN
 from claude_mem.mcp.tool import Caller, Tool
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from claude_mem.mcp.arguments import Arguments
     from claude_mem.model.records import Observation
 
@@ -39,7 +41,7 @@ async def _get(caller: Caller, given: Arguments) -> dict[str, Any]:
     return {"memory": caller.spelling.observation(memory)}
 
 
-async def _timeline(caller: Caller, given: Arguments) -> dict[str, Any]:
+async def _timeline(caller: Caller, given: Arguments) -> Mapping[str, Any]:
     found = await caller.services.timeline.around(
         caller.context,
         given.text("id"),

@@ -23,6 +23,8 @@ from claude_mem.services.refusals import refusal
 from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp.server.context import ServerRequestContext
 
     from claude_mem.mcp.tool import Caller, Tool
@@ -131,7 +133,7 @@ def _text(text: str, *, is_error: bool = False) -> dict[str, Any]:
     return result | {"isError": True} if is_error else result
 
 
-def _pretty(found: dict[str, Any]) -> str:
+def _pretty(found: Mapping[str, Any]) -> str:
     """JSON with an indentation of two spaces; compact where a document nests deeper than can be indented."""
     try:
         return orjson.dumps(found, default=_value, option=orjson.OPT_INDENT_2).decode()

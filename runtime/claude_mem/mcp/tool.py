@@ -26,7 +26,7 @@ class Spelling:
     """How records are written, which is as the HTTP surface writes them."""
 
     observation: Callable[[Observation], Mapping[str, Any]]
-    timeline: Callable[[Around], JsonObject]
+    timeline: Callable[[Around], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Tool:
     description: str
     inputs: Mapping[str, JsonObject]
     required: tuple[str, ...]
-    run: Callable[[Caller, Arguments], Awaitable[JsonObject]]
+    run: Callable[[Caller, Arguments], Awaitable[Mapping[str, Any]]]
     scope: str = READ
     output: Mapping[str, JsonObject] | None = None
     destructive: bool = False

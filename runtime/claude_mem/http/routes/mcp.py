@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 import orjson
 from aiohttp import web
 from mcp_types import jsonrpc_message_adapter
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, KNOWN_PROTOCOL_VERSIONS
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from claude_mem.http import recollections, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import JSON, Operation, Other, Parameter, describe
+from claude_mem.http.responses.told import RpcAnswer, RpcRefusal
 from claude_mem.http.streaming import BEAT_S, EVENT_STREAM, STREAM_HEADERS, WRITE_S
-from claude_mem.http.validation import parse, read_bytes
+from claude_mem.http.validation import MalformedJson, parse, read_bytes
 from claude_mem.mcp.exchange import exchange
 from claude_mem.mcp.server import MemoryServer
 from claude_mem.mcp.tool import Caller, Spelling
@@ -38,24 +41,59 @@ MOST_STREAMS = 2048
 IDLE = web.AppKey("mcp_streams", set[asyncio.Event])
 
 VERSION_HEADER = "MCP-Protocol-Version"
-JSON_TYPE = "application/json"
-
 PARSE_ERROR = -32700
 REFUSED = -32000
 
 SPELLING = Spelling(observation=wire.observation, timeline=recollections.around)
 
 
+class Message(TypedDict):
+    """One message in JSON-RPC: a request, or without an id a notification."""
+
+    jsonrpc: Literal["2.0"]
+    method: str
+    id: NotRequired[str | int]
+    params: NotRequired[dict[str, Any]]
+
+
+_VERSION = Parameter(VERSION_HEADER, "Revision of the protocol that was agreed on.", place="header")
+_REFUSED = {
+    400: Other(JSON, "The body is no message, or the revision is unknown.", shape=RpcRefusal),
+    405: Other(JSON, "No further stream is open to clients; go on without one.", shape=RpcRefusal),
+    406: Other(JSON, "`Accept` does not name what is answered.", shape=RpcRefusal),
+    415: Other(JSON, "The body is not JSON by its `Content-Type`.", shape=RpcRefusal),
+}
+
+
+@describe(
+    Operation(
+        "sendMcpMessage",
+        "Send a message of the Model Context Protocol",
+        tag="MCP",
+        scope=READ,
+        body=TypeAdapter(Message),
+        answers={
+            200: Other(JSON, "The answer, as one event or by itself.", shape=RpcAnswer, also=EVENT_STREAM),
+            202: Other(None, "A notification was taken."),
+            404: Other(JSON, "In the newest revision: no such method.", shape=RpcRefusal),
+            **{status: _REFUSED[status] for status in (400, 406, 415)},
+        },
+        parameters=(_VERSION,),
+    )
+)
 async def post(request: web.Request) -> web.StreamResponse:
     """POST /v1/mcp."""
     context = await _caller(request)
     accept = request.headers.get("Accept", "").lower()
-    if JSON_TYPE not in accept or EVENT_STREAM not in accept:
+    if JSON not in accept or EVENT_STREAM not in accept:
         return _error(
             406, REFUSED, "Not Acceptable: Client must accept both application/json and text/event-stream"
         )
-    raw = await read_bytes(request)
-    if raw and request.content_type != JSON_TYPE:
+    try:
+        raw = await read_bytes(request)
+    except MalformedJson as error:
+        return _error(400, PARSE_ERROR, f"Parse error: {error.message}")
+    if raw and request.content_type != JSON:
         return _error(415, REFUSED, "Unsupported Media Type: Content-Type must be application/json")
     message = _message(raw)
     if message is None:
@@ -66,12 +104,25 @@ async def post(request: web.Request) -> web.StreamResponse:
     caller = Caller(request.app[SERVICES], context, SPELLING)
     reply = await exchange(MemoryServer(caller), message, headers=request.headers)
     if reply.status != web.HTTPOk.status_code or not _is_framed(request.headers):
-        kind = JSON_TYPE if reply.body else None
+        kind = JSON if reply.body else None
         return web.Response(body=reply.body, status=reply.status, content_type=kind)
     framed = b"event: message\ndata: " + reply.body + b"\n\n"
     return web.Response(body=framed, headers=STREAM_HEADERS)
 
 
+@describe(
+    Operation(
+        "openMcpStream",
+        "A stream on which the server says nothing",
+        tag="MCP",
+        scope=READ,
+        answers={
+            200: Other(EVENT_STREAM, "Comments, as long as both sides are there."),
+            **{status: _REFUSED[status] for status in (400, 405, 406)},
+        },
+        parameters=(_VERSION,),
+    )
+)
 async def listen(request: web.Request) -> web.StreamResponse:
     """GET /v1/mcp: a stream on which the server says nothing, for it begins no conversation; it beats until either ends."""
     await _caller(request)

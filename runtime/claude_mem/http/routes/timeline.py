@@ -8,6 +8,8 @@ from claude_mem.http import params, recollections
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
+from claude_mem.http.openapi.operation import CURSOR, Operation, Parameter, describe
+from claude_mem.http.responses import told
 from claude_mem.model.scopes import READ
 
 #: Entries in each direction at most, and where nothing is said.
@@ -18,7 +20,33 @@ SOME = 10
 MOST_OF_SESSION = 200
 SOME_OF_SESSION = 50
 
+_EVENTS = Parameter("events", "`false` leaves events out.", {"type": "boolean", "default": True})
 
+
+def _count(name: str, description: str, *, least: int, most: int, default: int) -> Parameter:
+    return Parameter(
+        name, description, {"type": "integer", "minimum": least, "maximum": most, "default": default}
+    )
+
+
+@describe(
+    Operation(
+        "memoryTimeline",
+        "What lies around a memory",
+        tag="Memories",
+        scope=READ,
+        answers={200: told.Timeline},
+        refusals=frozenset({400}),
+        parameters=(
+            _count("before", "Most entries before the memory.", least=0, most=MOST, default=SOME),
+            _count("after", "Most entries after it.", least=0, most=MOST, default=SOME),
+            Parameter(
+                "cursor", "`olderCursor` or `newerCursor` of the page before: goes on in its direction."
+            ),
+            _EVENTS,
+        ),
+    )
+)
 async def around(request: web.Request) -> web.Response:
     """GET /v1/memories/:id/timeline."""
     context = await authorize(request, READ)
@@ -33,6 +61,23 @@ async def around(request: web.Request) -> web.Response:
     return answer(recollections.around(found))
 
 
+@describe(
+    Operation(
+        "sessionTimeline",
+        "A session's story, from its beginning",
+        tag="Sessions",
+        scope=READ,
+        answers={200: told.SessionStory},
+        refusals=frozenset({400}),
+        parameters=(
+            CURSOR,
+            _count(
+                "limit", "Most entries of the page.", least=1, most=MOST_OF_SESSION, default=SOME_OF_SESSION
+            ),
+            _EVENTS,
+        ),
+    )
+)
 async def of_session(request: web.Request) -> web.Response:
     """GET /v1/sessions/:id/timeline."""
     context = await authorize(request, READ)
