@@ -205,18 +205,6 @@ async def lane_counts(executor: Executor, *, now_us: int) -> dict[tuple[str, str
     return counts
 
 
-async def history(executor: Executor, job_id: str) -> list[JobEvent]:
-    return [rows.job_event(row) for row in await executor.fetch("jobs.events", id=job_id)]
-
-
-async def heartbeat(executor: Executor, claims: Collection[Claim], *, lease_us: int, now_us: int) -> set[str]:
-    """Extend the leases of claims that are still current.
-
-    Returns: their jobs' ids.
-    """
-    if not claims:
-        return set()
-    found = await executor.fetch_rows(
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Queued jobs of a lane.
@@ -254,6 +242,18 @@ async def count_in_status(executor: Executor, status: str, *, limit: int) -> dic
     return {row["lane"]: row["count"] for row in found}
 
 
+async def history(executor: Executor, job_id: str) -> list[JobEvent]:
+    return [rows.job_event(row) for row in await executor.fetch("jobs.events", id=job_id)]
+
+
+async def heartbeat(executor: Executor, claims: Collection[Claim], *, lease_us: int, now_us: int) -> set[str]:
+    """Extend the leases of claims that are still current.
+
+    Returns: their jobs' ids.
+    """
+    if not claims:
+        return set()
+    found = await executor.fetch_rows(
         "jobs.heartbeat",
         [{"id": claim.job_id, "attempt": claim.attempt, "worker": claim.worker} for claim in claims],
         lease_expires_at=now_us + lease_us,

@@ -62,17 +62,6 @@ SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END
 FROM (SELECT source_type FROM observation_generation_jobs WHERE status = :status LIMIT 1000) AS ended
 GROUP BY 1;
 
--- name: jobs.events
-SELECT * FROM observation_generation_job_events WHERE generation_job_id = :id ORDER BY created_at, id;
-
--- name: jobs.hand_back
--- A worker that stops gives its jobs back as if they had not been taken.
-UPDATE observation_generation_jobs
-SET status = 'queued', attempts = attempts - 1, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
-WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker AND attempts > 0 RETURNING *;
-
--- name: jobs.fail_exhausted
--- Rows left queued with no attempt to spare would wait for ever.
 -- name: jobs.waiting
 -- Depth of each lane and what waits longest, for metrics. At most so many rows are read, what is due first: then the oldest is
 -- among them, and a backlog beyond that is large enough to be told as such.
@@ -88,6 +77,17 @@ SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END
 FROM (SELECT source_type FROM observation_generation_jobs WHERE status = :status LIMIT :limit) AS those
 GROUP BY 1;
 
+-- name: jobs.events
+SELECT * FROM observation_generation_job_events WHERE generation_job_id = :id ORDER BY created_at, id;
+
+-- name: jobs.hand_back
+-- A worker that stops gives its jobs back as if they had not been taken.
+UPDATE observation_generation_jobs
+SET status = 'queued', attempts = attempts - 1, locked_at = NULL, locked_by = NULL, lease_expires_at = NULL, updated_at = :now
+WHERE id = :id AND status = 'processing' AND attempts = :attempt AND locked_by = :worker AND attempts > 0 RETURNING *;
+
+-- name: jobs.fail_exhausted
+-- Rows left queued with no attempt to spare would wait for ever.
 UPDATE observation_generation_jobs
 SET status = 'failed', failed_at = :now, last_error = COALESCE(last_error, :last_error), updated_at = :now
 WHERE status = 'queued' AND attempts >= max_attempts RETURNING *;
