@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.checklist import Keys, make_keys
 from tests.support.helm import Helm
 from tests.support.kube.control_plane import ControlPlane
 from tests.support.kube.kind import KindCluster
 from tests.support.kube.kubectl import KubectlError
+from tests.support.kube.language_model import URL, LanguageModel
+from tests.support.kube.memory import Memory, sample
+from tests.support.kube.release import RESTRICTED, Release
 from tests.support.kube.scripts import UnavailableError
 from tests.support.tiers import cannot_run
 
@@ -102,7 +107,104 @@ def images(kind_cluster: KindCluster) -> tuple[str, ...]:
 @pytest.fixture
 def kind_namespace(kind_cluster: KindCluster) -> Iterator[str]:
     """A namespace of the kind cluster that is this test's alone, and lets only restricted pods in."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    name = kind_cluster.kubectl.create_namespace(labels=labels)
+    name = kind_cluster.kubectl.create_namespace(labels=RESTRICTED)
     yield name
     kind_cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def release(kind_cluster: KindCluster, images: tuple[str, ...]) -> Iterator[Release]:
+    """The operator, installed by Helm for all namespaces; it looks at nothing that no watch tells it of."""
+    # A resync would hide an event that is missed.
+    installed = Release(kind_cluster.helm, kind_cluster.kubectl, values={"resyncSeconds": 3600})
+    yield installed
+    installed.uninstall()
+
+
+class Memories:
+    """Memories in namespaces of their own, which end with the run."""
+
+    def __init__(self, cluster: KindCluster) -> None:
+        self._cluster = cluster
+        self._made: list[Memory] = []
+
+    def make(self, name: str) -> Memory:
+        """A resource that is not there yet, in a new namespace with what it needs: a provider and its key."""
+        kubectl = self._cluster.kubectl
+        namespace = kubectl.create_namespace(prefix="memory", labels=RESTRICTED)
+        secret = {"metadata": {"name": "anthropic"}, "stringData": {"api-key": "sk-ant-test"}}
+        kubectl.apply({"apiVersion": "v1", "kind": "Secret", **secret}, namespace=namespace)
+        memory = Memory(kubectl, namespace=namespace, name=name)
+        self._made.append(memory)
+        return memory
+
+    def close(self) -> None:
+        """Delete what is left."""
+        for memory in self._made:
+            if memory.api.get(memory.ref) is not None:
+                memory.delete()
+            memory.close()
+            self._cluster.kubectl("delete", "namespace", memory.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def memories(kind_cluster: KindCluster, release: Release) -> Iterator[Memories]:
+    """Where memories come from; the operator is there."""
+    made = Memories(kind_cluster)
+    yield made
+    made.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The shortest sample, and in how many seconds it was Ready."""
+
+    memory: Memory
+    ready_s: float
+
+
+@pytest.fixture(scope="session")
+def shortest(memories: Memories) -> Sample:
+    """The shortest sample, applied as it is; Ready."""
+    memory = memories.make("team-memory")
+    memory.create(sample("minimal"))
+    return Sample(memory, memory.settle())
+
+
+@pytest.fixture(scope="session")
+def memory(shortest: Sample, kind_cluster: KindCluster, images: tuple[str, ...]) -> Memory:
+    """The same, reached from here, with a language model behind it; what a test changes, it changes back."""
+    memory = shortest.memory
+    LanguageModel(kind_cluster.kubectl, memory.namespace).start(image=images[0])
+    memory.patch(
+        {
+            "provider": {"baseUrl": URL},
+            "server": {"service": {"type": "NodePort"}, "resources": {"requests": {"cpu": "50m"}}},
+            "worker": {
+                "concurrency": 4,
+                "resources": {"requests": {"cpu": "20m"}},
+                "terminationGracePeriodSeconds": 5,
+                "env": [
+                    {"name": "CLAUDE_MEM_JOB_LEASE_SECONDS", "value": "6"},
+                    {"name": "CLAUDE_MEM_JOB_HEARTBEAT_SECONDS", "value": "2"},
+                    {"name": "CLAUDE_MEM_JOB_RETRY_BASE_SECONDS", "value": "1"},
+                ],
+            },
+        }
+    )
+    memory.settle()
+    return memory
+
+
+@pytest.fixture
+def model(memory: Memory, kind_cluster: KindCluster) -> Iterator[LanguageModel]:
+    """The memory's language model, which a test may steer; afterwards it answers well and at once again."""
+    steered = LanguageModel(kind_cluster.kubectl, memory.namespace)
+    yield steered
+    steered.steer()
+
+
+@pytest.fixture(scope="session")
+def keys(memory: Memory) -> Keys:
+    """Keys of one project of the memory."""
+    return make_keys(memory)

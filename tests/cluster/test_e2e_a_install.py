@@ -1,0 +1,83 @@
+"""From nothing to a working memory: Helm, a sample as it is, and what its user sees."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from claude_mem_operator.kube.kinds import EVENT
+from tests.cluster.conftest import Sample
+from tests.support.kube.release import Release
+from tests.support.processes import wait_until
+
+#: Seconds from apply to Ready, with the images in the node.
+READY_S = 60.0
+
+
+def test_the_operator_says_that_it_refuses_what_it_should(release: Release) -> None:
+    assert "Phase:          Succeeded" in release.test()
+
+
+def test_two_replicas_are_ready_and_one_of_them_leads(release: Release) -> None:
+    names = [pod["metadata"]["name"] for pod in release.pods()]
+    assert len(names) == 2
+    wait_until(lambda: release.leader() in names, what="a leader among them")
+
+
+def test_the_shortest_sample_is_ready_within_a_minute(shortest: Sample) -> None:
+    assert shortest.ready_s < READY_S
+
+
+def test_no_container_was_restarted_on_the_way(shortest: Sample, release: Release) -> None:
+    assert shortest.memory.restarts() == {}
+    assert [
+        status["restartCount"] for pod in release.pods() for status in pod["status"]["containerStatuses"]
+    ] == [
+        0,
+        0,
+    ]
+
+
+def test_the_pods_run_in_a_namespace_that_lets_only_restricted_ones_in(shortest: Sample) -> None:
+    # It enforces that; what each pod says of itself is looked at without a cluster.
+    components = [pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in shortest.memory.pods()]
+    assert sorted(components) == ["migration", "postgres", "server", "server", "valkey", "worker"]
+
+
+def test_nothing_began_before_what_it_needs_was_there(shortest: Sample) -> None:
+    """The order of the stages, by when their first containers started."""
+
+    def started(component: str) -> datetime:
+        states = [
+            next(iter(status["state"].values()))
+            for pod in shortest.memory.pods(component)
+            for status in pod["status"]["containerStatuses"]
+        ]
+        return min(datetime.fromisoformat(state["startedAt"]) for state in states)
+
+    order = ["postgres", "valkey", "migration", "server", "worker"]
+    times = [started(component) for component in order]
+    assert times == sorted(times)
+
+
+def test_what_kubectl_shows_is_the_state_in_one_line(shortest: Sample) -> None:
+    memory = shortest.memory
+    header, line = memory.kubectl("--namespace", memory.namespace, "get", "cms", memory.name).splitlines()
+    assert header.split() == ["NAME", "READY", "PHASE", "SERVER", "WORKERS", "AGE"]
+    assert line.split()[:5] == ["team-memory", "True", "Ready", "2", "1"]
+    assert memory.name in memory.kubectl("--namespace", memory.namespace, "get", "all")
+
+
+def test_the_way_there_is_told_by_events(shortest: Sample) -> None:
+    memory = shortest.memory
+    events = [
+        event
+        for event in memory.api.list(EVENT, memory.namespace)
+        if event["involvedObject"]["kind"] == "ClaudeMemServer"
+    ]
+    assert "Ready" in {event["reason"] for event in events}
+    assert {event["type"] for event in events} == {"Normal"}
+
+
+def test_fields_are_explained(shortest: Sample) -> None:
+    told = shortest.memory.kubectl("explain", "claudememserver.spec.worker.autoscaling")
+    assert "How the number of workers follows their load." in told

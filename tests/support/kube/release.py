@@ -1,0 +1,104 @@
+"""The operator as its charts install it, in the way that its documentation tells: Helm, from this checkout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.kube.kubectl import Kubectl
+from tests.support.kube.scripts import ROOT
+
+DEFINITIONS = ROOT / "charts" / "claude-mem-operator-crds"
+OPERATOR = ROOT / "charts" / "claude-mem-operator"
+NAME = "claude-mem-operator"
+NAMESPACE = "claude-mem-system"
+#: Namespaces of the tests let only restricted pods in.
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+#: The images that `make images` makes, as `hack/cluster/cluster load` names them in the node.
+LOCAL_IMAGES = {"image": {"tag": "local"}, "workloads": {"images": {"runtime": {"tag": "local"}}}}
+
+#: Calls of the API server that change something.
+_WRITES = frozenset({"apply", "create", "delete", "patch", "scale"})
+
+
+class Release:
+    """The two charts, installed from its creation until ``uninstall()``.
+
+    Parameters:
+        helm: runs Helm on the cluster with the arguments given, and returns its standard output.
+        values: of the operator's chart, beyond the local images.
+    """
+
+    def __init__(
+        self, helm: Callable[..., str], kubectl: Kubectl, *, values: dict[str, Any] | None = None
+    ) -> None:
+        self.kubectl = kubectl
+        self._helm = helm
+        self._values = LOCAL_IMAGES | (values or {})
+        namespace = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "labels": RESTRICTED},
+        }
+        kubectl.apply(namespace)
+        helm("upgrade", "--install", f"{NAME}-crds", str(DEFINITIONS), "--namespace", NAMESPACE)
+        self.install()
+
+    def install(self) -> None:
+        """Make what was installed as the chart says, and wait until the operator is ready."""
+        values = [f"--set-json={name}={json.dumps(value)}" for name, value in self._values.items()]
+        wait = ("--wait", "--timeout", "3m")
+        self._helm("upgrade", "--install", NAME, str(OPERATOR), "--namespace", NAMESPACE, *wait, *values)
+
+    def test(self) -> str:
+        """`helm test`: what the operator's own test says. Raises where it fails."""
+        return self._helm("test", NAME, "--namespace", NAMESPACE)
+
+    def uninstall(self) -> None:
+        """Remove the operator, then the definitions' release; both may be gone."""
+        for name in (NAME, f"{NAME}-crds"):
+            self._helm("uninstall", name, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
+
+    def pods(self) -> list[dict[str, Any]]:
+        """The operator's pods that are not ending."""
+        selector = "app.kubernetes.io/component=operator"
+        found = self.kubectl.json("--namespace", NAMESPACE, "get", "pods", "--selector", selector)["items"]
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+    def leader(self) -> str:
+        """The name of the pod that acts."""
+        path = "{.spec.holderIdentity}"
+        holder = self.kubectl("--namespace", NAMESPACE, "get", "lease", NAME, "--output", f"jsonpath={path}")
+        return holder.partition("_")[0]
+
+    def writes(self) -> float:
+        """How many writes the acting replica has made, but for its lease and its Events."""
+        return sum(
+            value
+            for labels, value in self._samples(self.leader(), "claude_mem_operator_api_requests_total")
+            if labels["verb"] in _WRITES and not labels["kind"].startswith("leases")
+        )
+
+    def reconciles(self) -> float:
+        """How many reconciles the acting replica has made."""
+        return sum(value for _, value in self._samples(self.leader(), "claude_mem_operator_reconcile_total"))
+
+    def refusals(self) -> list[dict[str, str]]:
+        """What the API server did not let replicas do, by their roles."""
+        return [
+            labels
+            for pod in self.pods()
+            for labels, _ in self._samples(pod["metadata"]["name"], "claude_mem_operator_api_requests_total")
+            if labels["outcome"] == "Forbidden"
+        ]
+
+    def _samples(self, pod: str, name: str) -> Iterator[tuple[dict[str, str], float]]:
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics"
+        for family in text_string_to_metric_families(self.kubectl("get", "--raw", path)):
+            for sample in family.samples:
+                if sample.name == name:
+                    yield sample.labels, sample.value
