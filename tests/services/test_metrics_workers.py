@@ -1,0 +1,134 @@
+"""What workers count, and how it gets to the server that Prometheus asks."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from claude_mem.generation.failover import FailoverProvider
+from claude_mem.model.errors import Unavailable
+from claude_mem.model.records import JobStatus
+from claude_mem.model.times import now_us
+from claude_mem.queue.local import DisabledQueue
+from claude_mem.services.ingest import IngestService
+from claude_mem.services.monitoring import Monitoring
+from claude_mem.storage import worker_figures
+from claude_mem.storage.database import Database
+from claude_mem.telemetry.declaring import REGISTRY
+from claude_mem.worker.reporting import reporting
+from tests.support.databases import Storage
+from tests.support.engines import asking, ended, job_for, working
+from tests.support.fake_llm import MODES, FakeLlm
+from tests.support.load import make_world, until
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+OPENROUTER = {"provider": "openrouter", "model": "m"}
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+class Growth:
+    """How much figures of this process grew since this was made."""
+
+    def __init__(self) -> None:
+        self._before = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in REGISTRY.collect()
+            for sample in family.samples
+        }
+
+    def of(self, name: str, **labels: str) -> float:
+        return counted(name, **labels) - self._before.get((name, frozenset(labels.items())), 0.0)
+
+
+async def test_calls_tokens_and_outcomes_are_counted(storage: Storage, llm: FakeLlm) -> None:
+    database = await storage.open()
+    world = await make_world(database)
+    ingest = IngestService(database, DisabledQueue())
+    growth = Growth()
+    async with working(database, FailoverProvider([asking(llm)])):
+        assert (await ended(database, await job_for(ingest, world, 1))).status is JobStatus.COMPLETED
+        llm.script.append(MODES["bad_request"])
+        assert (await ended(database, await job_for(ingest, world, 2))).status is JobStatus.FAILED
+
+        async def settled() -> bool:
+            return growth.of("claude_mem_jobs_settled_total", lane="event", outcome="failed") == 1
+
+        await until(settled, what="both to be counted")
+    assert growth.of("claude_mem_provider_calls_total", **OPENROUTER, outcome="ok") == 1
+    assert growth.of("claude_mem_provider_calls_total", **OPENROUTER, outcome="unrecoverable") == 1
+    assert growth.of("claude_mem_provider_call_seconds_count", **OPENROUTER) == 2
+    assert growth.of("claude_mem_provider_tokens_total", **OPENROUTER, kind="input") > 0
+    assert growth.of("claude_mem_jobs_settled_total", lane="event", outcome="completed") == 1
+    assert growth.of("claude_mem_job_failures_total", lane="event", classification="unrecoverable") == 1
+    assert growth.of("claude_mem_generation_seconds_count", lane="event") == 1
+    assert growth.of("claude_mem_job_wait_seconds_count", lane="event") == 2
+    assert growth.of("claude_mem_observations_generated_total", lane="event") >= 1
+    assert counted("claude_mem_worker_calls_in_progress") == 0
+    assert counted("claude_mem_worker_concurrency") == 8
+
+
+async def test_a_worker_reports_until_it_ends_and_sweeps_up_after_others(storage: Storage) -> None:
+    database = await storage.open()
+    monitoring = Monitoring(database)
+    await worker_figures.report(database, "long-gone", figures="[]", now_us=now_us() - 3_600_000_000)
+
+    async def reported() -> str | None:
+        return (await worker_figures.current(database, since_us=0, limit=9)).get("w-1")
+
+    async with reporting(database, "w-1", every_s=0.02):
+        first = await until(reported, what="a report")
+        assert first is not None
+
+        async def again() -> bool:
+            return await reported() != first
+
+        counter = REGISTRY.get_sample_value("process_cpu_seconds_total")
+        assert counter is not None, "a worker's processor time is among its figures"
+        await until(again, what="another report")
+        told = {
+            sample.labels["worker"]
+            for family in (await monitoring.figures()).collect()
+            for sample in family.samples
+            if "worker" in sample.labels
+        }
+        assert told == {"w-1"}
+    assert await worker_figures.current(database, since_us=0, limit=9) == {}
+
+
+class Away:
+    """A database that does not answer for as long as it is told not to."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.is_away = False
+        self.refused = 0
+
+    async def execute(self, statement: str, /, **parameters: object) -> int:
+        if self.is_away:
+            self.refused += 1
+            raise Unavailable("away", dependency="postgres")
+        return await self._database.execute(statement, **parameters)
+
+
+async def test_a_worker_goes_on_reporting_when_the_database_is_back(storage: Storage) -> None:
+    database = await storage.open()
+    line = Away(database)
+    line.is_away = True
+
+    async def tried() -> bool:
+        return line.refused >= 2
+
+    async def reported() -> bool:
+        return bool(await worker_figures.current(database, since_us=0, limit=9))
+
+    async with reporting(cast("Database", line), "w-1", every_s=0.02):
+        await until(tried, what="reports that fail")
+        line.is_away = False
+        await until(reported, what="a report")
+        line.is_away = True
+    assert await reported(), "what cannot be taken away falls silent by itself"
