@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 #: Between two looks at the Secret, in seconds: at first, and once the listener is open.
 _WAITING_S: Final = 1.0
 _SERVING_S: Final = 5.0
-#: Between two looks of the leader at authority, leaf and `caBundle`, in seconds.
-_UPKEEP_S: Final = 60.0
+#: Between two looks of the leader at authority, leaf and `caBundle`, in seconds: for how long nothing can be applied
+#: after somebody replaced the webhook configuration.
+_UPKEEP_S: Final = 10.0
 
 
 class Webhook:
