@@ -82,7 +82,13 @@ def admission(release: Release, memory: Memory) -> Iterator[Admission]:
     """What may be taken away, and is put back by the charts."""
     yield Admission(release, memory)
     release.install()
-    wait_until(lambda: refusal(memory, spec(SLOW_HEARTBEAT)), what="the webhook", timeout=LEARNT_S)
+    # The configuration is a new one, without the authority's certificate until the operator writes it.
+    wait_until(
+        lambda: SLOW_HEARTBEAT["name"] in refusal(memory, spec(SLOW_HEARTBEAT)),
+        what="the webhook",
+        timeout=LEARNT_S,
+    )
+    wait_until(lambda: POLICY in refusal(memory, spec(LOCAL_DEV)), what="the policy", timeout=LEARNT_S)
 
 
 def test_all_layers_together_refuse_local_development(memory: Memory) -> None:

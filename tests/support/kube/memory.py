@@ -48,11 +48,7 @@ def connect(kubectl: Kubectl) -> DynamicApi:
 
 
 class Memory:
-    """One resource, which may not be there yet or any more.
-
-    Parameters:
-        node: where the node is reached, for the Service's port on it.
-    """
+    """One resource, which may not be there yet or any more."""
 
     def __init__(self, kubectl: Kubectl, *, namespace: str, name: str) -> None:
         self.kubectl = kubectl
@@ -158,12 +154,16 @@ class Memory:
     def url(self) -> str:
         """Where the service is reached from outside the cluster; its Service has to be a NodePort."""
         if not self._url:
-            service = self.api.get(ObjectRef(SERVICE, self.namespace, f"{self.name}-server"))
-            assert service is not None
-            port = service["spec"]["ports"][0]["nodePort"]
+            port = self.service()["spec"]["ports"][0]["nodePort"]
             path = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
             self._url = f"http://{self.kubectl('get', 'nodes', '--output', path)}:{port}"
         return self._url
+
+    def service(self) -> Manifest:
+        """The server's Service."""
+        found = self.api.get(ObjectRef(SERVICE, self.namespace, f"{self.name}-server"))
+        assert found is not None, f"{self.ref} has no Service"
+        return found
 
     def call(self, method: str, path: str, key: str | None = None, body: object = None) -> httpx.Response:
         """One request to the service."""
