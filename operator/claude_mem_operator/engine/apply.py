@@ -71,7 +71,6 @@ class Applier:
     ) -> None:
         self._kube = kube
         self._uid = owner.uid
-        self._name = owner.name
         self._live = live
         self._unrepairable = unrepairable
 
@@ -82,7 +81,7 @@ class Applier:
             live = self._kube.get(ref)
             if live is None:
                 return None
-            if not (belongs_to(live, self._uid) or _is_left_behind(live, self._name)):
+            if not (belongs_to(live, self._uid) or _is_left_behind(live)):
                 raise NameConflict(
                     f"{ref.kind.kind} {ref.name} is there already and is not this resource's: "
                     "rename or delete it, or give the resource another name"
@@ -222,16 +221,17 @@ def refuse_immutable(wanted: Manifest, live: Manifest) -> None:
             )
 
 
-def _is_left_behind(live: Manifest, name: str) -> bool:
-    """Whether an object outlived an earlier resource of this name on purpose, and is to be taken over."""
+def _is_left_behind(live: Manifest) -> bool:
+    """Whether an object without an owner was applied by this operator.
+
+    It outlived an earlier resource of the name on purpose, or somebody took away what says whose it is.
+    """
     metadata = live["metadata"]
-    labels = metadata.get("labels") or {}
-    return (
-        not metadata.get("ownerReferences")
-        and labels.get(RETAINED_LABEL) == "true"
-        and labels.get("app.kubernetes.io/managed-by") == MANAGER
-        and labels.get("app.kubernetes.io/instance") == name
+    applied = any(
+        entry.get("manager") == MANAGER and entry.get("operation") == "Apply"
+        for entry in metadata.get("managedFields", ())
     )
+    return applied and not metadata.get("ownerReferences")
 
 
 def _at(manifest: Any, path: tuple[str, ...]) -> Any:
