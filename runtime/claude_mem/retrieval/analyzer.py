@@ -42,6 +42,7 @@ _MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0df
 _LETTER = rf"[\w{_MARKS}]"
 _CHUNK = re.compile(rf"{_LETTER}+(?:(?:[-./\\:@#+'\u2019]|::|://){_LETTER}+)*(?:\+\+|#)?")
 _PIECE = re.compile(rf"[^\W_](?:[^\W_]|[{_MARKS}])*")
+_LETTERS = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}])*")
 _LINE_NUMBER = re.compile(r"(?::\d+){1,2}$")
 _APOSTROPHE = re.compile("['\u2019](?:[sS]$)?")
 _BREAK = re.compile(r"[^-_\w" + _MARKS + "]+")
@@ -233,7 +234,7 @@ def fold(text: str) -> str:
 
 def stem(word: str) -> str:
     """The stem of a folded word, by the rules for its script; what has a digit or is short stays as it is."""
-    if len(word) < 3 or len(word) > MAX_WORD or not word.isalpha():
+    if not 3 <= len(word) <= MAX_WORD or not (word.isalpha() or _LETTERS.fullmatch(word)):
         return word
     for first, last, language in _STEMMERS:
         if first <= word[0] <= last:

@@ -1,0 +1,105 @@
+"""Search over HTTP: filters, pages, highlights and explanations on request, and the old shape without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.http import Server, Tenant
+
+
+def remember(api: Server, tenant: Tenant, content: str, **members: Any) -> str:
+    body = {"projectId": tenant.project, "content": content, **members}
+    made: str = api.ok("POST", "/v1/memories", tenant.full, body, status=201)["memory"]["id"]
+    return made
+
+
+def search(api: Server, tenant: Tenant, query: str, **members: Any) -> Any:
+    return api.ok("POST", "/v1/search", tenant.read, {"projectId": tenant.project, "query": query, **members})
+
+
+def test_without_new_members_the_answer_is_the_old_one(api: Server, tenant: Tenant) -> None:
+    remember(api, tenant, "alpha parser")
+    found = search(api, tenant, "parsers")
+    assert found.keys() == {"observations"}
+    assert "highlights" not in found["observations"][0]
+    assert "explanation" not in found["observations"][0]
+
+
+def test_highlights_and_explanations(api: Server, tenant: Tenant) -> None:
+    remember(api, tenant, "alpha parser")
+    remember(api, tenant, "beta")
+    found = search(api, tenant, "parsers", highlights=True, explain=True)
+    assert found["statistics"] == {"documents": 2, "averageLength": 1.5}
+    (memory,) = found["observations"]
+    assert memory["highlights"] == [[{"text": "alpha ", "match": False}, {"text": "parser", "match": True}]]
+    (term,) = memory["explanation"]
+    assert (term["term"], term["documentFrequency"], term["frequency"]) == ("parser", 1, 1.0)
+    assert term["score"] == pytest.approx(memory["score"])
+
+
+def test_filters_by_kind_session_file_concept_and_time(api: Server, tenant: Tenant) -> None:
+    session = api.ok(
+        "POST",
+        "/v1/sessions/start",
+        tenant.full,
+        {"projectId": tenant.project, "externalSessionId": "s"},
+        status=201,
+    )["session"]["id"]
+    metadata = {"files_read": ["src/a.py"], "concepts": ["gotcha"]}
+    wanted = remember(api, tenant, "alpha", kind="decision", serverSessionId=session, metadata=metadata)
+    remember(api, tenant, "alpha")
+    for narrowed in (
+        {"kind": "decision"},
+        {"kind": ["decision", "x"]},
+        {"serverSessionId": session},
+        {"files": "a.py"},
+        {"concepts": ["Gotcha"]},
+    ):
+        found = search(api, tenant, "alpha", **narrowed)["observations"]
+        assert [memory["id"] for memory in found] == [wanted], narrowed
+        body = {"projectId": tenant.project, "query": "alpha", **narrowed}
+        assert api.ok("POST", "/v1/context", tenant.read, body)["context"] == "alpha"
+    assert search(api, tenant, "alpha", since="2999-01-01")["observations"] == []
+    assert (
+        len(search(api, tenant, "alpha", since="2020-01-01", until="2999-01-01", kind=None)["observations"])
+        == 2
+    )
+
+
+def test_pages_follow_a_cursor_to_the_end(api: Server, tenant: Tenant) -> None:
+    made = {remember(api, tenant, f"alpha {number}") for number in range(5)}
+    seen: list[str] = []
+    members: dict[str, Any] = {"limit": 2}
+    while True:
+        page = search(api, tenant, "alpha", **members)
+        seen += [memory["id"] for memory in page["observations"]]
+        if "nextCursor" not in page:
+            break
+        members["cursor"] = page["nextCursor"]
+    assert len(seen) == 5
+    assert set(seen) == made
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("since", "someday"),
+        ("until", 5),
+        ("kind", []),
+        ("kind", [7]),
+        ("files", {}),
+        ("concepts", [""]),
+        ("cursor", "x"),
+        ("cursor", ""),
+        ("explain", "yes"),
+        ("highlights", 1),
+        ("serverSessionId", ""),
+    ],
+)
+def test_bad_members_are_refused_by_name(api: Server, tenant: Tenant, member: str, value: object) -> None:
+    body = {"projectId": tenant.project, "query": "alpha", member: value}
+    answer = api.call("POST", "/v1/search", tenant.read, body)
+    assert answer.status_code == 400
+    assert member in answer.text

@@ -1,0 +1,134 @@
+"""The search syntax: what words, phrases, exclusions, prefixes and times become, and that no text is too strange."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_mem.retrieval import periods
+from claude_mem.retrieval.phrases import holds_all, holds_any
+from claude_mem.retrieval.query import MAX_TERMS, WHOLE_WEIGHT, Query, parse
+
+#: A Wednesday.
+NOW = int(datetime(2026, 3, 18, 15, 30, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def read(text: str) -> Query:
+    return parse(text, now_us=NOW)
+
+
+def asked(text: str) -> dict[str, float]:
+    return {term.text: round(term.weight, 3) for term in read(text).terms}
+
+
+def test_words_are_reduced_and_stop_words_left_out() -> None:
+    assert asked("What is the parser doing OR AND retries") == {"parser": 1, "retri": 1}
+    assert asked("what is it") == {"what": 1, "is": 1, "it": 1}, "there is nothing else"
+    assert read("- -- & | ! ( ) '").is_empty
+    assert read("-only -these").is_empty
+
+
+def test_parts_of_an_identifier_share_a_weight() -> None:
+    assert asked("QUEUE_ENGINE") == {
+        "queue": 0.707,
+        "engin": 0.707,
+        "queueengin": round(WHOLE_WEIGHT * 0.707, 3),
+    }
+    assert asked("queue QUEUE_ENGINE")["queue"] == 1, "the most that one spelling gives it"
+    assert asked("記") == {"記": 1}
+    assert asked("記憶") == {"記憶": 1}
+
+
+def test_phrases_are_required_and_minus_excludes() -> None:
+    query = read('"dead letter" queue -redis -"old one" -src/a.py -foo-bar "never closed')
+    assert [phrase.words for phrase in query.phrases] == [("dead", "letter"), ("never", "closed")]
+    assert {"dead", "letter", "queue", "never", "close"} == {term.text for term in query.terms}
+    assert query.excluded == ("redi", "src/a.py", "foobar")
+    assert [phrase.words for phrase in query.excluded_phrases] == [("old", "one")]
+
+
+def test_prefixes() -> None:
+    migrated, last = read("migr* tok").terms
+    assert (migrated.prefix, migrated.starts) == ("migr", True)
+    assert (last.prefix, last.starts, last.unfinished) == ("tok", False, True)
+    assert not any(term.unfinished for term in read("what of tokens?").terms), "punctuation ends a word"
+    assert read("ab").terms[0].prefix is None, "too short to mean anything"
+
+
+def test_a_pasted_text_is_cut() -> None:
+    assert len(read(" ".join(f"w{n}x" for n in range(1000))).terms) == MAX_TERMS
+
+
+@pytest.mark.parametrize(
+    ("text", "since", "until"),
+    [
+        ("yesterday", "2026-03-17", "2026-03-18"),
+        ("what broke today", "2026-03-18", "2026-03-19"),
+        ("last week", "2026-03-09", "2026-03-16"),
+        ("this week", "2026-03-16", "2026-03-23"),
+        ("last month", "2026-02-01", "2026-03-01"),
+        ("last year", "2025-01-01", "2026-01-01"),
+        ("3 days ago", "2026-03-15", "2026-03-16"),
+        ("two weeks ago", "2026-03-02", "2026-03-09"),
+        ("three months ago", "2025-12-01", "2026-01-01"),
+        ("a year ago", "2025-01-01", "2026-01-01"),
+        ("in the last 2 days", "2026-03-16", "2026-03-19"),
+        ("in March 2025", "2025-03-01", "2025-04-01"),
+        ("Dec. 2024", "2024-12-01", "2025-01-01"),
+        ("in april", "2025-04-01", "2025-05-01"),
+        ("in 2024", "2024-01-01", "2025-01-01"),
+        ("on March 5", "2026-03-05", "2026-03-06"),
+        ("5th of April", "2025-04-05", "2025-04-06"),
+        ("May 5th, 2024", "2024-05-05", "2024-05-06"),
+        ("2025-03-14", "2025-03-14", "2025-03-15"),
+        ("2025-03", "2025-03-01", "2025-04-01"),
+        ("2025-02-30 or yesterday", "2026-03-17", "2026-03-18"),
+    ],
+)
+def test_times_in_words(text: str, since: str, until: str) -> None:
+    period = periods.find(text, now_us=NOW)
+    assert period is not None
+    days = [
+        datetime.fromtimestamp(us / 1e6, UTC).date().isoformat() for us in (period.since_us, period.until_us)
+    ]
+    assert days == [since, until]
+
+
+@pytest.mark.parametrize(
+    "text", ["may the parser march on", "99999999 years ago", "1.2.3", "0000-00-00", "2025-13"]
+)
+def test_what_is_no_time(text: str) -> None:
+    assert periods.find(text, now_us=NOW) is None
+
+
+def test_a_time_alone_lists_and_its_words_are_not_sought() -> None:
+    assert asked("what happened yesterday") == {"happen": 1}
+    assert asked("yesterday") == {}
+    assert not read("yesterday").is_empty
+    assert asked("in March 2025") == {"march": 1, "2025": 1}, "a text may name it"
+
+
+@given(st.text())
+def test_any_text_is_read(text: str) -> None:
+    query = read(text)
+    assert len(query.terms) <= MAX_TERMS
+    holds_any(text, query.excluded_phrases)
+    assert holds_all(text, ()) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "expected"),
+    [
+        ("The Blue-Green deploy", '"blue green"', True),
+        ("green and blue", '"blue green"', False),
+        ("bluegreen", '"blue"', False),
+        ("日本の記憶喪失", '"記憶"', True),
+        ("Café  au\nlait", '"cafe AU lait"', True),
+    ],
+)
+def test_phrases_are_compared_by_words(text: str, phrase: str, *, expected: bool) -> None:
+    assert holds_all(text, read(phrase).phrases) is expected
+    assert holds_any(text, read("x -" + phrase).excluded_phrases) is expected
