@@ -73,7 +73,7 @@ chaos: setup-test ## Kill everything in turn under 5,000 events and a failing pr
 test-chaos: setup-test ## The same with 300 events, in about a minute.
 	$(PYTEST) tests/chaos
 
-.PHONY: bench-ingest bench-worker bench-search bench-retrieval
+.PHONY: bench-ingest bench-worker bench-search bench-retrieval bench-operator
 bench-ingest: setup-test ## Measure ingest against bare asyncpg on a real PostgreSQL.
 	@$(BIN)/python -m hack.bench_ingest
 bench-worker: setup-test ## Measure a worker against bare calls of the same SDK on real PostgreSQL and Valkey.
@@ -82,6 +82,8 @@ bench-search: setup-test ## Measure search over 50,000 memories, and what the in
 	@$(BIN)/python -m hack.bench_search
 bench-retrieval: setup-test ## Measure how often search finds what answers a question; DATA is a directory of sessions and questions.
 	@$(BIN)/python -m hack.bench_retrieval $(or $(DATA),$(error DATA is not set: give a directory with sessions.json and questions.json))
+bench-operator: setup-test ## Measure the operator with RESOURCES=100 resources, then for IDLE=600 seconds in which nothing happens.
+	@$(BIN)/python -m hack.bench_operator $(if $(RESOURCES),--resources $(RESOURCES)) $(if $(IDLE),--idle $(IDLE))
 
 .PHONY: lock check-lock audit docs
 lock: ## Pin and hash the requirements again from pyproject.toml.
@@ -96,6 +98,7 @@ docs: setup-test ## Generate the reference pages and the CRD again.
 	$(BIN)/python hack/generate_openapi.py
 	$(BIN)/python -m hack.generate_crds
 	$(BIN)/python -m hack.generate_charts
+	$(BIN)/python hack/generate_operator_reference.py
 .PHONY: install-manifest
 install-manifest: docs ## Render the one-file installation again, config/install.yaml (needs Helm).
 	@hack/install-manifest >config/install.yaml.new
