@@ -186,10 +186,10 @@ async def session_rows(database: Database, world: World) -> None:
     newer = new_session(world, "session-2", external=None, content="content", platform=None)
     assert await sessions.insert(database, newer, key="key-2", now_us=NOW + 1) is not None
     assert await sessions.find(database, "session-1", team_id=world.other_team_id) is None
-    assert await sessions.find_scopes(database, ["session-1", "absent"]) == {
     known = await sessions.find_by_ids(database, ["session-1", "absent"], team_id=world.team_id)
     assert list(known) == ["session-1"]
     assert await sessions.find_by_ids(database, ["session-1"], team_id=world.other_team_id) == {}
+    assert await sessions.find_scopes(database, ["session-1", "absent"]) == {
         "session-1": (world.team_id, world.project_id)
     }
     by_external = await sessions.find_by_external(database, external_id="ext", platform="cursor", **scope)
@@ -248,8 +248,8 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     assert await events.find(database, "event-2", team_id=world.team_id) == second
     assert await events.find(database, "event-2", team_id=world.other_team_id) is None
     assert await events.of_session(database, "session-1", limit=9, **scope) == []
-
     await brief_rows(database, world)
+
     new = [new_job(world, "event-1"), new_job(world, "event-2")]
     await jobs.insert_fresh(database, new[1:])
     assert await jobs.insert(database, new) == {"job-event-1"}
@@ -279,6 +279,15 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     assert await jobs.count(database, jobs.JobFilter(since_us=NOW + 1)) == 0
     assert await jobs.count_by_status(database, **scope) == {"queued": 2, "cancelled": 1}
     assert await jobs.lane_counts(database, now_us=NOW) == {("event", "queued"): 2}
+
+
+async def paged_jobs(database: Database, world: World) -> None:
+    wanted = jobs.JobFilter(team_id=world.team_id)
+    whole = [job.id for job in await jobs.list_page(database, wanted, limit=99, offset=0)]
+    first = await jobs.list_rows(database, wanted, before=None, limit=2)
+    behind = Cursor(first[-1]["created_at"], first[-1]["id"])
+    others = await jobs.list_rows(database, wanted, before=behind, limit=99)
+    assert [row["id"] for row in [*first, *others]] == whole
 
 
 async def job_changes(database: Database, world: World) -> None:
@@ -368,16 +377,6 @@ async def redrive_filters(database: Database, world: World, failed: Job) -> None
     )
 
 
-async def observation_rows(database: Database, world: World) -> None:
-    scope = {"team_id": world.team_id, "project_id": world.project_id}
-    memory = new_observation(world, "memory-1", "Deploy with blue-green servers")
-    await observations.insert(database, memory)
-    assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
-    asked = ["memory-1", "absent"]
-    by_id = await observations.find_by_ids(database, asked, team_id=world.team_id)
-    assert by_id == {"memory-1": memory}
-    assert await observations.find_by_ids(database, asked, team_id=world.other_team_id) == {}
-    made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
 async def brief_rows(database: Database, world: World) -> None:
     """Events of a timeline come in both directions from a position, with what their payloads say."""
     project = timeline.Stretch(world.team_id, world.sibling_id)
@@ -412,6 +411,16 @@ async def brief_rows(database: Database, world: World) -> None:
     assert await timeline.find_observation(database, "absent", team_id=world.team_id) is None
 
 
+async def observation_rows(database: Database, world: World) -> None:
+    scope = {"team_id": world.team_id, "project_id": world.project_id}
+    memory = new_observation(world, "memory-1", "Deploy with blue-green servers")
+    await observations.insert(database, memory)
+    assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
+    asked = ["memory-1", "absent"]
+    by_id = await observations.find_by_ids(database, asked, team_id=world.team_id)
+    assert by_id == {"memory-1": memory}
+    assert await observations.find_by_ids(database, asked, team_id=world.other_team_id) == {}
+    made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
     assert await work.insert_observations(database, [made], now_us=NOW) == {"generation-1": "memory-2"}
     twin = new_observation(world, "memory-3", "Retries swallow errors", key="generation-1", job="job-event-1")
     assert await work.insert_observations(database, [twin], now_us=NOW) == {"generation-1": "memory-2"}
@@ -430,6 +439,11 @@ async def brief_rows(database: Database, world: World) -> None:
 
     assert await listed() == ["memory-2", "memory-1"]
     assert await listed(before=Cursor(NOW, "memory-2")) == ["memory-1"]
+    project = timeline.Stretch(**scope)
+    behind = await timeline.observations_after(database, project, Cursor(NOW, "memory-1"), limit=9)
+    assert [row["id"] for row in behind] == ["memory-2"]
+    before = await timeline.observations_before(database, project, Cursor(NOW, "memory-2"), limit=9)
+    assert [row["id"] for row in before] == ["memory-1"]
     assert await listed(kind="absent") == await listed(session_id="absent") == []
     async with database.transaction() as transaction:
         assert await observations.find_to_update(transaction, "memory-1", team_id=world.team_id) == memory
@@ -440,11 +454,6 @@ async def brief_rows(database: Database, world: World) -> None:
             content="Deploy canaries",
             kind="decision",
             metadata=Document.of({"a": None}),
-    project = timeline.Stretch(**scope)
-    behind = await timeline.observations_after(database, project, Cursor(NOW, "memory-1"), limit=9)
-    assert [row["id"] for row in behind] == ["memory-2"]
-    before = await timeline.observations_before(database, project, Cursor(NOW, "memory-2"), limit=9)
-    assert [row["id"] for row in before] == ["memory-1"]
             now_us=NOW,
         )
     assert changed is not None
@@ -519,6 +528,7 @@ async def search_rows(database: Database, world: World) -> None:
     assert not await search.drop_segments(database, [seven])
     assert await search.drop_segments(database, [eight])
     assert await search.all_blocks(database, 8) == []
+    await search.sweep(database)
 
 
 async def worker_rows(database: Database, world: World) -> None:
@@ -721,6 +731,7 @@ SUBJECTS = (
     key_rows,
     session_rows,
     event_and_job_rows,
+    paged_jobs,
     job_changes,
     observation_rows,
     search_rows,

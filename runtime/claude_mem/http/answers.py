@@ -24,6 +24,8 @@ _STATUS: tuple[tuple[type[errors.ClaudeMemError], int], ...] = (
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.Conflict, 409),
+    (errors.PreconditionFailed, 412),
+    (errors.IdempotencyMismatch, 422),
     (errors.QuotaExceeded, 402),
     (errors.RateLimited, 429),
     (errors.Unavailable, 503),
@@ -45,7 +47,7 @@ def refused(request: web.BaseRequest, error: errors.ClaudeMemError) -> web.Respo
     headers = {}
     if isinstance(error, errors.RateLimited):
         headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unavailable | errors.RequestUnderWay):
         headers["Retry-After"] = "1"
     return error_answer(request, status_of(error), body=error_body(error), headers=headers)
 

@@ -8,6 +8,9 @@ ClaudeMemError
 ├── Forbidden               the credential does not allow this
 ├── NotFound                nothing of that id within the caller's scope
 ├── Conflict                the resource's state does not allow this
+│   └── RequestUnderWay     the same request is being carried out
+├── PreconditionFailed      the resource is not the version that the caller knows
+├── IdempotencyMismatch     the Idempotency-Key belongs to another request
 ├── QuotaExceeded           a monthly cap is used up
 ├── RateLimited             too many requests in the window
 └── Unavailable             a dependency does not answer; nothing was lost, try again
@@ -100,6 +103,22 @@ class Conflict(ClaudeMemError):
     """Raised when the state of a resource rules the request out."""
 
     label = "Conflict"
+
+
+class RequestUnderWay(Conflict):
+    """Raised when a request with the same Idempotency-Key is being carried out."""
+
+
+class IdempotencyMismatch(ClaudeMemError):
+    """Raised when an Idempotency-Key was used for another request."""
+
+    label = "IdempotencyMismatch"
+
+
+class PreconditionFailed(ClaudeMemError):
+    """Raised when a resource was changed since the caller read it."""
+
+    label = "PreconditionFailed"
 
 
 class QuotaExceeded(ClaudeMemError):

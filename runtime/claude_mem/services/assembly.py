@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Self
 from claude_mem.generation.prices import PRICES_FILE, PriceList
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.services.authentication import Authenticator
+from claude_mem.services.briefing import BriefingService
 from claude_mem.services.budget_changes import BudgetChanges
 from claude_mem.services.budgets import BudgetService
+from claude_mem.services.idempotency import IdempotentRequests
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.jobs import JobService
 from claude_mem.services.keys import KeyService
@@ -23,8 +25,8 @@ from claude_mem.services.search_index import SearchIndex
 from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
 from claude_mem.services.tenancy import TenancyService
-from claude_mem.services.usage import UsageService
 from claude_mem.services.timeline import TimelineService
+from claude_mem.services.usage import UsageService
 from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
@@ -49,8 +51,9 @@ class Services:
     sessions: SessionService
     memories: MemoryService
     recall: RecallService
-    search_index: SearchIndex
+    briefing: BriefingService
     timeline: TimelineService
+    search_index: SearchIndex
     jobs: JobService
     keys: KeyService
     tenancy: TenancyService
@@ -58,6 +61,7 @@ class Services:
     budgets: BudgetService
     budget_changes: BudgetChanges
     waiter: JobWaiter
+    idempotent: IdempotentRequests
     monitoring: Monitoring
 
     @classmethod
@@ -77,6 +81,7 @@ class Services:
             database, prices=prices, default_daily_tokens=settings.generation.daily_token_budget
         )
         search_index = SearchIndex(database)
+        recall = RecallService(database, search_index)
         terms = JobTerms(
             max_attempts=settings.generation.max_attempts,
             session_window_us=settings.generation.session_window_ms * 1000,
@@ -91,16 +96,18 @@ class Services:
             ingest=IngestService(database, queue, terms=terms),
             sessions=SessionService(database, queue, terms=terms),
             memories=MemoryService(database),
-            recall=RecallService(database, search_index),
+            recall=recall,
+            briefing=BriefingService(database, recall),
+            timeline=TimelineService(database),
             search_index=search_index,
             jobs=JobService(database, queue),
-            timeline=TimelineService(database),
             keys=KeyService(database),
             tenancy=TenancyService(database),
             usage=UsageService(database, prices=prices),
             budgets=budgets,
             budget_changes=BudgetChanges(database, budgets),
             waiter=JobWaiter(database),
+            idempotent=IdempotentRequests(database),
             monitoring=Monitoring(database),
         )
 
@@ -110,9 +117,11 @@ class Services:
         await self.admission.write_metered()
         await self.admission.forget_old_windows()
         try:
+            await self.idempotent.forget_old()
             await self.database.refresh_statistics()
         except (ClaudeMemError, StorageError) as error:
-            logger.info("the planner's statistics stay as they are", extra={"reason": type(error).__name__})
+            reason = type(error).__name__
+            logger.info("old answers and the planner's statistics stay as they are", extra={"reason": reason})
 
     async def close(self) -> None:
         """Finish what was accepted, and close the queue and the database."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 from claude_mem.model.errors import Conflict, NotFound
 from claude_mem.model.records import Job, JobStatus
 from claude_mem.model.times import now_us
+from claude_mem.services.paging import Page, page_of
 from claude_mem.services.publishing import publish
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.signals import announce
 from claude_mem.services.steering import Change, record, retries_of, retry_payload
-from claude_mem.storage import audit, failed_jobs, jobs
+from claude_mem.storage import audit, failed_jobs, jobs, rows
+from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, Retryable, run_transaction
 
 if TYPE_CHECKING:
@@ -97,20 +99,43 @@ class JobService:
         with refuse_storage_errors():
             page = await jobs.list_page(self._database, wanted, limit=limit, offset=offset)
             total = await jobs.count(self._database, wanted)
-            entry = context.audit(
-                "observation.read",
-                "observation",
-                resource_id=None,
-                project_id=wanted.project_id,
-                mode=mode,
-                status=wanted.status,
-                sourceType=wanted.source_type,
-                limit=limit,
-                offset=offset,
-                resultCount=len(page),
+            await self._audit_list(
+                context, wanted, mode=mode, limit=limit, offset=offset, resultCount=len(page)
             )
-            await audit.append_alone(self._database, entry, now_us=now_us())
         return page, total
+
+    async def list_behind(
+        self, context: RequestContext, wanted: jobs.JobFilter, *, mode: str, cursor: str, limit: int
+    ) -> Page[Job]:
+        """Jobs, newest first, in pages that stay right while jobs are added.
+
+        Parameters:
+            mode: what the audit log calls the look.
+            cursor: of the page before; empty begins with the newest.
+
+        Raises: InvalidInput for a foreign cursor.
+        """
+        before = Cursor.decode(cursor)
+        with refuse_storage_errors():
+            found = await jobs.list_rows(self._database, wanted, before=before, limit=limit + 1)
+            page = page_of(found, limit, convert=rows.job)
+            await self._audit_list(context, wanted, mode=mode, limit=limit, resultCount=len(page.items))
+        return page
+
+    async def _audit_list(
+        self, context: RequestContext, wanted: jobs.JobFilter, *, mode: str, **details: int
+    ) -> None:
+        entry = context.audit(
+            "observation.read",
+            "observation",
+            resource_id=None,
+            project_id=wanted.project_id,
+            mode=mode,
+            status=wanted.status,
+            sourceType=wanted.source_type,
+            **details,
+        )
+        await audit.append_alone(self._database, entry, now_us=now_us())
 
     async def retry(self, job: Job, operator: Operator) -> Steered:
         """Queue a failed or cancelled job again; a queued one is left as it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ from claude_mem.storage.database import Database, Executor, run_transaction
 if TYPE_CHECKING:
     from claude_mem.model.records import AuditEntry
     from claude_mem.services.context import RequestContext
+
+
+#: Looks at a memory that is about to change, and raises where it may not.
+Check = Callable[[Observation], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +149,15 @@ class MemoryService:
         await _audit_read(self._database, entry)
         return page
 
-    async def change(self, context: RequestContext, memory_id: str, *, wanted: MemoryChange) -> Written:
+    async def change(
+        self, context: RequestContext, memory_id: str, *, wanted: MemoryChange, check: Check | None = None
+    ) -> Written:
         """Correct a memory.
 
-        Raises: NotFound, Forbidden, InvalidInput, Unavailable.
+        Parameters:
+            check: is shown the memory before anything is changed, while nobody else can change it, and may raise.
+
+        Raises: NotFound, Forbidden, InvalidInput, Unavailable, and what `check` does.
         """
         removed = 0
         if wanted.content is not None:
@@ -164,6 +174,8 @@ class MemoryService:
             memory = _visible(
                 context, await observations.find_to_update(transaction, memory_id, team_id=context.team_id)
             )
+            if check is not None:
+                check(memory)
             changed = await observations.update(
                 transaction,
                 memory.id,
@@ -188,13 +200,21 @@ class MemoryService:
         with refuse_storage_errors():
             return Written(await run_transaction(self._database, store), removed)
 
-    async def delete(self, context: RequestContext, memory_id: str) -> None:
+    async def delete(self, context: RequestContext, memory_id: str, *, check: Check | None = None) -> None:
         """Remove a memory for good.
 
-        Raises: NotFound when there is none within the caller's scope.
+        Parameters:
+            check: as for a change.
+
+        Raises: NotFound when there is none within the caller's scope, and what `check` does.
         """
 
         async def store(transaction: Executor) -> None:
+            if check is not None:
+                held = await observations.find_to_update(transaction, memory_id, team_id=context.team_id)
+                if held is None or not context.sees_project(held.project_id):
+                    raise NotFound("Memory not found")
+                check(held)
             project_id = await observations.delete(
                 transaction, memory_id, team_id=context.team_id, project_id=context.principal.project_id
             )

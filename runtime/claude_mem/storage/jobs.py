@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from claude_mem.model.records import Job, JobEvent
-    from claude_mem.storage.database import Executor
+    from claude_mem.storage.cursors import Cursor
+    from claude_mem.storage.database import Executor, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,17 @@ class JobFilter:
 async def list_page(executor: Executor, wanted: JobFilter, *, limit: int, offset: int) -> list[Job]:
     found = await executor.fetch("jobs.list", **wanted.parameters(), limit=limit, offset=offset)
     return [rows.job(row) for row in found]
+
+
+async def list_rows(executor: Executor, wanted: JobFilter, *, before: Cursor | None, limit: int) -> list[Row]:
+    """Rows of jobs from behind a cursor, newest first."""
+    return await executor.fetch(
+        "jobs.list_behind",
+        **wanted.parameters(),
+        before_at=before.at_us if before else None,
+        before_id=before.id if before else None,
+        limit=limit,
+    )
 
 
 async def count(executor: Executor, wanted: JobFilter) -> int:

@@ -223,6 +223,8 @@ def _answer(status: int, found: Any, operation: Operation, schemas: _Schemas) ->
         "description": found.description if isinstance(found, Other) else HTTPStatus(status).phrase,
         "headers": _headers(operation),
     }
+    if operation.versioned:
+        described["headers"]["ETag"] = _header("ETag")
     if operation.replayable:
         described["headers"]["Idempotency-Replayed"] = _header("Replayed")
     if isinstance(found, Other):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+
+from claude_mem.http.replaying import replayable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from aiohttp import web
     from pydantic import TypeAdapter
 
-    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+    from claude_mem.http.replaying import Handler
+
     H = TypeVar("H", bound=Handler)
 
 JSON: Final = "application/json"
@@ -76,6 +78,7 @@ class Operation:
         body_needed: whether the body may be left out.
         local: only this machine may ask.
         replayable: takes an Idempotency-Key.
+        versioned: answers with an ETag.
     """
 
     name: str
@@ -89,17 +92,19 @@ class Operation:
     body_needed: bool = True
     local: bool = False
     replayable: bool = False
+    versioned: bool = False
 
 
 _OPERATIONS: dict[Any, Operation] = {}
 
 
 def describe(operation: Operation) -> Callable[[H], H]:
-    """Declare the operation of a handler."""
+    """Declare the operation of a handler, and have it do what the declaration says of Idempotency-Keys."""
 
     def declared(handler: H) -> H:
-        _OPERATIONS[handler] = operation
-        return handler
+        served = cast("H", replayable(handler)) if operation.replayable else handler
+        _OPERATIONS[served] = operation
+        return served
 
     return declared
 

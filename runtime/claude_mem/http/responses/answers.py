@@ -119,6 +119,20 @@ class RequestedJobList(JobList):
     requestId: str | None
 
 
+class JobPage(Shape):
+    """A page of jobs behind a cursor, which counts nothing."""
+
+    jobs: list[records.ListedJob]
+    limit: int
+    nextCursor: NextCursor
+
+
+class RequestedJobPage(JobPage):
+    """A page of jobs behind a cursor, with the request's id."""
+
+    requestId: str | None
+
+
 class JobFound(Shape):
     """One job."""
 

@@ -43,6 +43,7 @@ _FLAGS = (
         body=EVENT,
         answers={201: answers.EventEntry},
         parameters=_FLAGS,
+        replayable=True,
     )
 )
 async def create(request: web.Request) -> web.Response:
@@ -70,6 +71,7 @@ async def create(request: web.Request) -> web.Response:
         body=EVENTS,
         answers={201: answers.EventBatch},
         parameters=_FLAGS,
+        replayable=True,
     )
 )
 async def create_batch(request: web.Request) -> web.Response:

@@ -59,6 +59,7 @@ _SOURCES = [str(kind) for kind in SourceType if kind is not SourceType.MANUAL]
 _PAGE = (
     Parameter("status", "Only of this state.", {"enum": [str(status) for status in JobStatus]}),
     LIMIT,
+    Parameter("cursor", "In the place of `offset`: empty for the first page, then `nextCursor`."),
     Parameter("offset", "Entries to leave out.", {"type": "integer", "minimum": 0, "default": 0}),
 )
 
@@ -69,7 +70,8 @@ _PAGE = (
         "Jobs, newest first",
         tag="Jobs",
         scope=READ,
-        answers={200: answers.RequestedJobList},
+        answers={200: answers.RequestedJobList | answers.RequestedJobPage},
+        refusals=frozenset({400}),
         parameters=(
             *_PAGE,
             Parameter("source_type", "Only for these.", {"enum": _SOURCES}),
@@ -101,7 +103,8 @@ async def list_all(request: web.Request) -> web.Response:
         "Jobs of a team, newest first",
         tag="Jobs",
         scope=READ,
-        answers={200: answers.JobList},
+        answers={200: answers.JobList | answers.JobPage},
+        refusals=frozenset({400}),
         parameters=_PAGE,
     )
 )
@@ -122,7 +125,8 @@ async def list_of_team(request: web.Request) -> web.Response:
         "Jobs of a project, newest first",
         tag="Jobs",
         scope=READ,
-        answers={200: answers.JobList},
+        answers={200: answers.JobList | answers.JobPage},
+        refusals=frozenset({400}),
         parameters=_PAGE,
     )
 )
@@ -144,6 +148,13 @@ async def _page(
     request: web.Request, context: RequestContext, *, wanted: JobFilter, mode: str, payload: bool = False
 ) -> dict[str, Any]:
     limit = params.integer(request, "limit", default=50, least=1, most=200)
+    cursor = request.query.get("cursor")
+    if cursor is not None:
+        found = await request.app[SERVICES].jobs.list_behind(
+            context, wanted, mode=mode, cursor=cursor.strip(), limit=limit
+        )
+        listed = [wire.job_listed(job, payload=payload) for job in found.items]
+        return {"jobs": listed, "limit": limit, "nextCursor": found.next_cursor}
     offset = params.integer(request, "offset", default=0, least=0)
     page, total = await request.app[SERVICES].jobs.list_page(
         context, wanted, mode=mode, limit=limit, offset=offset

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         scope=WRITE,
         body=KEY,
         answers={201: answers.NewKey},
+        replayable=True,
     )
 )
 async def create(request: web.Request) -> web.Response:
@@ -82,6 +83,7 @@ async def list_page(request: web.Request) -> web.Response:
         body_needed=False,
         answers={201: answers.KeyRotated},
         refusals=frozenset({409}),
+        replayable=True,
     )
 )
 async def rotate(request: web.Request) -> web.Response:

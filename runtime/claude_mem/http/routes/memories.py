@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from claude_mem.http import params, wire
+from claude_mem.http import etags, params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer, error_answer
 from claude_mem.http.keys import SERVICES
-from claude_mem.http.openapi.operation import CURSOR, LIMIT, PROJECT, Operation, Parameter, describe
+from claude_mem.http.openapi.operation import CURSOR, LIMIT, PROJECT, Operation, Other, Parameter, describe
 from claude_mem.http.responses import answers
 from claude_mem.http.schemas import MEMORY, MEMORY_CHANGE
 from claude_mem.http.validation import read_json, validate
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         scope=WRITE,
         body=MEMORY,
         answers={201: answers.MemoryWritten},
+        versioned=True,
+        replayable=True,
     )
 )
 async def create(request: web.Request) -> web.Response:
@@ -48,7 +50,7 @@ async def create(request: web.Request) -> web.Response:
             metadata=_metadata(body),
         ),
     )
-    return answer(_written(written), status=201)
+    return answer(_written(written), status=201, headers=etags.etag(written.memory))
 
 
 def _metadata(body: MemoryBody) -> dict[str, Any]:
@@ -58,13 +60,24 @@ def _metadata(body: MemoryBody) -> dict[str, Any]:
 
 
 @describe(
-    Operation("getMemory", "Read a memory", tag="Memories", scope=READ, answers={200: answers.MemoryFound})
+    Operation(
+        "getMemory",
+        "Read a memory",
+        tag="Memories",
+        scope=READ,
+        answers={200: answers.MemoryFound, 304: Other(None, "The client has this version already.")},
+        parameters=(etags.IF_NONE_MATCH,),
+        versioned=True,
+    )
 )
 async def get(request: web.Request) -> web.Response:
     """GET /v1/memories/:id."""
     context = await authorize(request, READ)
     memory_id = params.path_id(request, "id", what="Memory")
-    return answer({"memory": wire.observation(await request.app[SERVICES].memories.get(context, memory_id))})
+    memory = await request.app[SERVICES].memories.get(context, memory_id)
+    if etags.known(request, memory):
+        return web.Response(status=304, headers=etags.etag(memory))
+    return answer({"memory": wire.observation(memory)}, headers=etags.etag(memory))
 
 
 @describe(
@@ -108,6 +121,9 @@ async def list_page(request: web.Request) -> web.Response:
         scope=WRITE,
         body=MEMORY_CHANGE,
         answers={200: answers.MemoryWritten},
+        refusals=frozenset({412}),
+        parameters=(etags.IF_MATCH,),
+        versioned=True,
     )
 )
 async def change(request: web.Request) -> web.Response:
@@ -116,7 +132,10 @@ async def change(request: web.Request) -> web.Response:
     memory_id = params.path_id(request, "id", what="Memory")
     body = validate(MEMORY_CHANGE, await read_json(request))
     wanted = MemoryChange(content=body.content, kind=body.kind, metadata=body.metadata)
-    return answer(_written(await request.app[SERVICES].memories.change(context, memory_id, wanted=wanted)))
+    written = await request.app[SERVICES].memories.change(
+        context, memory_id, wanted=wanted, check=etags.check(request)
+    )
+    return answer(_written(written), headers=etags.etag(written.memory))
 
 
 @describe(
@@ -126,6 +145,8 @@ async def change(request: web.Request) -> web.Response:
         tag="Memories",
         scope=WRITE,
         answers={200: answers.MemoryDeleted},
+        refusals=frozenset({412}),
+        parameters=(etags.IF_MATCH,),
     )
 )
 async def delete(request: web.Request) -> web.Response:
@@ -133,7 +154,7 @@ async def delete(request: web.Request) -> web.Response:
     context = await authorize(request, WRITE)
     try:
         memory_id = params.path_id(request, "id", what="Memory")
-        await request.app[SERVICES].memories.delete(context, memory_id)
+        await request.app[SERVICES].memories.delete(context, memory_id, check=etags.check(request))
     except NotFound:
         return error_answer(request, 404, body={"error": "not_found"})
     return answer({"deleted": True, "id": memory_id})

@@ -27,6 +27,7 @@ from claude_mem.services.sessions import SessionInput
         scope=WRITE,
         body=SESSION,
         answers={200: answers.SessionWritten, 201: answers.SessionWritten},
+        replayable=True,
     )
 )
 async def start(request: web.Request) -> web.Response:

@@ -98,6 +98,7 @@ async def list_projects(request: web.Request) -> web.Response:
         scope=WRITE,
         body=PROJECT,
         answers={201: answers.ProjectFound},
+        replayable=True,
     )
 )
 async def create_project(request: web.Request) -> web.Response:

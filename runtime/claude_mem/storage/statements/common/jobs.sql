@@ -15,6 +15,17 @@ WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
   AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
 ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset;
 
+-- name: jobs.list_behind
+-- The same from behind a cursor, which stays right while jobs are added.
+SELECT * FROM observation_generation_jobs
+WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+  AND (CAST(:status AS text) IS NULL OR status = :status)
+  AND (CAST(:source_type AS text) IS NULL OR source_type = :source_type)
+  AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
+  AND (CAST(:before_id AS text) IS NULL OR (created_at, id) < (CAST(:before_at AS timestamptz), :before_id))
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
 -- name: jobs.count
 SELECT count(*) AS count FROM observation_generation_jobs
 WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
