@@ -22,6 +22,7 @@ from claude_mem.services.limits import WINDOW_S
 from claude_mem.services.refusals import refusal
 from claude_mem.storage.database import StorageError
 from claude_mem.telemetry import metrics
+from claude_mem.telemetry.context import bound
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -59,9 +60,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,63}")
 async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a request, whatever happens while it is handled."""
     started = time.perf_counter()
-    with metrics.REQUESTS_UNDER_WAY.track_inprogress():
+    request_id = _own_id(request)
+    with metrics.REQUESTS_UNDER_WAY.track_inprogress(), bound(requestId=request_id):
         response = await _answer(request, handler)
-    _count(request, response, seconds=time.perf_counter() - started)
+        _count(request, response, seconds=time.perf_counter() - started)
     if request.content.exception() is not None:
         # Else aiohttp looks for the end of the broken body, meets the error again and cuts the answer off.
         request.content.feed_eof()
@@ -75,6 +77,9 @@ def _count(request: web.Request, response: web.StreamResponse, *, seconds: float
     metrics.REQUESTS.labels(route, method, response.status).inc()
     if isinstance(response, web.Response):
         metrics.REQUEST_SECONDS.labels(route, method).observe(seconds)
+    if logger.isEnabledFor(logging.DEBUG):
+        said = {"route": route, "method": method, "status": response.status, "ms": round(seconds * 1000, 3)}
+        logger.debug("a request was answered", extra=said)
 
 
 async def dress(request: web.Request, response: web.StreamResponse) -> None:
@@ -107,10 +112,15 @@ def _rate_headers(window: RateWindow) -> dict[str, str]:
     }
 
 
+def _own_id(request: web.Request) -> str | None:
+    """The request's id, which all routes but those of claude-mem 13's worker have."""
+    if not request.path.startswith("/v1/") or request.path == "/v1/info":
+        return None
+    request[REQUEST_ID] = _request_id(request.headers.get("X-Request-Id", ""))
+    return request[REQUEST_ID]
+
+
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    path = request.path
-    if path.startswith("/v1/") and path != "/v1/info":
-        request[REQUEST_ID] = _request_id(request.headers.get("X-Request-Id", ""))
     origin = request.headers.get("Origin")
     if origin is not None:
         if not _is_allowed(request, origin):

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from claude_mem.model.times import iso8601_ms
+from claude_mem.telemetry import context
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -23,11 +24,12 @@ _QUIET = (
     "httpx",
     "httpx2",
     "openai",
+    "opentelemetry",
 )
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the record's extra fields."""
+    """One JSON object a line: time, level, logger, message, the fields bound to the task, the record's extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -52,8 +54,9 @@ class TextFormatter(logging.Formatter):
 
 
 def extra_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields that the call added to the record."""
-    return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+    """The fields that are bound where the record was made, and those that the call added to it."""
+    added = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+    return {**context.fields(), **added}
 
 
 def configure(*, level: str, form: str) -> None:

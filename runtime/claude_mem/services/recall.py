@@ -18,6 +18,7 @@ from claude_mem.services.search_index import SearchIndex
 from claude_mem.storage import audit, observations, rows
 from claude_mem.storage import search as stored
 from claude_mem.storage.search import Filters
+from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,8 +113,12 @@ class RecallService:
         page = await self.find(context, question, mode=mode)
         return [(hit.observation, hit.score) for hit in page.hits]
 
-    async def find(self, context: RequestContext, question: Question, *, mode: str = "search") -> SearchPage:
-        """A page of the best matches, best first.
+    async def look(self, context: RequestContext, question: Question, *, mode: str = "search") -> SearchPage:
+        """As `find`, without a line in the audit log: who shows some of the page calls `record` with that."""
+        question = _cleaned(question)
+        with refuse_storage_errors(), metrics.SEARCH_SECONDS.labels(mode).time():
+            await require_project(self._database, context, project_id=question.project_id)
+            return await self._page(context, question)
 
         Parameters:
             mode: as above.

@@ -63,7 +63,7 @@ PUBLISHED: Final = counter(
 )
 SEARCH_SECONDS: Final = histogram(
     "claude_mem_search_seconds",
-    "One search of a project's memories, its audit entry included.",
+    "One search of a project's memories, its audit entry left out. The mode is `search` or `context`.",
     "mode",
     buckets=_FAST,
     where=Where.SERVER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from claude_mem.process import logs
+from claude_mem.telemetry.context import bound
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +49,29 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         logging.getLogger(library).info("not shown: it would name addresses")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("DEBUG a: done port=1")
+
+
+async def test_what_is_bound_to_a_task_is_on_each_of_its_lines_and_on_no_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure(level="INFO", form="json")
+    logger = logging.getLogger("a")
+    both = asyncio.Barrier(2)
+
+    async def answer(number: int) -> None:
+        with bound(requestId=f"r-{number}", nothing=None):
+            await both.wait()
+            with bound(jobIds=["j"]):
+                logger.info("inside")
+            logger.info("after", extra={"requestId": "its own"} if number == 2 else None)
+
+    await asyncio.gather(answer(1), answer(2))
+    logger.info("outside")
+    entries = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    inside = {entry["requestId"]: entry["jobIds"] for entry in entries if entry["message"] == "inside"}
+    assert inside == {"r-1": ["j"], "r-2": ["j"]}
+    assert sorted(entry["requestId"] for entry in entries if entry["message"] == "after") == [
+        "its own",
+        "r-1",
+    ]
+    assert {"requestId", "jobIds", "nothing"}.isdisjoint(entries[-1])
