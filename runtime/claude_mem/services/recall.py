@@ -113,12 +113,8 @@ class RecallService:
         page = await self.find(context, question, mode=mode)
         return [(hit.observation, hit.score) for hit in page.hits]
 
-    async def look(self, context: RequestContext, question: Question, *, mode: str = "search") -> SearchPage:
-        """As `find`, without a line in the audit log: who shows some of the page calls `record` with that."""
-        question = _cleaned(question)
-        with refuse_storage_errors(), metrics.SEARCH_SECONDS.labels(mode).time():
-            await require_project(self._database, context, project_id=question.project_id)
-            return await self._page(context, question)
+    async def find(self, context: RequestContext, question: Question, *, mode: str = "search") -> SearchPage:
+        """A page of the best matches, best first.
 
         Parameters:
             mode: as above.
@@ -127,7 +123,7 @@ class RecallService:
         """
         platform, _ = clean_id(question.filters.platform)
         question = replace(question, filters=replace(question.filters, platform=platform))
-        with refuse_storage_errors():
+        with refuse_storage_errors(), metrics.SEARCH_SECONDS.labels(mode).time():
             await require_project(self._database, context, project_id=question.project_id)
             page = await self._page(context, question)
         details: dict[str, object] = {
