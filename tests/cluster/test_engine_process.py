@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from claude_mem_operator.kube.dynamic import DynamicApi
-from claude_mem_operator.kube.errors import KubeError
 from claude_mem_operator.kube.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -17,7 +16,6 @@ from claude_mem_operator.kube.kinds import (
     SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
-    STATEFUL_SET,
 )
 from claude_mem_operator.kube.port import Manifest, ObjectRef
 from tests.support.claude_mem_servers import install_crd
@@ -209,58 +207,3 @@ def test_one_that_is_wrong_is_told_and_holds_nobody_up(
     told = condition(status(api, wrong), "Ready")
     assert told["reason"] == "InvalidSpec"
     assert "spec.server.env[0]" in told["message"]
-
-
-def test_another_replica_takes_over_from_one_that_was_killed_and_at_once_from_one_that_ends(
-    control_plane: ControlPlane, api: DynamicApi, helm: Helm, namespace: str
-) -> None:
-    # Rights for one namespace only: a Role is enough.
-    installed = Installation(control_plane, helm, namespaces=[namespace])
-    with installed.replica("a") as first, installed.replica("b") as second:
-        first.wait_until_ready()
-        second.wait_until_ready()
-        leader, follower = (first, second) if first.leads else (second, first)
-        ref = create(api, namespace)
-        ready(api, ref)
-        assert follower.writes() == 0
-        assert leader.forbidden() == follower.forbidden() == []
-        leader.process.kill()
-        api.delete(server(namespace))
-        wait_until(lambda: api.get(server(namespace)), what="the other to act", timeout=FAILOVER_S)
-        assert follower.leads
-        with installed.replica("c") as third:
-            third.wait_until_ready()
-            assert follower.process.terminate() == 0
-            api.delete(server(namespace))
-            quick(lambda: api.get(server(namespace)), "the third to act")
-            assert third.forbidden() == []
-    installed.close()
-
-
-def test_it_waits_for_the_definition_and_survives_an_api_server_that_goes_and_comes(helm: Helm) -> None:
-    with ControlPlane() as plane:
-        installed = Installation(plane, helm)
-        with installed.replica() as operator:
-            operator.process.wait_for_line("CustomResourceDefinition", timeout=60)
-            assert operator.is_well
-            install_crd(plane.kubectl)
-            operator.wait_until_ready()
-            api = DynamicApi(plane.client())
-            namespace = plane.create_namespace()
-            ref = create(api, namespace)
-            wait_until(lambda: "phase" in status(api, ref), what="a status", timeout=PATIENCE_S)
-            plane.kill_api_server()
-            wait_until(lambda: "Unavailable" in operator.metrics, what="it to notice", timeout=PATIENCE_S)
-            plane.start_api_server()
-            postgres = ObjectRef(STATEFUL_SET, namespace, "memory-postgres")
-
-            def deleted() -> bool:
-                try:
-                    return api.delete(postgres)
-                except KubeError:
-                    return False
-
-            wait_until(deleted, what="the API server to take changes", timeout=PATIENCE_S)
-            wait_until(lambda: api.get(postgres), what="the child to come back", timeout=PATIENCE_S)
-            assert operator.is_well
-            assert operator.process.terminate() == 0

@@ -27,6 +27,8 @@ _SAMPLE = re.compile(
     r'claude_mem_operator_api_requests_total\{kind="([^"]*)",outcome="([^"]*)",verb="([^"]*)"\} (\S+)'
 )
 #: What of the chart a process needs that is not in a pod.
+_PREFIX = "CLAUDE_MEM_OPERATOR_"
+_WEBHOOK = {"Secret", "ValidatingWebhookConfiguration"}
 _RIGHTS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
@@ -35,22 +37,29 @@ class Installation:
 
     Parameters:
         namespaces: those that it looks after; all of them where there are none.
+        webhook: whether the webhook's configuration and Secrets are installed, too.
     """
 
-    def __init__(self, plane: ControlPlane, helm: Helm, *, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self, plane: ControlPlane, helm: Helm, *, namespaces: Sequence[str] = (), webhook: bool = False
+    ) -> None:
         self.plane = plane
         self.namespace = plane.create_namespace(prefix="operator")
         self.namespaces = tuple(namespaces)
-        values: dict[str, Any] = {"watchNamespaces": list(namespaces), "webhook": {"enabled": False}}
+        values: dict[str, Any] = {"watchNamespaces": list(namespaces), "webhook": {"enabled": webhook}}
         rendered = helm.render(OPERATOR, values, release=self.namespace, namespace=self.namespace)
-        self._manifests = [one for one in rendered if one["kind"] in _RIGHTS]
+        kinds = _RIGHTS | _WEBHOOK if webhook else _RIGHTS
+        self._manifests = [one for one in rendered if one["kind"] in kinds]
         for one in self._manifests:
             plane.kubectl.apply(one, namespace=one["metadata"].get("namespace", self.namespace))
         self._account = find(self._manifests, "ServiceAccount")["metadata"]["name"]
         deployment = find(rendered, "Deployment")["spec"]["template"]["spec"]["containers"][0]
-        self._lease = next(
-            one["value"] for one in deployment["env"] if one["name"] == "CLAUDE_MEM_OPERATOR_LEASE_NAME"
-        )
+        settings = {one["name"].removeprefix(_PREFIX): one.get("value", "") for one in deployment["env"]}
+        self._lease = settings["LEASE_NAME"]
+        self.webhook_settings = {
+            name: value for name, value in settings.items() if name.startswith("WEBHOOK")
+        }
+        self.name: str = self.webhook_settings.get("WEBHOOK_CONFIGURATION", "")
         self.kubeconfig: Path = plane.service_account(self.namespace, self._account)
 
     @contextmanager
@@ -86,7 +95,7 @@ class OperatorProcess:
     def __init__(self, kubeconfig: Path, settings: Mapping[str, str]) -> None:
         self._probes, self._metrics = free_port(), free_port()
         ports = {"LISTEN_PROBES": str(self._probes), "LISTEN_METRICS": str(self._metrics)}
-        given = {f"CLAUDE_MEM_OPERATOR_{name}": value for name, value in (ports | dict(settings)).items()}
+        given = {_PREFIX + name: value for name, value in (ports | dict(settings)).items()}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLAUDE_MEM_")}
         self.process = Process(
             [sys.executable, "-m", "claude_mem_operator", "run"],

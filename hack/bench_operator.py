@@ -1,0 +1,155 @@
+"""Measures the operator with many resources on a real API server whose nodes run nothing.
+
+Three figures are held to their limits: every child of every resource is there, the operator's memory stays below
+300 MiB, and while nothing happens nothing is written for ten minutes. Resources are as a user writes them but for
+the autoscaler, whose view of metrics that nobody serves here would change by itself. Pods are pretended to become
+ready, so resources get through all stages. Writes are counted twice: by the operator, and by the versions of all
+objects on the server. The Lease is renewed all the time and not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from claude_mem_operator.desired.names import MANAGER
+from claude_mem_operator.kube.dynamic import DynamicApi
+from claude_mem_operator.kube.kinds import CHILD_KINDS, CLAUDE_MEM_SERVER, OPTIONAL_KINDS
+from claude_mem_operator.kube.port import ObjectRef
+from tests.support.claude_mem_servers import install_crd
+from tests.support.helm import Helm
+from tests.support.kube.control_plane import ControlPlane
+from tests.support.kube_engine import provider_secret, resource
+from tests.support.kube_kubelet import PretendedKubelet
+from tests.support.kube_operator import Installation, OperatorProcess
+from tests.support.processes import cpu_seconds, wait_until
+
+MEMORY_LIMIT = 300 * 1024 * 1024
+#: Children of a resource with defaults and without an autoscaler.
+CHILDREN = 20
+#: How long nothing may have been written before the idle time begins, in seconds.
+QUIET_S = 15.0
+NAMESPACES = 10
+
+console = Console()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was measured; times in seconds, memory in bytes."""
+
+    resources: int
+    children: int
+    ready_s: float
+    memory: int
+    idle_s: float
+    idle_writes: int
+    changed: int
+    cpu_share: float
+
+    @property
+    def verdicts(self) -> dict[str, bool]:
+        """Each demand, and whether it is met."""
+        return {
+            "every child is there": self.children >= self.resources * CHILDREN,
+            "memory below 300 MiB": self.memory < MEMORY_LIMIT,
+            "no write while idle": self.idle_writes == 0 and self.changed == 0,
+        }
+
+
+def measure(*, resources: int, idle_s: float, patience_s: float = 900) -> Figures:
+    """Run the whole measurement on a control plane of its own."""
+    with ExitStack() as stack:
+        plane = stack.enter_context(ControlPlane())
+        api = DynamicApi(plane.client())
+        install_crd(plane.kubectl)
+        namespaces = [plane.create_namespace(prefix="bench") for _ in range(min(NAMESPACES, resources))]
+        for namespace in namespaces:
+            api.create(provider_secret(namespace))
+        installation = Installation(plane, Helm())
+        operator = stack.enter_context(installation.replica())
+        operator.wait_until_ready()
+        stack.enter_context(PretendedKubelet(DynamicApi(plane.client()), interval=1.0))
+        began = time.monotonic()
+        for number in range(resources):
+            scaling = {"autoscaling": {"enabled": False}}
+            api.create(resource(f"memory-{number}", namespaces[number % len(namespaces)], worker=scaling))
+        wait_until(lambda: _ready(api) == resources, what="all resources to be ready", timeout=patience_s)
+        ready_s = time.monotonic() - began
+        _wait_for_quiet(operator)
+        before, writes, used = _versions(api), operator.writes(), cpu_seconds(operator.process.pid)
+        time.sleep(idle_s)
+        after = _versions(api)
+        return Figures(
+            resources=resources,
+            children=len(after) - resources,
+            ready_s=ready_s,
+            memory=operator.resident_bytes(),
+            idle_s=idle_s,
+            idle_writes=operator.writes() - writes,
+            changed=len(set(before.items()) ^ set(after.items())),
+            cpu_share=(cpu_seconds(operator.process.pid) - used) / idle_s,
+        )
+
+
+def _ready(api: DynamicApi) -> int:
+    return sum(one.get("status", {}).get("phase") == "Ready" for one in api.list(CLAUDE_MEM_SERVER))
+
+
+def _versions(api: DynamicApi) -> dict[ObjectRef, str]:
+    """The versions of all resources and of all their children."""
+    found = {}
+    for kind in (CLAUDE_MEM_SERVER, *(kind for kind in CHILD_KINDS if kind not in OPTIONAL_KINDS)):
+        labels = {} if kind == CLAUDE_MEM_SERVER else {"app.kubernetes.io/managed-by": MANAGER}
+        for live in api.list(kind, None, labels):
+            metadata = live["metadata"]
+            found[ObjectRef(kind, metadata["namespace"], metadata["name"])] = metadata["resourceVersion"]
+    return found
+
+
+def _wait_for_quiet(operator: OperatorProcess) -> None:
+    last = [operator.writes()]
+    since = [time.monotonic()]
+
+    def quiet() -> bool:
+        if operator.writes() != last[0]:
+            last[0], since[0] = operator.writes(), time.monotonic()
+        return time.monotonic() - since[0] > QUIET_S
+
+    wait_until(quiet, what="the last write", timeout=300)
+
+
+def show(figures: Figures) -> None:
+    """Print the figures and the verdicts."""
+    table = Table("what", "measured", title="The operator, with nodes that run nothing")
+    table.add_row("resources", str(figures.resources))
+    table.add_row("children", str(figures.children))
+    table.add_row("from the first create to all ready", f"{figures.ready_s:.1f} s")
+    table.add_row("memory", f"{figures.memory / 1024 / 1024:.0f} MiB")
+    table.add_row(f"writes in {figures.idle_s:.0f} idle seconds", f"{figures.idle_writes}")
+    table.add_row("objects changed meanwhile", str(figures.changed))
+    table.add_row("processor meanwhile", f"{figures.cpu_share:.1%} of a core")
+    console.print(table)
+    for demand, met in figures.verdicts.items():
+        console.print(f"{'met' if met else 'MISSED'}: {demand}")
+
+
+def main() -> int:
+    """Measure, print, and tell by the exit status whether every demand is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--resources", type=int, default=100, help="how many resources")
+    parser.add_argument("--idle", type=float, default=600, help="how long to watch idleness, in seconds")
+    options = parser.parse_args()
+    figures = measure(resources=options.resources, idle_s=options.idle)
+    show(figures)
+    return 0 if all(figures.verdicts.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""What takes a control plane of its own: an operator before its definition, API servers that go, replicas that die."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from claude_mem_operator.kube.dynamic import DynamicApi
+from claude_mem_operator.kube.errors import KubeError
+from claude_mem_operator.kube.kinds import DEPLOYMENT, STATEFUL_SET, WEBHOOK_CONFIGURATION
+from claude_mem_operator.kube.port import Manifest, ObjectRef
+from tests.support.claude_mem_servers import install_crd
+from tests.support.helm import Helm
+from tests.support.kube.control_plane import ControlPlane
+from tests.support.kube_engine import provider_secret, ref_to, resource
+from tests.support.kube_kubelet import PretendedKubelet
+from tests.support.kube_operator import Installation
+from tests.support.ports import free_port
+from tests.support.processes import wait_until
+
+PATIENCE_S = 90.0
+QUICK_S = 5.0
+#: The lease's duration, and one look at it more.
+FAILOVER_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with ControlPlane() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def api(plane: ControlPlane) -> Iterator[DynamicApi]:
+    with PretendedKubelet(DynamicApi(plane.client())):
+        yield DynamicApi(plane.client())
+
+
+def status(api: DynamicApi, ref: ObjectRef) -> Manifest:
+    found: Manifest = (api.get(ref) or {}).get("status", {})
+    return found
+
+
+def create(api: DynamicApi, namespace: str) -> ObjectRef:
+    api.create(provider_secret(namespace))
+    api.create(resource(namespace=namespace))
+    return ref_to(namespace=namespace)
+
+
+def quick(condition: Callable[[], object], what: str) -> None:
+    wait_until(condition, what=what, timeout=QUICK_S)
+
+
+def test_it_waits_for_the_definition_and_survives_an_api_server_that_goes_and_comes(
+    plane: ControlPlane, api: DynamicApi, helm: Helm
+) -> None:
+    installed = Installation(plane, helm)
+    with installed.replica() as operator:
+        operator.process.wait_for_line("CustomResourceDefinition", timeout=60)
+        assert operator.is_well
+        install_crd(plane.kubectl)
+        operator.wait_until_ready()
+        namespace = plane.create_namespace()
+        ref = create(api, namespace)
+        wait_until(lambda: "phase" in status(api, ref), what="a status", timeout=PATIENCE_S)
+        plane.kill_api_server()
+        wait_until(lambda: "Unavailable" in operator.metrics, what="it to notice", timeout=PATIENCE_S)
+        plane.start_api_server()
+        postgres = ObjectRef(STATEFUL_SET, namespace, "memory-postgres")
+
+        def deleted() -> bool:
+            try:
+                return api.delete(postgres)
+            except KubeError:
+                return False
+
+        wait_until(deleted, what="the API server to take changes", timeout=PATIENCE_S)
+        wait_until(lambda: api.get(postgres), what="the child to come back", timeout=PATIENCE_S)
+        assert operator.is_well
+        assert operator.process.terminate() == 0
+    installed.close()
+
+
+def test_another_replica_takes_over_from_one_that_was_killed_and_at_once_from_one_that_ends(
+    plane: ControlPlane, api: DynamicApi, helm: Helm
+) -> None:
+    namespace = plane.create_namespace()
+    server = ObjectRef(DEPLOYMENT, namespace, "memory-server")
+    install_crd(plane.kubectl)
+    # Rights for one namespace only: a Role is enough.
+    installed = Installation(plane, helm, namespaces=[namespace])
+    with installed.replica("a") as first, installed.replica("b") as second:
+        first.wait_until_ready()
+        second.wait_until_ready()
+        leader, follower = (first, second) if first.leads else (second, first)
+        ref = create(api, namespace)
+        wait_until(
+            lambda: status(api, ref).get("phase") == "Ready", what="it to be ready", timeout=PATIENCE_S
+        )
+        assert follower.writes() == 0
+        assert leader.forbidden() == follower.forbidden() == []
+        leader.process.kill()
+        api.delete(server)
+        wait_until(lambda: api.get(server), what="the other to act", timeout=FAILOVER_S)
+        assert follower.leads
+        with installed.replica("c") as third:
+            third.wait_until_ready()
+            assert follower.process.terminate() == 0
+            api.delete(server)
+            quick(lambda: api.get(server), "the third to act")
+            assert third.forbidden() == []
+    installed.close()
+
+
+def test_the_webhook_serves_before_the_replica_is_ready_under_a_certificate_that_is_published(
+    plane: ControlPlane, api: DynamicApi, helm: Helm
+) -> None:
+    install_crd(plane.kubectl)
+    installed = Installation(plane, helm, webhook=True)
+    port = free_port()
+    with installed.replica(LISTEN_WEBHOOK=str(port), **installed.webhook_settings) as operator:
+        operator.wait_until_ready()
+        configuration = api.get(ObjectRef(WEBHOOK_CONFIGURATION, None, installed.name))
+        assert configuration is not None
+        bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"]
+        authority = base64.b64decode(bundle).decode()
+        context = ssl.create_default_context(cadata=authority)
+        name = f"{installed.webhook_settings['WEBHOOK_SERVICE']}.{installed.namespace}.svc"
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secure,
+        ):
+            assert secure.version() in {"TLSv1.2", "TLSv1.3"}
+        assert "claude_mem_operator_certificate_expiry_timestamp_seconds 0.0" not in operator.metrics
+        assert operator.forbidden() == []
+        assert operator.process.terminate() == 0
+    installed.close()
