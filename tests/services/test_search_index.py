@@ -193,7 +193,7 @@ async def test_a_deleted_project_takes_its_index_along(postgres_storage: Storage
     await postgres_storage.query(f"DELETE FROM projects WHERE id = '{world.sibling_id}'")
     await folder.fold_due()
     await folder.fold_due()
-    assert (await search.state(database, world.sibling_id)) == search.State((), ())
+    assert (await search.state(database, world.sibling_id)) == search.State(None, (), ())
     await postgres_storage.close()
 
 

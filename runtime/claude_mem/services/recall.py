@@ -124,7 +124,7 @@ class RecallService:
         platform, _ = clean_id(question.filters.platform)
         question = replace(question, filters=replace(question.filters, platform=platform))
         with refuse_storage_errors(), metrics.SEARCH_SECONDS.labels(mode).time():
-            await require_project(self._database, context, project_id=question.project_id)
+            context.check_project(question.project_id)
             page = await self._page(context, question)
         details: dict[str, object] = {
             "mode": mode,
@@ -152,9 +152,13 @@ class RecallService:
         asked_us = cursor.asked_us if cursor else now_us()
         query = parse(question.text, now_us=asked_us)
         if query.is_empty:
+            await require_project(self._database, context, project_id=question.project_id)
             return SearchPage([])
         ranking = await self._index.rank(
-            question.project_id, query, statistics=cursor.statistics if cursor else None
+            question.project_id,
+            query,
+            team_id=context.team_id,
+            statistics=cursor.statistics if cursor else None,
         )
         found = await self._passing(context, question, ranking=ranking, cursor=cursor)
         shown = found[: question.limit]

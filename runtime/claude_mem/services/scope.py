@@ -19,7 +19,16 @@ async def require_project(executor: Executor, context: RequestContext, *, projec
     """
     team_id = context.team_id
     context.check_project(project_id)
-    if await tenancy.find_project(executor, project_id=project_id, team_id=team_id) is None:
+    project = await tenancy.find_project(executor, project_id=project_id, team_id=team_id)
+    require_team(project.team_id if project else None, team_id)
+
+
+def require_team(owner: str | None, team_id: str) -> None:
+    """Refuse a project of another team, or one that is not there.
+
+    Raises: Forbidden.
+    """
+    if owner != team_id:
         raise Forbidden("project_id must belong to team_id")
 
 

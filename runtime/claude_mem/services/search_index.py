@@ -17,6 +17,7 @@ from claude_mem.retrieval.ranking import Held, Part, Snapshot, gather, rank
 from claude_mem.retrieval.segments import NO_POSTINGS, Block, build
 from claude_mem.services.folding import ColumnCache, Folder, last_operations, read_document
 from claude_mem.services.lru import Lru
+from claude_mem.services.scope import require_team
 from claude_mem.storage import search
 
 if TYPE_CHECKING:
@@ -97,23 +98,28 @@ class SearchIndex:
         self._numbers = itertools.count()
         self._read: Lru[Change, NewDocument] = Lru(4 * MOST_READ)
 
-    async def rank(self, project_id: str, query: Query, *, statistics: Statistics | None = None) -> Ranking:
+    async def rank(
+        self, project_id: str, query: Query, *, team_id: str, statistics: Statistics | None = None
+    ) -> Ranking:
         """Rank a project's observations.
 
         Parameters:
+            team_id: whose project it is to be.
             statistics: see `ranking.rank`.
 
-        Raises: Unavailable.
+        Raises: Forbidden when it is not, Unavailable.
         """
         for _ in range(ATTEMPTS):
             try:
-                return await self._rank(project_id, query, statistics)
+                return await self._rank(project_id, query, team_id=team_id, statistics=statistics)
             except _Moved:
                 continue
         raise Unavailable("the search index changes too fast to be read", dependency=self._database.name)
 
-    async def _rank(self, project_id: str, query: Query, statistics: Statistics | None) -> Ranking:
-        view = await self._view(project_id, query)
+    async def _rank(
+        self, project_id: str, query: Query, *, team_id: str, statistics: Statistics | None
+    ) -> Ranking:
+        view = await self._view(project_id, query, team_id=team_id)
         required = [term for phrase in query.phrases for term in phrase.terms]
         exact = await self._exact(view, {*(term.text for term in query.terms), *required, *query.excluded})
         held = [
@@ -204,8 +210,9 @@ class SearchIndex:
         weight = sum(one.documents.nbytes + one.frequencies.nbytes + _OVERHEAD for one in found)
         self._postings.put(key, found, weight=weight + _OVERHEAD)
 
-    async def _view(self, project_id: str, query: Query) -> _View:
+    async def _view(self, project_id: str, query: Query, *, team_id: str) -> _View:
         state = await search.state(self._database, project_id)
+        require_team(state.team_id, team_id)
         unread = self._unread(state)
         if len(unread) > MOST_READ:
             await self.folder.fold(project_id, seconds=FOLD_S)

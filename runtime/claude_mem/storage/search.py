@@ -47,8 +47,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the index of a project consists of at one moment; changes by their numbers."""
+    """What the index of a project consists of at one moment; changes by their numbers.
 
+    Parameters:
+        team_id: whose project it is; None when there is none.
+    """
+
+    team_id: str | None
     segments: tuple[SegmentState, ...]
     changes: tuple[Change, ...]
 
@@ -79,16 +84,19 @@ class Filters:
 
 
 async def state(executor: Executor, project_id: str) -> State:
+    team_id: str | None = None
     segments: list[SegmentState] = []
     changes: list[Change] = []
     for row in await executor.fetch("search.state", project_id=project_id):
-        if row["segment_id"] is None:
+        if row["operation"] == "team":
+            team_id = row["observation_id"]
+        elif row["segment_id"] is None:
             changes.append(Change(row["number"], row["observation_id"], row["operation"]))
         else:
             segments.append(
                 SegmentState(row["segment_id"], row["documents"], row["revision"], row["deleted"])
             )
-    return State(tuple(segments), tuple(changes))
+    return State(team_id, tuple(segments), tuple(changes))
 
 
 async def waiting(executor: Executor) -> list[Waiting]:

@@ -1,10 +1,12 @@
 -- name: search.state
 -- What a project's index consists of at this moment: its segments, and the changes that are not in them. One statement, so
--- that both are of one moment.
+-- that both are of one moment; whose project it is comes along, so that a search need not ask by itself.
 SELECT id AS segment_id, documents, revision, length(deleted) / 2 AS deleted, CAST(NULL AS text) AS observation_id, NULL AS operation, 0 AS number
 FROM search_segments WHERE project_id = :project_id
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, observation_id, operation, number FROM search_changes WHERE project_id = :project_id
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, team_id, 'team', 0 FROM projects WHERE id = :project_id
 ORDER BY number, segment_id;
 
 -- name: search.due
