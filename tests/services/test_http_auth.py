@@ -29,6 +29,8 @@ OPEN = {
     "/api/version",
     "/api/instructions",
     "/",
+    "/viewer",
+    "/viewer/{file}",
     "/openapi.json",
     "/v1/openapi.json",
     "/docs",
@@ -60,6 +62,7 @@ GUARDED = [
     Route("GET", "/v1/events/x", READ),
     Route("GET", "/v1/events/x/observations", READ),
     Route("POST", "/v1/sessions/start", WRITE, {"projectId": "p"}),
+    Route("GET", "/v1/sessions", READ),
     Route("GET", "/v1/sessions/x", READ),
     Route("POST", "/v1/sessions/x/end", WRITE, {}),
     Route("POST", "/v1/memories", WRITE, {"projectId": "p", "content": "c"}),
@@ -206,6 +209,5 @@ def test_only_an_administrator_sees_payloads(api: Server, tenant: Tenant) -> Non
 
 
 def test_open_routes_need_no_key(api: Server) -> None:
-    for path in sorted(OPEN - {"/api/admin/restart", "/api/admin/shutdown", "/"}):
-        assert api.call("GET", path).status_code == 200, path
-    assert api.call("GET", "/").json()["error"] == "ViewerUnavailable"
+    for path in sorted(OPEN - {"/api/admin/restart", "/api/admin/shutdown"}):
+        assert api.call("GET", path.replace("{file}", "main.js")).status_code == 200, path

@@ -106,6 +106,7 @@ def test_a_siblings_key_sees_only_its_project_of_the_team(api: Server, owned: Be
     assert api.ok("GET", f"/v1/teams/{owned.tenant.team}/jobs", key)["total"] == 0
     assert api.ok("GET", "/v1/jobs", key)["total"] == 0
     assert api.ok("GET", "/v1/memories", key)["memories"] == []
+    assert api.ok("GET", "/v1/sessions", key)["sessions"] == []
     assert api.ok("GET", "/v1/keys", key)["keys"][0]["projectId"] == owned.tenant.sibling
 
 
@@ -119,6 +120,7 @@ def bodies(project: str) -> list[tuple[str, str, Any]]:
         ("POST", "/v1/search", {"projectId": project, "query": MARK}),
         ("POST", "/v1/context", {"projectId": project, "query": MARK}),
         ("GET", f"/v1/memories?projectId={project}", None),
+        ("GET", f"/v1/sessions?projectId={project}", None),
         ("GET", f"/v1/audit?projectId={project}", None),
         ("GET", f"/v1/stream?projectId={project}", None),
         ("GET", f"/v1/usage/breakdown?projectId={project}", None),
@@ -128,7 +130,7 @@ def bodies(project: str) -> list[tuple[str, str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("index", range(13))
+@pytest.mark.parametrize("index", range(14))
 def test_a_project_in_the_request_has_to_be_the_keys(
     api: Server, tenant: Tenant, owned: Belongings, index: int
 ) -> None:

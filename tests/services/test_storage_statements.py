@@ -185,6 +185,14 @@ async def session_rows(database: Database, world: World) -> None:
     assert await sessions.insert(database, same_key, key="key-1", now_us=NOW) is None
     newer = new_session(world, "session-2", external=None, content="content", platform=None)
     assert await sessions.insert(database, newer, key="key-2", now_us=NOW + 1) is not None
+    listed = await sessions.list_rows(database, **scope, before=None, limit=9)
+    assert [row["id"] for row in listed] == ["session-2", "session-1"]
+    newest = Cursor(listed[0]["started_at"], "session-2")
+    assert await sessions.list_rows(database, **scope, before=newest, limit=9) == listed[1:]
+    assert (
+        await sessions.list_rows(database, team_id=world.other_team_id, project_id=None, before=None, limit=9)
+        == []
+    )
     assert await sessions.find(database, "session-1", team_id=world.other_team_id) is None
     known = await sessions.find_by_ids(database, ["session-1", "absent"], team_id=world.team_id)
     assert list(known) == ["session-1"]

@@ -25,8 +25,9 @@ from claude_mem.http.routes import (
     sessions,
     streams,
     tenancy,
-    usage,
     timeline,
+    usage,
+    viewer,
 )
 from claude_mem.http.streaming import STREAMS, Streams
 
@@ -42,15 +43,16 @@ ROUTES = [
     *sessions.ROUTES,
     *memories.ROUTES,
     *search.ROUTES,
+    *timeline.ROUTES,
     *jobs.ROUTES,
     *mcp.ROUTES,
-    *timeline.ROUTES,
     *streams.ROUTES,
     *keys.ROUTES,
     *tenancy.ROUTES,
     *usage.ROUTES,
     *compat.ROUTES,
     *description.ROUTES,
+    *viewer.ROUTES,
 ]
 
 

@@ -27,9 +27,15 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-def page_of(found: Sequence[Row], limit: int, *, convert: Callable[[Row], T]) -> Page[T]:
-    """Cut a listing that was read one row too far, and point behind the last row that is shown."""
+def page_of(
+    found: Sequence[Row], limit: int, *, convert: Callable[[Row], T], by: str = "created_at"
+) -> Page[T]:
+    """Cut a listing that was read one row too far, and point behind the last row that is shown.
+
+    Parameters:
+        by: the time by which the listing is ordered, before the id.
+    """
     shown = found[:limit]
     more = len(found) > limit and bool(shown)
-    cursor = Cursor(shown[-1]["created_at"], shown[-1]["id"]).encode() if more else None
+    cursor = Cursor(shown[-1][by], shown[-1]["id"]).encode() if more else None
     return Page([convert(row) for row in shown], cursor)

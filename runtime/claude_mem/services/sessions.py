@@ -11,9 +11,12 @@ from claude_mem.model.records import Session, Transport
 from claude_mem.model.times import now_us
 from claude_mem.services import trail
 from claude_mem.services.cleaning import Cleaned, clean, clean_id
+from claude_mem.services.paging import Page, page_of
 from claude_mem.services.publishing import JobTerms, as_stored, job_for_summary, publish, queued_event
 from claude_mem.services.refusals import refuse_storage_errors
-from claude_mem.storage import audit, jobs, sessions, tenancy, work
+from claude_mem.services.scope import require_project
+from claude_mem.storage import audit, jobs, rows, sessions, tenancy, work
+from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, Retryable, run_transaction
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ class Ended:
 
 
 class SessionService:
-    """Starts, shows and ends sessions."""
+    """Starts, shows, lists and ends sessions."""
 
     def __init__(self, database: Database, queue: Queue, *, terms: JobTerms | None = None) -> None:
         self._database = database
@@ -111,6 +114,26 @@ class SessionService:
             raise NotFound("Session not found")
         context.check_project(session.project_id)
         return session
+
+    async def list_page(
+        self, context: RequestContext, *, project_id: str | None, cursor: str | None, limit: int
+    ) -> Page[Session]:
+        """Sessions of the caller's scope, those that began last first.
+
+        Raises: Forbidden for a project outside the key's, InvalidInput for a foreign cursor, Unavailable.
+        """
+        team_id, before = context.team_id, Cursor.decode(cursor)
+        with refuse_storage_errors():
+            if project_id is not None:
+                await require_project(self._database, context, project_id=project_id)
+            found = await sessions.list_rows(
+                self._database,
+                team_id=team_id,
+                project_id=project_id or context.principal.project_id,
+                before=before,
+                limit=limit + 1,
+            )
+        return page_of(found, limit, convert=rows.session, by="started_at")
 
     async def end(
         self,

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from claude_mem.model.documents import Document
     from claude_mem.model.records import Session
-    from claude_mem.storage.database import Executor
+    from claude_mem.storage.cursors import Cursor
+    from claude_mem.storage.database import Executor, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,29 @@ async def find(executor: Executor, session_id: str, *, team_id: str) -> Session 
     return rows.session(row) if row else None
 
 
+async def list_rows(
+    executor: Executor, *, team_id: str, project_id: str | None, before: Cursor | None, limit: int
+) -> list[Row]:
+    """Rows of sessions, those that began last first; a project that is None does not apply."""
+    return await executor.fetch(
+        "sessions.list",
+        team_id=team_id,
+        project_id=project_id,
+        before_at=before.at_us if before else None,
+        before_id=before.id if before else None,
+        limit=limit,
+    )
+
+
 async def find_scopes(executor: Executor, session_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The (team, project) of each of these sessions that exists."""
     found = await executor.fetch("sessions.in_scope", ids=sorted(set(session_ids)))
     return {row["id"]: (row["team_id"], row["project_id"]) for row in found}
+
+
+async def find_by_ids(executor: Executor, session_ids: Iterable[str], *, team_id: str) -> dict[str, Session]:
+    found = await executor.fetch("sessions.by_ids", ids=list(session_ids), team_id=team_id)
+    return {row["id"]: rows.session(row) for row in found}
 
 
 async def link(executor: Executor, links: Sequence[ContentLink]) -> dict[ContentLink, str]:
@@ -57,11 +77,6 @@ async def link(executor: Executor, links: Sequence[ContentLink]) -> dict[Content
                 "any_platform": wanted.any_platform,
                 "platform_source": wanted.platform,
             }
-async def find_by_ids(executor: Executor, session_ids: Iterable[str], *, team_id: str) -> dict[str, Session]:
-    found = await executor.fetch("sessions.by_ids", ids=list(session_ids), team_id=team_id)
-    return {row["id"]: rows.session(row) for row in found}
-
-
             for position, wanted in enumerate(links)
         ],
     )

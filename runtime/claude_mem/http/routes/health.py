@@ -11,9 +11,9 @@ from aiohttp import web
 
 from claude_mem import __version__
 from claude_mem.http.access import is_local, presented_key
-from claude_mem.http.answers import answer, error_answer
+from claude_mem.http.answers import answer
 from claude_mem.http.keys import RUNTIME, RUNTIME_LABEL, SERVICES
-from claude_mem.http.openapi.operation import Operation, Other, describe
+from claude_mem.http.openapi.operation import Operation, describe
 from claude_mem.http.responses import figures
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.queue.port import LANE_NAMES, LANES
@@ -230,24 +230,6 @@ def _shown(check: Check) -> dict[str, Any]:
     return shown
 
 
-@describe(
-    Operation(
-        "openViewer",
-        "The viewer",
-        tag="Viewer",
-        answers={200: Other("text/html", "The viewer.")},
-        refusals=frozenset({503}),
-    )
-)
-async def viewer(request: web.Request) -> web.Response:
-    """GET /: the viewer, which this release does not carry yet."""
-    body = {
-        "error": "ViewerUnavailable",
-        "message": "this release has no viewer; use the API or the command line",
-    }
-    return error_answer(request, 503, body=body)
-
-
 ROUTES = [
     web.get("/healthz", healthz),
     web.get("/livez", livez),
@@ -256,5 +238,4 @@ ROUTES = [
     web.get("/api/health", api_health),
     web.get("/api/readiness", readiness),
     web.get("/api/version", version),
-    web.get("/", viewer),
 ]

@@ -1,4 +1,4 @@
-"""Sessions: started, shown, ended."""
+"""Sessions: started, shown, listed, ended."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from claude_mem.http import params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
-from claude_mem.http.openapi.operation import Operation, describe
+from claude_mem.http.openapi.operation import CURSOR, LIMIT, PROJECT, Operation, describe
 from claude_mem.http.responses import answers
+from claude_mem.http.responses.sessions import SessionPage
 from claude_mem.http.schemas import SESSION
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.platforms import normalise_platform
@@ -53,6 +54,31 @@ async def start(request: web.Request) -> web.Response:
 
 
 @describe(
+    Operation(
+        "listSessions",
+        "Sessions, those that began last first",
+        tag="Sessions",
+        scope=READ,
+        answers={200: SessionPage},
+        refusals=frozenset({400}),
+        parameters=(PROJECT, CURSOR, LIMIT),
+    )
+)
+async def list_page(request: web.Request) -> web.Response:
+    """GET /v1/sessions."""
+    context = await authorize(request, READ)
+    page = await request.app[SERVICES].sessions.list_page(
+        context,
+        project_id=params.text(request, "projectId"),
+        cursor=params.text(request, "cursor"),
+        limit=params.integer(request, "limit", default=50, least=1, most=200),
+    )
+    return answer(
+        {"sessions": [wire.session(session) for session in page.items], "nextCursor": page.next_cursor}
+    )
+
+
+@describe(
     Operation("getSession", "Read a session", tag="Sessions", scope=READ, answers={200: answers.SessionFound})
 )
 async def get(request: web.Request) -> web.Response:
@@ -87,6 +113,7 @@ async def end(request: web.Request) -> web.Response:
 
 ROUTES = [
     web.post("/v1/sessions/start", start),
+    web.get("/v1/sessions", list_page),
     web.get("/v1/sessions/{id}", get),
     web.post("/v1/sessions/{id}/end", end),
 ]

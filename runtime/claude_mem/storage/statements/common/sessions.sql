@@ -6,6 +6,14 @@ SELECT * FROM server_sessions
 WHERE project_id = :project_id AND team_id = :team_id AND external_session_id = :external_session_id
   AND platform_source IS NOT DISTINCT FROM CAST(:platform_source AS text);
 
+-- name: sessions.list
+-- Those that began last come first, from behind the cursor; a project that is null does not apply.
+SELECT * FROM server_sessions
+WHERE team_id = :team_id
+  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+  AND (CAST(:before_id AS text) IS NULL OR (started_at, id) < (CAST(:before_at AS timestamptz), :before_id))
+ORDER BY started_at DESC, id DESC LIMIT :limit;
+
 -- name: sessions.insert
 -- Two starts at once: the second finds the first by its key and is told nothing was inserted.
 INSERT INTO server_sessions (id, project_id, team_id, external_session_id, idempotency_key, content_session_id, agent_id,

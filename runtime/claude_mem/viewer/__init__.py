@@ -1,0 +1,1 @@
+"""The viewer: a page of plain modules and styles, without a build. Serving it is the HTTP layer's."""

@@ -1,0 +1,112 @@
+/**
+ * The HTTP API, with the key of this tab.
+ *
+ * The key stays in the tab's session storage and goes out in one header; it is in no URL and in no other storage.
+ */
+
+const STORED = "claude-mem.key";
+
+/** What the server refused, or that it could not be reached: `message` is for people. */
+export class ApiError extends Error {
+  /** @param {number} status 0 where there was no answer */
+  constructor(status, code, message) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Raised when the key has ended, and the person has to sign in again. */
+export class SignedOut extends Error {}
+
+let key = sessionStorage.getItem(STORED) ?? "";
+
+export const hasKey = () => key !== "";
+export const keyStart = () => key.slice(0, 10);
+
+export function keep(raw) {
+  key = raw;
+  sessionStorage.setItem(STORED, raw);
+}
+
+export function forget() {
+  key = "";
+  sessionStorage.removeItem(STORED);
+}
+
+/** The headers that say who asks. */
+export function credentials() {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+/**
+ * Ask the API.
+ *
+ * @param {string} method such as `GET`
+ * @param {string} path such as `/v1/memories`
+ * @param {object} options `query` and `body` as plain values, and a `signal`
+ * @returns {Promise<object>} the answer
+ */
+export async function call(method, path, { query = {}, body, signal } = {}) {
+  const response = await send(method, path, { query, body, signal });
+  if (response.ok) return response.json();
+  const error = await refusal(response);
+  if (response.status === 401 || (response.status === 403 && (await hasEnded(signal)))) throw new SignedOut(error.message);
+  throw error;
+}
+
+async function send(method, path, { query, body, signal }) {
+  const url = new URL(path, location.origin);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+  }
+  const headers = { Accept: "application/json", ...credentials() };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  try {
+    return await fetch(url, {
+      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body), cache: "no-store",
+      credentials: "omit", redirect: "error",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "Unreachable", "The server cannot be reached. Look whether it runs, then try again.");
+  }
+}
+
+async function refusal(response) {
+  let said = {};
+  try {
+    said = await response.json();
+  } catch {
+    // A proxy may have answered, with a page of its own.
+  }
+  const issues = Array.isArray(said.issues) ? said.issues.map((issue) => issue.message).join("; ") : "";
+  return new ApiError(response.status, said.error ?? "Error", explained(response, said.message || issues));
+}
+
+function explained(response, message) {
+  const wait = response.headers.get("Retry-After");
+  if (response.status === 503) return "The server’s database does not answer. Nothing is lost; try again in a moment.";
+  if (response.status === 429) return `Too many requests: ${wait ? `wait ${wait} s` : "wait a little"}, then try again.`;
+  return message || `The server answered ${response.status}.`;
+}
+
+/** Whether a 403 was about the key itself, and not about what it may do. */
+async function hasEnded(signal) {
+  if (!key) return false;
+  const probe = await send("GET", "/v1/projects", { query: { limit: 1 }, signal });
+  return probe.status === 401 || probe.status === 403;
+}
+
+/** Every entry of a listing by cursor, up to `most`. */
+export async function all(path, member, { query = {}, signal, most = 1000 } = {}) {
+  const found = [];
+  let cursor = null;
+  do {
+    const page = await call("GET", path, { query: { ...query, limit: 200, cursor }, signal });
+    found.push(...page[member]);
+    cursor = page.nextCursor;
+  } while (cursor && found.length < most);
+  return found;
+}

@@ -1,0 +1,72 @@
+/** Questions in native dialogs: Escape leaves them, and the focus goes back to where it was. */
+
+import { h } from "./dom.js";
+import { problemLine } from "./parts.js";
+
+/**
+ * Ask for something, and do it.
+ *
+ * @param {object} question `title`; `content`, nodes; `action`, words on the button; `danger`; `act`, an async function that does it,
+ *   whose result is this one's; what it throws is shown in the dialog. Without `act` there is one button, which closes.
+ * @returns {Promise<any>} undefined when the person did not
+ */
+export function ask({ title, content = [], action, danger = false, act }) {
+  return new Promise((resolve, reject) => {
+    let result;
+    const problems = h("div");
+    const submit = act && h(danger ? "button.primary.danger" : "button.primary", { type: "submit" }, action);
+    const close = h("button", { type: "button", on: { click: () => dialog.close() } }, act ? "Cancel" : "Done");
+    const form = h("form", { method: "dialog", on: { submit: send } },
+      h("h2", { id: "dialog-title" }, title), content, problems, h("div.buttons", {}, close, submit));
+    const dialog = h("dialog", { "aria-labelledby": "dialog-title", on: { close: end } }, form);
+
+    async function send(event) {
+      event.preventDefault();
+      if (!act) return dialog.close();
+      submit.disabled = true;
+      problems.replaceChildren();
+      try {
+        result = await act();
+        dialog.close();
+      } catch (error) {
+        if (error.name === "ApiError") problems.replaceChildren(problemLine(error.message));
+        else {
+          reject(error);
+          dialog.close();
+        }
+      } finally {
+        submit.disabled = false;
+      }
+      return undefined;
+    }
+
+    function end() {
+      dialog.remove();
+      resolve(result);
+    }
+
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Show a key, this once. */
+export function showSecret({ title, secret, command }) {
+  const said = h("span.quietly", { role: "status" });
+  const copy = (text, what) => h("button", { type: "button", on: { click: async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      said.textContent = `${what} copied.`;
+    } catch {
+      said.textContent = "The browser does not let the page copy: select the text instead.";
+    }
+  } } }, `Copy ${what.toLowerCase()}`);
+  return ask({
+    title,
+    content: [
+      h("p", {}, "Keep it now: it is not shown again, and the server does not know it."),
+      h("code.secret", {}, secret),
+      h("div.actions", {}, copy(secret, "Key"), command && copy(command, "Connect command"), said),
+    ],
+  });
+}

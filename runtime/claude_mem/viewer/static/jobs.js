@@ -1,0 +1,195 @@
+/** Work for the provider: what waits, what failed and why, and what can be done about it. */
+
+import { call } from "./api.js";
+import { ask } from "./dialogs.js";
+import { h, put } from "./dom.js";
+import { count, moment, number, words } from "./format.js";
+import { badge, empty, field, head, pager, select, show, when } from "./parts.js";
+import { passOver } from "./timeline.js";
+
+const STATES = ["queued", "processing", "failed", "completed", "cancelled"];
+const TONES = { queued: "warn", processing: "accent", failed: "bad", completed: "good" };
+const SOURCES = { agent_event: "Event", session_summary: "Session summary", observation_reindex: "Index of a memory" };
+const CLASSES = ["", "transient", "rate_limit", "quota_exhausted", "auth_invalid", "unrecoverable", "parse_error", "unknown"];
+const REFRESH_MS = 400;
+
+export function jobs(frame) {
+  const { signal } = frame;
+  const filters = h("div.filters", { role: "group", "aria-label": "State" });
+  const body = h("div");
+  const list = h("ol.stack");
+  const pages = pager(page);
+  const rows = new Map();
+  let state = "";
+  let offset = 0;
+  let counting = null;
+
+  const path = () => (frame.projectId ? `/v1/projects/${encodeURIComponent(frame.projectId)}/jobs` : "/v1/jobs");
+  const fetchPage = (query) => call("GET", path(), { query, signal });
+
+  const buttons = ["", ...STATES].map((name) => {
+    const figure = h("b");
+    const button = h("button", { type: "button", "aria-pressed": String(name === ""), on: { click: () => choose(name) } },
+      name ? words(name) : "All", figure);
+    return { name, button, figure };
+  });
+  put(filters, buttons.map((one) => one.button));
+
+  function choose(name) {
+    state = name;
+    for (const one of buttons) one.button.setAttribute("aria-pressed", String(one.name === name));
+    load();
+  }
+
+  /** How many there are of each; asked again after a little while when something has changed. */
+  async function countAll() {
+    await Promise.all(buttons.map(async ({ name, figure }) => {
+      const { total } = await fetchPage({ status: name, limit: 1 });
+      figure.textContent = number(total);
+    }));
+  }
+
+  function countSoon() {
+    counting ??= setTimeout(() => {
+      counting = null;
+      if (!signal.aborted) countAll().catch(passOver);
+    }, REFRESH_MS);
+  }
+
+  async function page() {
+    const found = await fetchPage({ status: state, limit: 50, offset });
+    for (const job of found.jobs) place(job);
+    offset += found.jobs.length;
+    return offset < found.total && found.jobs.length > 0;
+  }
+
+  function load() {
+    countAll().catch(passOver);
+    return show(body, async () => {
+      rows.clear();
+      put(list);
+      offset = 0;
+      pages.offer(await page());
+      return rows.size ? [list, pages.holder] : empty("No jobs here", state
+        ? `There is no ${state} job.` : "A job is made for every event, and for every session that ends.");
+    });
+  }
+
+  /** Show a job where it stands already, or at the end, or at the top when it is new. */
+  function place(job, { fresh = false } = {}) {
+    const item = h("li", {}, row(job));
+    const known = rows.get(job.id);
+    const focused = known?.contains(document.activeElement);
+    if (known) known.replaceWith(item);
+    else if (fresh) list.prepend(item);
+    else list.append(item);
+    rows.set(job.id, item);
+    if (focused) item.querySelector("button")?.focus();
+  }
+
+  function row(job) {
+    const act = frame.may("memories:write");
+    const buttonFor = (words_, handler, tone) =>
+      h(tone ? `button.${tone}` : "button", { type: "button", on: { click: () => handler(job) } }, words_);
+    return h("article.card.row.split", { "data-id": job.id },
+      h("div.row", {},
+        h("div.line", {}, badge(words(job.status), TONES[job.status]), when(job.createdAtEpoch),
+          !frame.projectId && h("span", {}, frame.projectName(job.projectId)),
+          job.attempts > 0 && h("span", {}, count(job.attempts, "attempt"))),
+        h("h2", {}, SOURCES[job.sourceType] ?? words(job.sourceType)),
+        job.lastError?.reason && h("p.quietly", {}, job.lastError.classification && `${words(job.lastError.classification)}: `,
+          job.lastError.reason)),
+      h("div.actions", {},
+        buttonFor("History", history, "quiet"),
+        act && ["failed", "cancelled"].includes(job.status) && buttonFor("Try again", retry),
+        act && ["queued", "processing"].includes(job.status) && buttonFor("Cancel", cancel)));
+  }
+
+  async function change(job, verb, said) {
+    const done = await call("POST", `/v1/jobs/${encodeURIComponent(job.id)}/${verb}`, {});
+    settle(done.generationJob);
+    frame.announce(said);
+    return true;
+  }
+
+  const retry = (job) => ask({
+    title: "Try this job again?",
+    content: [h("p", {}, "It gets all its attempts again, and may cost as much again.")],
+    action: "Try again",
+    act: () => change(job, "retry", "The job is queued again."),
+  });
+
+  const cancel = (job) => ask({
+    title: "Cancel this job?",
+    content: [h("p", {}, "Nothing is made of its event. It can be tried again later.")],
+    action: "Cancel the job",
+    danger: true,
+    act: () => change(job, "cancel", "The job is cancelled."),
+  });
+
+  async function history(job) {
+    const place_ = h("div");
+    const fetchLines = async () => {
+      const { events } = await call("GET", `/v1/jobs/${encodeURIComponent(job.id)}/events`, { signal });
+      return h("ol.stack", {}, events.map((line) => h("li.line", {},
+        when(line.createdAtEpoch, moment), h("strong", {}, words(line.eventType)), badge(words(line.statusAfter), TONES[line.statusAfter]),
+        line.attempt > 0 && h("span", {}, `attempt ${line.attempt}`),
+        line.details?.reason && h("span", {}, String(line.details.reason)))));
+    };
+    show(place_, fetchLines, 1);
+    await ask({ title: "What happened to this job", content: [h("p.quietly", {}, h("code", {}, job.id)), place_] });
+  }
+
+  /** Queue many that failed again: first asked what that would be, then done. */
+  async function redrive() {
+    const lane = select([["", "Events and summaries"], ["event", "Events"], ["summary", "Summaries"]], "", look);
+    const kind = select(CLASSES.map((one) => [one, one ? words(one) : "Any error"]), "", look);
+    const said = h("p", { role: "status" });
+    const wanted = (dryRun) => ({
+      body: { projectId: frame.projectId || null, lane: lane.value || null, classification: kind.value || null, dryRun },
+    });
+    async function look() {
+      said.textContent = "Counting…";
+      const { matched, redriven } = await call("POST", "/v1/jobs/redrive", wanted(true));
+      said.textContent = matched > redriven
+        ? `${number(redriven)} of ${count(matched, "failed job")} would be queued again.`
+        : `${count(matched, "failed job")} would be queued again.`;
+    }
+    look().catch(passOver);
+    const done = await ask({
+      title: "Queue failed jobs again",
+      content: [field("What they were for", lane), field("Why they failed", kind), said],
+      action: "Queue them again",
+      act: () => call("POST", "/v1/jobs/redrive", wanted(false)),
+    });
+    if (!done) return;
+    frame.announce(`${count(done.redriven, "job")} queued again.`);
+    load();
+  }
+
+  function settle(job) {
+    countSoon();
+    if (state && job.status !== state) {
+      rows.get(job.id)?.remove();
+      rows.delete(job.id);
+    } else if (rows.has(job.id)) place(job);
+    else if (!body.hasAttribute("aria-busy")) {
+      place(job, { fresh: true });
+      offset += 1;
+      if (!list.isConnected) put(body, list, pages.holder);
+    }
+  }
+
+  function hear({ event, data }) {
+    if (event === "job") settle(data.generationJob);
+    if (event === "reset" || event === "purged") load();
+    if (event === "open") countSoon();
+  }
+
+  load();
+  const action = frame.may("memories:write") && h("button", { type: "button", on: { click: redrive } }, "Queue failed jobs again…");
+  return {
+    element: h("div.view", {}, head("Jobs", "Each turns an event, or a session that ended, into memories.", action || []), filters, body),
+    hear,
+  };
+}

@@ -1,0 +1,199 @@
+/** The viewer: signing in, the frame around the views, and which view is shown. */
+
+import { ApiError, SignedOut, all, call, forget, hasKey, keep, keyStart } from "./api.js";
+import { h, icon, put } from "./dom.js";
+import { jobs } from "./jobs.js";
+import { keys } from "./keys.js";
+import { field, problem, problemLine, select, waiting } from "./parts.js";
+import { search } from "./search.js";
+import { session } from "./session.js";
+import { sessions } from "./sessions.js";
+import { follow } from "./stream.js";
+import { themeButton } from "./theme.js";
+import { timeline } from "./timeline.js";
+import { usage } from "./usage.js";
+
+const VIEWS = { timeline, search, sessions, jobs, usage, keys };
+const NAMES = { timeline: "Timeline", search: "Search", sessions: "Sessions", jobs: "Jobs", usage: "Usage", keys: "Keys" };
+const PROJECT = "claude-mem.project";
+const WRITES = ["*", "memories:write", "events:write", "sessions:write"];
+const LIVE = { live: "Live", waiting: "Reconnecting" };
+
+const app = document.getElementById("app");
+let shown = null;
+
+/** Ends whatever is under way for the view or the person that is left. */
+let viewing = new AbortController();
+let following = new AbortController();
+
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason instanceof SignedOut) {
+    event.preventDefault();
+    leave(event.reason.message);
+  } else if (event.reason?.name === "AbortError") event.preventDefault();
+});
+
+/** See who is there: with a key, or without one on a server that lets its own machine in. */
+async function begin() {
+  put(app, h("div.welcome", {}, waiting(1)));
+  try {
+    const { authMode } = await call("GET", "/v1/info");
+    if (hasKey() || authMode === "local-dev") await enter();
+    else leave();
+  } catch (error) {
+    if (error instanceof SignedOut) leave(hasKey() ? error.message : "");
+    else if (error instanceof ApiError) put(app, h("main.plain", {}, problem(error, begin)));
+    else throw error;
+  }
+}
+
+async function enter() {
+  const projects = await all("/v1/projects", "projects");
+  const known = hasKey() ? await call("GET", "/v1/keys", { query: { active: "true", limit: 200 } }) : { keys: [] };
+  const own = known.keys.filter((one) => one.prefix === keyStart());
+  openShell(projects, own.length === 1 ? own[0] : null);
+}
+
+function leave(reason = "") {
+  forget();
+  sessionStorage.removeItem(PROJECT);
+  viewing.abort();
+  following.abort();
+  shown = null;
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  welcome(reason);
+}
+
+function welcome(reason) {
+  document.title = "Sign in · claude-mem";
+  const input = h("input", {
+    type: "password", name: "key", required: true, autocomplete: "current-password", spellcheck: "false", autocapitalize: "off",
+  });
+  const problems = h("div", {}, reason && problemLine(told(reason)));
+  const button = h("button.primary", { type: "submit" }, "Sign in");
+  const form = h("form", { on: { submit: send } },
+    h("h1", { tabindex: "-1" }, "Sign in"),
+    h("p", {}, "See what your agents remember, what is being made of it, and what it costs."),
+    // Keeps password managers from asking whose key it is.
+    h("input", { type: "text", name: "username", value: "claude-mem", autocomplete: "username", hidden: true }),
+    field("API key", input, "Stays in this tab, and is gone when you close it."),
+    problems, button);
+
+  async function send(event) {
+    event.preventDefault();
+    problems.replaceChildren();
+    button.disabled = true;
+    keep(input.value.trim());
+    try {
+      await enter();
+    } catch (error) {
+      forget();
+      if (!(error instanceof SignedOut || error instanceof ApiError)) throw error;
+      put(problems, problemLine(told(error.message)));
+      input.select();
+      input.focus();
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  put(app, h("div.welcome", {}, h("main", {}, brand(), form,
+    h("div.foot", {}, h("span", {}, "A key comes from ", h("code", {}, "claude-mem server api-key create")), themeButton()))));
+  input.focus();
+}
+
+function told(message) {
+  return message.startsWith("Invalid API key")
+    ? "This key is unknown or has ended, or it may not read: it needs the scope memories:read."
+    : message;
+}
+
+const brand = () => h("div.brand", {}, h("img", { src: "/viewer/icon.svg", alt: "" }), h("span", {}, "claude-mem"));
+
+function openShell(projects, identity) {
+  const names = new Map(projects.map((project) => [project.id, project.name]));
+  const bound = identity?.projectId ?? null;
+  const stored = sessionStorage.getItem(PROJECT);
+  const live = h("span.live", { role: "status", "data-state": "waiting" }, h("span.words", {}, "Connecting"));
+  const said = h("p.unseen", { role: "status" });
+  const main = h("main", { id: "content", tabindex: "-1" });
+  const tabs = Object.fromEntries(Object.keys(VIEWS).map((name) => [name, h("a", { href: `#/${name}` }, icon(name), NAMES[name])]));
+
+  const frame = {
+    projects,
+    identity,
+    projectId: bound ?? (names.has(stored) ? stored : ""),
+    projectName: (id) => names.get(id) ?? "Another project",
+    may: (scope) => !identity || (scope === "memories:write" && identity.scopes.some((one) => WRITES.includes(one))),
+    announce: (text) => { said.textContent = text; },
+    gone: (id) => shown?.view.gone?.(id),
+    get signal() { return viewing.signal; },
+  };
+
+  function chosen(projectId) {
+    frame.projectId = projectId;
+    sessionStorage.setItem(PROJECT, projectId);
+    listen();
+    route();
+  }
+
+  const picker = select(
+    [...(projects.length === 1 ? [] : [["", "All projects"]]), ...projects.map((project) => [project.id, project.name])],
+    frame.projectId, chosen);
+  picker.setAttribute("aria-label", "Project");
+  if (projects.length === 1) frame.projectId = projects[0].id;
+
+  function listen() {
+    following.abort();
+    following = new AbortController();
+    const { signal } = following;
+    follow({
+      projectId: frame.projectId,
+      signal,
+      hear: (event) => { if (!signal.aborted) shown?.view.hear?.(event); },
+      tell: (state) => {
+        live.dataset.state = state;
+        live.firstChild.textContent = LIVE[state];
+      },
+      refused: () => leave("This key has ended. Sign in with another one."),
+    });
+  }
+
+  function route() {
+    const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+    const [name, id] = path.split("/").map(decodeURIComponent);
+    const tab = name in VIEWS ? name : "timeline";
+    viewing.abort();
+    viewing = new AbortController();
+    const make = tab === "sessions" && id ? session : VIEWS[tab];
+    const first = shown === null;
+    shown = { view: make(frame, { id, query: new URLSearchParams(query) }) };
+    for (const [other, link] of Object.entries(tabs)) {
+      if (other === tab) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    put(main, shown.view.element);
+    const heading = main.querySelector("h1");
+    document.title = `${heading?.textContent ?? NAMES[tab]} · claude-mem`;
+    if (!first) {
+      scrollTo(0, 0);
+      if (!shown.view.focused?.()) heading?.focus();
+    }
+  }
+
+  put(app,
+    h("a.skip", { href: "#content", on: { click: (event) => { event.preventDefault(); main.focus(); } } }, "Skip to the content"),
+    h("div.shell", {},
+      h("header.top", {}, brand(), h("div.project", {}, picker),
+        h("div.tools", {}, live, themeButton(),
+          hasKey() && h("button.quiet", { type: "button", "aria-label": "Sign out", title: "Sign out", on: { click: () => leave() } },
+            icon("leave"), h("span.words", {}, "Sign out")))),
+      h("nav.tabs", { "aria-label": "Views" }, h("ul", {}, Object.values(tabs).map((link) => h("li", {}, link)))),
+      main),
+    said);
+  onhashchange = () => { if (shown) route(); };
+  listen();
+  route();
+}
+
+begin();

@@ -1,0 +1,106 @@
+/** Small parts that every view uses: messages, badges, pages, fields. */
+
+import { h } from "./dom.js";
+import { moment } from "./format.js";
+
+/** Where nothing is to be shown: what it means, and what to do. */
+export function empty(title, text, ...more) {
+  return h("div.note", {}, h("h2", {}, title), h("p", {}, text), ...more);
+}
+
+/** What went wrong, with a way to try it again. */
+export function problem(error, again) {
+  return h("div.note.problem", { role: "alert" },
+    h("h2", {}, "That did not work"), h("p", {}, error.message),
+    again && h("button", { type: "button", on: { click: again } }, "Try again"));
+}
+
+/** The same on one line. */
+export const problemLine = (message) => h("p.problem-line", { role: "alert" }, message);
+
+/** Stands where something is about to be. */
+export function waiting(lines = 3) {
+  return h("div.waiting", { role: "status" }, h("span.unseen", {}, "Loading"), Array.from({ length: lines }, () => h("i")));
+}
+
+export const badge = (text, tone) => h("span.badge", { "data-tone": tone }, text);
+
+/** A moment in words, with the whole of it at hand. */
+export function when(epoch, show = moment) {
+  const date = new Date(epoch);
+  return h("time", { datetime: date.toISOString(), title: date.toLocaleString() }, show(epoch));
+}
+
+/** A label with its control. */
+export function field(label, control, hint) {
+  control.id ||= `field-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+  const said = hint && h("span.hint", { id: `${control.id}-hint` }, hint);
+  if (said) control.setAttribute("aria-describedby", said.id);
+  return h("div.field", {}, h("label", { for: control.id }, label), control, said);
+}
+
+export function select(options, chosen, change) {
+  return h("select", { on: { change: (event) => change?.(event.target.value) } },
+    options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+}
+
+/** A view's head: its heading, a line about it, and what can be done. */
+export function head(title, about, ...actions) {
+  return h("div.head", {},
+    h("div", {}, h("h1", { tabindex: "-1" }, title), about && h("p", {}, about)),
+    actions.length > 0 && h("div.actions", {}, actions));
+}
+
+/** A text that is long may be shown in part, until somebody asks for the rest. */
+export function longText(text) {
+  const long = text.length > 600 || text.split("\n").length > 7;
+  const body = h(long ? "p.text.cut" : "p.text", {}, text);
+  if (!long) return body;
+  const button = h("button.link", { type: "button", "aria-expanded": "false", on: { click: toggle } }, "Show all");
+  function toggle() {
+    const open = body.classList.toggle("cut") === false;
+    button.textContent = open ? "Show less" : "Show all";
+    button.setAttribute("aria-expanded", String(open));
+  }
+  return [body, h("div", {}, button)];
+}
+
+/**
+ * A button that fetches the next page as long as there is one.
+ *
+ * @param {() => Promise<boolean>} load fetches a page; whether there are more
+ */
+export function pager(load) {
+  const holder = h("div.more");
+  const button = h("button", { type: "button", on: { click: next } }, "Show more");
+  async function next() {
+    button.disabled = true;
+    button.textContent = "Loading…";
+    holder.replaceChildren(button);
+    try {
+      if (!(await load())) holder.replaceChildren();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (error.name !== "ApiError") throw error;
+      holder.prepend(problemLine(error.message));
+    } finally {
+      button.disabled = false;
+      button.textContent = "Show more";
+    }
+  }
+  return { holder, offer: (more) => holder.replaceChildren(...(more ? [button] : [])) };
+}
+
+/** Fill a place with what `make` brings, with words meanwhile and words when it fails. */
+export async function show(place, make, lines) {
+  place.setAttribute("aria-busy", "true");
+  place.replaceChildren(waiting(lines));
+  try {
+    place.replaceChildren(...[await make()].flat(Infinity).filter(Boolean));
+  } catch (error) {
+    if (error.name !== "ApiError") throw error;
+    place.replaceChildren(problem(error, () => show(place, make, lines)));
+  } finally {
+    place.removeAttribute("aria-busy");
+  }
+}

@@ -1,0 +1,88 @@
+/** Memories found again, with what matched and why they stand where they do. */
+
+import { call } from "./api.js";
+import { figures } from "./chart.js";
+import { h, put } from "./dom.js";
+import { memoryCard } from "./memories.js";
+import { empty, field, head, pager, select, show } from "./parts.js";
+
+export function search(frame, { query }) {
+  const { signal } = frame;
+  const asked = query.get("q") ?? "";
+  const input = h("input", { type: "search", name: "q", value: asked, enterkeyhint: "search", "aria-label": "Search words" });
+  const results = h("div");
+  const list = h("ol.stack");
+  const pages = pager(fetchPage);
+  let projectId = query.get("project") || frame.projectId || frame.projects[0]?.id || "";
+  let cursor = null;
+  let place = 0;
+
+  const project = frame.projectId ? null
+    : field("Look in", select(frame.projects.map((one) => [one.id, one.name]), projectId, (value) => { projectId = value; }));
+
+  function send(event) {
+    event.preventDefault();
+    const wanted = new URLSearchParams({ q: input.value.trim() });
+    if (!frame.projectId) wanted.set("project", projectId);
+    const hash = `#/search?${wanted}`;
+    if (location.hash === hash) find();
+    else location.hash = hash;
+  }
+
+  async function fetchPage() {
+    const page = await call("POST", "/v1/search", {
+      body: { projectId, query: asked, limit: 20, highlights: true, explain: true, ...(cursor ? { cursor } : {}) }, signal,
+    });
+    cursor = page.nextCursor ?? null;
+    list.append(...page.observations.map((found) => h("li", {}, card(found, ++place))));
+    return cursor !== null;
+  }
+
+  function find() {
+    return show(results, async () => {
+      cursor = null;
+      place = 0;
+      put(list);
+      pages.offer(await fetchPage());
+      if (place === 0) return empty("Nothing was found", "Try fewer or other words: any of them may match, and names, paths and parts of them count.");
+      frame.announce(`Found for ${asked}`);
+      return [h("h2.unseen", {}, "Results"), list, pages.holder];
+    });
+  }
+
+  const card = (found, position) => memoryCard(found, { ...frame, projectId }, {
+    dated: true,
+    body: found.highlights?.length ? fragments(found.highlights) : undefined,
+    extra: found.explanation?.length ? explanation(found, position) : null,
+  });
+
+  if (asked && projectId) find();
+  else put(results, empty("Ask your memory", "Words, names and paths; any may match. “a phrase” in quotes must, -word must not."));
+  return {
+    element: h("div.view", {}, head("Search", null),
+      h("form.searching", { role: "search", on: { submit: send } },
+        project,
+        h("div.ask", {}, input, h("button.primary", { type: "submit" }, "Search"))),
+      results),
+    gone: () => find(),
+    focused: () => {
+      if (asked) return false;
+      input.focus();
+      return true;
+    },
+  };
+}
+
+function fragments(found) {
+  return h("ul.fragments", {}, found.map((pieces) =>
+    h("li", {}, "… ", pieces.map((piece) => (piece.match ? h("mark", {}, piece.text) : piece.text)), " …")));
+}
+
+function explanation(found, position) {
+  const digits = (value) => value.toFixed(2);
+  const rows = found.explanation.map((part) => [
+    part.term, digits(part.score), digits(part.frequency), part.documentFrequency, digits(part.idf),
+  ]);
+  return h("details", {}, h("summary", {}, `Why it is number ${position}`),
+    figures(`Score ${digits(found.score)}, term by term`, ["Term", "Adds", "How often", "Memories with it", "Rarity"], rows));
+}

@@ -1,0 +1,98 @@
+/** A session's story: what was asked, what was done, what was learned from it. */
+
+import { call } from "./api.js";
+import { h, put } from "./dom.js";
+import { clock, words } from "./format.js";
+import { memoryCard } from "./memories.js";
+import { badge, empty, head, longText, pager, problemLine, show, when } from "./parts.js";
+import { sessionLine, sessionTitle } from "./sessions.js";
+
+export function session(frame, { id }) {
+  const { signal } = frame;
+  const path = `/v1/sessions/${encodeURIComponent(id)}`;
+  const about = h("div");
+  const body = h("div");
+  const list = h("ol.story");
+  const pages = pager(page);
+  let cursor = null;
+  let whole = false;
+  const seen = new Set();
+
+  async function page() {
+    const found = await call("GET", `${path}/timeline`, { query: { cursor, limit: 100 }, signal });
+    put(about, h("div.stack", {}, sessionLine(found.session, frame), h("div.card", {}, longText(sessionTitle(found.session)))));
+    for (const entry of found.entries) {
+      if (!seen.has(entry.id)) list.append(h(`li.${TYPES[entry.type]}`, {}, shown(entry)));
+      seen.add(entry.id);
+    }
+    cursor = found.nextCursor ?? cursor;
+    whole = found.nextCursor === null;
+    return !whole;
+  }
+
+  const load = () => show(body, async () => {
+    pages.offer(await page());
+    return list.children.length ? [list, pages.holder]
+      : empty("Nothing happened yet", "What the agent does, and what is learned from it, appears here.");
+  });
+
+  function shown(entry) {
+    if (entry.type === "observation" || entry.type === "summary") return made(entry);
+    if (entry.type === "prompt") {
+      return h("div.card", {}, h("div.line", {}, badge("Prompt", "accent"), when(entry.atEpoch, clock)), longText(entry.text));
+    }
+    return step(entry);
+  }
+
+  /** A memory in full, once it is there; until then what the story says of it. */
+  function made(entry) {
+    const brief = { ...entry, content: entry.text, metadata: { title: entry.title }, createdAtEpoch: entry.atEpoch };
+    const holder = h("div", {}, memoryCard(brief, frame, { level: "h2", story: true }));
+    const button = h("button.link", { type: "button", on: { click: more } }, "Show all");
+    holder.firstChild.append(h("div", {}, button));
+    async function more() {
+      button.disabled = true;
+      try {
+        const { memory } = await call("GET", `/v1/memories/${encodeURIComponent(entry.id)}`, { signal });
+        const card = memoryCard(memory, frame, { level: "h2", story: true });
+        put(holder, card);
+        card.querySelector("h2").tabIndex = -1;
+        card.querySelector("h2").focus();
+      } catch (error) {
+        if (error.name !== "ApiError") throw error;
+        button.after(problemLine(error.message));
+      }
+    }
+    return holder;
+  }
+
+  /** Something that the agent did; all that is known of it comes when it is opened. */
+  function step(entry) {
+    const place = h("div");
+    const fetchOnce = async () => {
+      const { event } = await call("GET", `/v1/events/${encodeURIComponent(entry.id)}`, { signal });
+      return h("pre.json", { tabindex: "0", "aria-label": "Payload" }, JSON.stringify(event.payload, null, 2));
+    };
+    const details = h("details", { on: { toggle: () => { if (details.open && !place.hasChildNodes()) show(place, fetchOnce, 1); } } },
+      h("summary", {}, "Details"), place);
+    return h("div.step", {},
+      h("div.line", {}, when(entry.atEpoch, clock), h("strong", {}, entry.title ?? words(entry.kind))),
+      entry.text && h("p.what.clamp", {}, entry.text), details);
+  }
+
+  function hear({ event, data }) {
+    if (body.hasAttribute("aria-busy") || !whole) return;
+    const mine = event === "observation" && data.change === "created" && data.observation?.serverSessionId === id;
+    if (mine || (event === "job" && data.generationJob.serverSessionId === id)) load();
+  }
+
+  load();
+  return {
+    element: h("div.view", {},
+      h("p", {}, h("a", { href: "#/sessions" }, "‹ All sessions")), head("Session", null), about, body),
+    hear,
+    gone: (memoryId) => list.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li").remove(),
+  };
+}
+
+const TYPES = { observation: "made", summary: "made", prompt: "said", event: "done" };

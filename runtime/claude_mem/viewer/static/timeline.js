@@ -1,0 +1,87 @@
+/** What is remembered, newest first, and what is new as it comes. */
+
+import { call } from "./api.js";
+import { h, put } from "./dom.js";
+import { words } from "./format.js";
+import { MemoryList, titleOf } from "./memories.js";
+import { empty, head, pager, select, show } from "./parts.js";
+
+const KINDS = [
+  "summary", "bugfix", "feature", "refactor", "change", "discovery", "decision", "security_alert", "security_note", "manual",
+];
+
+export function timeline(frame) {
+  const list = new MemoryList(frame);
+  const body = h("div");
+  const pages = pager(older);
+  const { signal } = frame;
+  let kind = "";
+  let cursor = null;
+
+  const choice = select([["", "Every kind"], ...KINDS.map((one) => [one, words(one)])], "", (value) => { kind = value; load(); });
+  choice.setAttribute("aria-label", "Kind");
+
+  const fetchPage = (from) =>
+    call("GET", "/v1/memories", { query: { projectId: frame.projectId, kind, cursor: from, limit: 50 }, signal });
+
+  function load() {
+    return show(body, async () => {
+      const wanted = kind;
+      const page = await fetchPage(null);
+      if (wanted !== kind) return [];
+      list.clear();
+      for (const memory of page.memories) list.add(memory);
+      cursor = page.nextCursor;
+      pages.offer(cursor !== null);
+      return list.size ? [list.element, pages.holder] : nothing();
+    });
+  }
+
+  async function older() {
+    const page = await fetchPage(cursor);
+    for (const memory of page.memories) list.add(memory);
+    cursor = page.nextCursor;
+    return cursor !== null;
+  }
+
+  /** What came while nobody listened. */
+  async function catchUp() {
+    if (body.hasAttribute("aria-busy")) return;
+    const page = await fetchPage(null);
+    for (const memory of page.memories.filter((one) => !list.has(one.id))) arrive(memory);
+  }
+
+  function arrive(memory) {
+    if (kind && memory.kind !== kind) return;
+    list.add(memory, { fresh: true });
+    if (!list.element.isConnected) put(body, list.element, pages.holder);
+    frame.announce(`New: ${titleOf(memory)}`);
+  }
+
+  function gone(id) {
+    list.remove(id);
+    if (list.size === 0) load();
+  }
+
+  function hear({ event, data }) {
+    if (event === "open") catchUp().catch(passOver);
+    if (event === "reset" || event === "purged") load();
+    if (event !== "observation" || body.hasAttribute("aria-busy")) return;
+    if (data.change === "deleted") {
+      if (list.has(data.id)) gone(data.id);
+    } else if (data.observation && list.has(data.id)) list.add(data.observation);
+    else if (data.observation && data.change === "created") arrive(data.observation);
+  }
+
+  const nothing = () => (kind
+    ? empty("None of this kind", "There is no memory of this kind yet.")
+    : empty("Nothing is remembered yet", "As soon as an agent’s hooks send what it does, what is worth keeping appears here by itself."));
+
+  load();
+  return { element: h("div.view", {}, head("Timeline", "What your agents remember, newest first.", choice), body), hear, gone };
+}
+
+/** The stream comes back by itself, and so does this. */
+export function passOver(error) {
+  if (error.name !== "ApiError") throw error;
+}
