@@ -19,7 +19,7 @@ from claude_mem.services.ingest import EventInput, IngestService
 from claude_mem.services.jobs import JobService
 from claude_mem.services.limits import Admission, Limits
 from claude_mem.services.memories import MemoryService
-from claude_mem.services.recall import RecallService
+from claude_mem.services.recall import Question, RecallService
 from claude_mem.services.sessions import SessionInput, SessionService
 from claude_mem.services.steering import Operator
 from claude_mem.storage import opening
@@ -182,10 +182,8 @@ async def test_old_memories_are_found(adopted: Adopted) -> None:
     recall = RecallService(adopted.database)
 
     async def search(text: str) -> list[str]:
-        found = await recall.search(
-            adopted.caller, project_id=adopted.made.project_id, query=text, platform=None, limit=5
-        )
-        return [memory.id for memory, _ in found]
+        page = await recall.find(adopted.caller, Question(adopted.made.project_id, text, 5))
+        return [hit.observation.id for hit in page.hits]
 
     generated, manual = (adopted.made.observation_ids[name] for name in ("generated", "manual"))
     assert await search("parser") == await search("QUEUE_ENGINE") == [generated]

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from claude_mem.services.memories import MemoryInput, MemoryService
-from claude_mem.services.recall import RecallService
+from claude_mem.services.recall import Question, RecallService
 from claude_mem.storage.database import Database
 from tests.support.load import World, make_world
 
@@ -48,12 +48,10 @@ async def remember(database: Database, world: World, *contents: str) -> list[str
 
 
 async def search(database: Database, world: World, query: str) -> list[str]:
-    found = await RecallService(database).search(
-        world.caller, project_id=world.project_id, query=query, platform=None, limit=10
-    )
-    scores = [score for _, score in found]
+    page = await RecallService(database).find(world.caller, Question(world.project_id, query, 10))
+    scores = [hit.score for hit in page.hits]
     assert scores == sorted(scores, reverse=True)
-    return [memory.id for memory, _ in found]
+    return [hit.observation.id for hit in page.hits]
 
 
 async def test_no_question_is_too_strange(database: Database, world: World) -> None:

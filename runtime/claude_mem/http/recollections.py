@@ -1,4 +1,4 @@
-"""How timelines are spelled on the wire, over HTTP and MCP."""
+"""How timelines and contexts within a budget are spelled on the wire, over HTTP and MCP."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 from claude_mem.http import wire
 
 if TYPE_CHECKING:
-    from claude_mem.http.responses.told import SessionStory, Timeline, TimelineEntry, TimelineSession
+    from claude_mem.http.responses.told import (
+        BriefedMemory,
+        BriefingAnswer,
+        SessionStory,
+        Timeline,
+        TimelineEntry,
+        TimelineSession,
+    )
     from claude_mem.model.records import Session
+    from claude_mem.services.briefing import Briefing
+    from claude_mem.services.packing import Told
     from claude_mem.services.timeline import Around, Entry, Span
 
 
@@ -43,6 +52,39 @@ def story(session: Session, span: Span) -> SessionStory:
         "session": wire.session(session),
         "entries": [entry(each) for each in span.entries],
         "nextCursor": span.newer,
+    }
+
+
+def briefing(found: Briefing) -> BriefingAnswer:
+    """A context within a budget, with why each memory is in it."""
+    packed = found.packed
+    return {
+        "context": packed.text,
+        "observations": [wire.observation(memory) for memory in found.memories],
+        "groups": [
+            {
+                "session": None if group.session is None else _session(group.session),
+                "memories": [_told(each) for each in group.told],
+            }
+            for group in packed.groups
+        ],
+        "budget": {
+            "maxTokens": found.max_tokens,
+            "usedTokens": packed.tokens,
+            "folded": found.folded,
+            "leftOut": packed.left_out,
+        },
+    }
+
+
+def _told(each: Told) -> BriefedMemory:
+    return {
+        "id": each.candidate.memory.id,
+        "why": list(each.why),
+        "similar": list(each.candidate.similar),
+        "supersededBy": each.candidate.superseded_by,
+        "shortened": each.shortened,
+        "tokens": each.tokens,
     }
 
 

@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from claude_mem.model.times import MAX_EPOCH_MS, parse_since
+from claude_mem.services.briefing import MEMORIES, MOST_MEMORIES, MOST_TOKENS, TOKENS
 
 #: Characters of an id or name at most: four bytes each still fit an index entry of PostgreSQL.
 MAX_ID = 512
@@ -156,6 +157,15 @@ class ContextBody(QuestionBody):
     limit: Annotated[Integer, Field(ge=1, le=50)] = 10
 
 
+class BriefingBody(QuestionBody):
+    """What a context within a budget is for; without a question, what is useful at the start of anything."""
+
+    query: Annotated[str, Strict()] = ""
+    limit: Annotated[Integer, Field(ge=1, le=MOST_MEMORIES)] = MEMORIES
+    max_tokens: Annotated[Integer, Field(ge=1, le=MOST_TOKENS)] = TOKENS
+    format: Literal["json", "prompt"] = "json"
+
+
 class KeyBody(Body):
     """A key to be made; without scopes it may only read."""
 
@@ -221,6 +231,8 @@ MEMORY: TypeAdapter[MemoryBody] = TypeAdapter(MemoryBody)
 MEMORY_CHANGE: TypeAdapter[MemoryChangeBody] = TypeAdapter(MemoryChangeBody)
 SEARCH: TypeAdapter[SearchBody] = TypeAdapter(SearchBody)
 CONTEXT: TypeAdapter[ContextBody] = TypeAdapter(ContextBody)
+BRIEFING: TypeAdapter[BriefingBody] = TypeAdapter(BriefingBody)
+EITHER_CONTEXT: TypeAdapter[BriefingBody | ContextBody] = TypeAdapter(BriefingBody | ContextBody)
 KEY: TypeAdapter[KeyBody] = TypeAdapter(KeyBody)
 ROTATION: TypeAdapter[RotationBody] = TypeAdapter(RotationBody)
 NAME: TypeAdapter[NameBody] = TypeAdapter(NameBody)

@@ -24,6 +24,11 @@ class Arguments:
         """Whether there is an argument of this name that is not null."""
         return self._given.get(name) is not None
 
+    def says(self, name: str) -> bool:
+        """Whether there is a text of this name that says something."""
+        value = self._given.get(name)
+        return isinstance(value, str) and bool(value.strip())
+
     def text(self, name: str) -> str:
         """A text that has to be there and say something.
 

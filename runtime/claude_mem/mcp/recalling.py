@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from claude_mem.mcp.schemas import MEMORY, MEMORY_ID, PROJECT_ID, QUERY, TIMELINE
 from claude_mem.mcp.tool import Caller, Tool
+from claude_mem.services.briefing import MEMORIES, MOST_MEMORIES, MOST_TOKENS
+from claude_mem.services.recall import Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +21,25 @@ async def _search(caller: Caller, given: Arguments) -> dict[str, Any]:
     return {"observations": [caller.spelling.observation(observation) for observation in found]}
 
 
-async def _context(caller: Caller, given: Arguments) -> dict[str, Any]:
+async def _context(caller: Caller, given: Arguments) -> dict[str, Any] | str:
+    tokens = given.optional_integer("maxTokens", least=1, most=MOST_TOKENS)
+    if tokens is not None:
+        return await _briefing(caller, given, max_tokens=tokens)
     found = await _find(caller, given, mode="context", default=10, most=50)
     return {
         "observations": [caller.spelling.observation(observation) for observation in found],
         "context": "\n\n".join(observation.content for observation in found if observation.content),
     }
+
+
+async def _briefing(caller: Caller, given: Arguments, *, max_tokens: int) -> str:
+    question = Question(
+        given.text("projectId"),
+        given.text("query") if given.says("query") else "",
+        given.integer("limit", default=MEMORIES, least=1, most=MOST_MEMORIES),
+    )
+    briefing = await caller.services.briefing.brief(caller.context, question, max_tokens=max_tokens)
+    return briefing.packed.text or "nothing is remembered about this, or nothing that fits into maxTokens"
 
 
 async def _recent(caller: Caller, given: Arguments) -> dict[str, Any]:
@@ -53,15 +68,13 @@ async def _timeline(caller: Caller, given: Arguments) -> Mapping[str, Any]:
 
 
 async def _find(caller: Caller, given: Arguments, *, mode: str, default: int, most: int) -> list[Observation]:
-    found = await caller.services.recall.search(
-        caller.context,
-        project_id=given.text("projectId"),
-        query=given.text("query"),
-        platform=None,
-        limit=given.integer("limit", default=default, least=1, most=most),
-        mode=mode,
+    question = Question(
+        given.text("projectId"),
+        given.text("query"),
+        given.integer("limit", default=default, least=1, most=most),
     )
-    return [observation for observation, _ in found]
+    page = await caller.services.recall.find(caller.context, question, mode=mode)
+    return [hit.observation for hit in page.hits]
 
 
 def _limit(default: int, most: int) -> dict[str, Any]:
@@ -91,8 +104,20 @@ TOOLS = (
     Tool(
         "context",
         "Get context for a task",
-        "What is remembered about a task, as one text to work from. Say in the query what you are about to do.",
-        {"projectId": PROJECT_ID, "query": QUERY, "limit": _limit(10, 50)},
+        "What is remembered about a task, as one text to work from. Say in the query what you are about to do. With "
+        "maxTokens, the most useful that fits: repetitions folded, what is out of date marked, grouped by session; "
+        "then the query may be empty, to learn what is good to know at the start.",
+        {
+            "projectId": PROJECT_ID,
+            "query": QUERY,
+            "limit": _limit(10, 50),
+            "maxTokens": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MOST_TOKENS,
+                "description": "How many tokens the text may have.",
+            },
+        },
         ("projectId", "query"),
         _context,
     ),

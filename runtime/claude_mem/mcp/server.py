@@ -102,7 +102,7 @@ class MemoryServer(Server[Any]):
         if tool.scope == WRITE:
             await self._caller.services.admission.check_tokens(self._caller.context.principal)
         found = await tool.run(self._caller, Arguments(asked.arguments or {}))
-        result = _text(_pretty(found))
+        result = _text(found if isinstance(found, str) else _pretty(found))
         if tool.output is not None:
             result["structuredContent"] = orjson.loads(dumps(found))
         return result

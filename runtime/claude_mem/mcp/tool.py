@@ -45,7 +45,7 @@ class Tool:
     Parameters:
         inputs: JSON Schema of each argument, by name.
         required: arguments that must be there.
-        run: does it; its result is what the agent is told.
+        run: does it; its result is what the agent is told, as JSON or as the text that it is.
         scope: what a key needs for it beside reading; without it the tool is not listed, and refused.
         output: JSON Schema of the result's members; with it the result is given as structured content as well.
         destructive, idempotent: hints for the agent's user, see the protocol's tool annotations.
@@ -56,7 +56,7 @@ class Tool:
     description: str
     inputs: Mapping[str, JsonObject]
     required: tuple[str, ...]
-    run: Callable[[Caller, Arguments], Awaitable[Mapping[str, Any]]]
+    run: Callable[[Caller, Arguments], Awaitable[Mapping[str, Any] | str]]
     scope: str = READ
     output: Mapping[str, JsonObject] | None = None
     destructive: bool = False

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from claude_mem.services.context import RequestContext
     from claude_mem.storage.database import Database
 
+#: Newest observations that are looked through for those that pass the filters, where there is no text to find.
+_LATEST = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -91,54 +94,49 @@ class RecallService:
         self._database = database
         self._index = index or SearchIndex(database)
 
-    async def search(
-        self,
-        context: RequestContext,
-        *,
-        project_id: str,
-        query: str,
-        platform: str | None,
-        limit: int,
-        mode: str = "search",
-    ) -> list[tuple[Observation, float]]:
-        """The best matches with their scores, best first.
-
-        Parameters:
-            platform: normalised; only what came from that platform.
-            mode: what the audit log calls the look: `search` or `context`.
-
-        Raises: Forbidden, InvalidInput, Unavailable.
-        """
-        question = Question(project_id, query, limit, Filters(platform=platform))
-        page = await self.find(context, question, mode=mode)
-        return [(hit.observation, hit.score) for hit in page.hits]
-
     async def find(self, context: RequestContext, question: Question, *, mode: str = "search") -> SearchPage:
         """A page of the best matches, best first.
 
         Parameters:
-            mode: as above.
+            mode: what the audit log calls the look: `search` or `context`.
 
         Raises: Forbidden, InvalidInput, Unavailable.
         """
-        platform, _ = clean_id(question.filters.platform)
-        question = replace(question, filters=replace(question.filters, platform=platform))
+        question = _cleaned(question)
+        page = await self.look(context, question, mode=mode)
+        await self.record(context, question, found=[hit.observation for hit in page.hits], mode=mode)
+        return page
+
+    async def look(self, context: RequestContext, question: Question, *, mode: str = "search") -> SearchPage:
+        """As `find`, without a line in the audit log: who shows some of the page calls `record` with that."""
+        question = _cleaned(question)
         with refuse_storage_errors(), metrics.SEARCH_SECONDS.labels(mode).time():
             context.check_project(question.project_id)
-            page = await self._page(context, question)
-        details: dict[str, object] = {
-            "mode": mode,
-            "query": clean_text(question.text)[0],
-            "limit": question.limit,
-        }
+            return await self._page(context, question)
+
+    async def record(
+        self,
+        context: RequestContext,
+        question: Question,
+        *,
+        found: Sequence[Observation],
+        mode: str,
+        **details: object,
+    ) -> None:
+        """Write down that a question was asked, and what was shown in answer to it.
+
+        Raises: Unavailable.
+        """
         await self._audit(
             context,
             question.project_id,
-            found=[hit.observation for hit in page.hits],
-            platformSource=platform,
+            found=found,
+            platformSource=_cleaned(question).filters.platform,
+            mode=mode,
+            query=clean_text(question.text)[0],
+            limit=question.limit,
             **details,
         )
-        return page
 
     async def _page(self, context: RequestContext, question: Question) -> SearchPage:
         asked = digest(
@@ -217,8 +215,42 @@ class RecallService:
         await self._audit(context, project_id, found=recent, mode="recent", limit=limit)
         return recent
 
+    async def latest(
+        self, context: RequestContext, question: Question, *, kind: str | None = None
+    ) -> list[Observation]:
+        """The newest observations that pass a question's filters, whatever its text; not recorded, as by `look`.
+
+        Parameters:
+            kind: only of this kind, besides.
+
+        Raises: Forbidden, Unavailable.
+        """
+        question = _cleaned(question)
+        narrowed = question.filters != Filters() or question.files or question.concepts
+        with refuse_storage_errors():
+            await require_project(self._database, context, project_id=question.project_id)
+            newest = await observations.list_rows(
+                self._database,
+                team_id=context.team_id,
+                project_id=question.project_id,
+                kind=kind,
+                session_id=question.filters.session_id,
+                before=None,
+                limit=max(_LATEST, question.limit) if narrowed else question.limit,
+            )
+            passing = await stored.found_rows(
+                self._database,
+                [row["id"] for row in newest],
+                team_id=context.team_id,
+                project_id=question.project_id,
+                filters=question.filters,
+            )
+        anything = parse("", now_us=now_us())
+        ordered = (passing[row["id"]] for row in newest if row["id"] in passing)
+        return [memory for memory in ordered if _passes(memory, question, anything)][: question.limit]
+
     async def _audit(
-        self, context: RequestContext, project_id: str, *, found: list[Observation], **details: object
+        self, context: RequestContext, project_id: str, *, found: Sequence[Observation], **details: object
     ) -> None:
         entry = context.audit(
             "observation.read",
@@ -231,6 +263,11 @@ class RecallService:
         )
         with refuse_storage_errors():
             await audit.append_alone(self._database, entry, now_us=now_us())
+
+
+def _cleaned(question: Question) -> Question:
+    platform, _ = clean_id(question.filters.platform)
+    return replace(question, filters=replace(question.filters, platform=platform))
 
 
 def _hit(number: int, memory: Observation, *, ranking: Ranking, question: Question) -> Hit:

@@ -55,6 +55,42 @@ class SessionStory(Shape):
     nextCursor: NextCursor
 
 
+class BriefedMemory(Shape):
+    """How a memory is told in a context."""
+
+    id: str
+    why: list[str]
+    similar: Annotated[list[str], Field(description="Ids of memories that say the same and are not told.")]
+    supersededBy: Annotated[str | None, Field(description="Id of the newer memory that took its place.")]
+    shortened: bool
+    tokens: int
+
+
+class BriefedSession(Shape):
+    """What is told of one session, in order of time."""
+
+    session: Annotated[TimelineSession | None, Field(description="Null for memories of no session.")]
+    memories: list[BriefedMemory]
+
+
+class Budget(Shape):
+    """How the tokens of a context were used."""
+
+    maxTokens: int
+    usedTokens: Annotated[int, Field(description="Of `context`, estimated on the high side.")]
+    folded: Annotated[int, Field(description="Memories that say the same as one that is told.")]
+    leftOut: Annotated[int, Field(description="Memories for which there was no room.")]
+
+
+class BriefingAnswer(Shape):
+    """A context within a budget."""
+
+    context: Annotated[str, Field(description="The text for a prompt; empty where nothing fits or is there.")]
+    observations: Annotated[list[Observation], Field(description="Those that are told, in full.")]
+    groups: list[BriefedSession]
+    budget: Budget
+
+
 class RpcProblem(Shape):
     """Why a message was not accepted."""
 

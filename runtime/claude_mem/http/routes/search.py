@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from claude_mem.http import wire
+from claude_mem.http import recollections, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
-from claude_mem.http.openapi.operation import Operation, describe
-from claude_mem.http.responses import found
-from claude_mem.http.schemas import CONTEXT, SEARCH
+from claude_mem.http.openapi.operation import JSON, Operation, Other, describe
+from claude_mem.http.responses import found, told
+from claude_mem.http.schemas import BRIEFING, CONTEXT, EITHER_CONTEXT, SEARCH
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.platforms import normalise_platform
 from claude_mem.model.scopes import READ
@@ -20,9 +20,13 @@ from claude_mem.services.recall import Question
 from claude_mem.storage.search import Filters
 
 if TYPE_CHECKING:
-    from claude_mem.http.schemas import ContextBody, SearchBody
+    from claude_mem.http.schemas import BriefingBody, ContextBody, SearchBody
     from claude_mem.retrieval.ranking import Contribution, Statistics
+    from claude_mem.services.context import RequestContext
     from claude_mem.services.recall import Hit
+
+#: Members of a body that ask for a budget.
+_BUDGETED = frozenset({"maxTokens", "format"})
 
 
 @describe(
@@ -55,14 +59,24 @@ async def search(request: web.Request) -> web.Response:
         "Find memories, and their text for a prompt",
         tag="Memories",
         scope=READ,
-        body=CONTEXT,
-        answers={200: found.ContextAnswer},
+        body=EITHER_CONTEXT,
+        answers={
+            200: Other(
+                JSON,
+                "With `maxTokens` or `format`, a context within a budget; `prompt` is its text alone.",
+                shape=found.ContextAnswer | told.BriefingAnswer,
+                also="text/plain",
+            )
+        },
     )
 )
 async def recall(request: web.Request) -> web.Response:
     """POST /v1/context."""
     context = await authorize(request, READ)
-    body = validate(CONTEXT, await read_json(request))
+    received = await read_json(request)
+    if isinstance(received, dict) and not _BUDGETED.isdisjoint(received):
+        return await _brief(request, context, validate(BRIEFING, received))
+    body = validate(CONTEXT, received)
     page = await request.app[SERVICES].recall.find(context, _question(body), mode="context")
     memories = [hit.observation for hit in page.hits]
     return answer(
@@ -73,7 +87,16 @@ async def recall(request: web.Request) -> web.Response:
     )
 
 
-def _question(body: SearchBody | ContextBody, **wanted: Any) -> Question:
+async def _brief(request: web.Request, context: RequestContext, body: BriefingBody) -> web.Response:
+    briefing = await request.app[SERVICES].briefing.brief(
+        context, _question(body), max_tokens=body.max_tokens
+    )
+    if body.format == "prompt":
+        return web.Response(text=briefing.packed.text, content_type="text/plain")
+    return answer(recollections.briefing(briefing))
+
+
+def _question(body: SearchBody | ContextBody | BriefingBody, **wanted: Any) -> Question:
     return Question(
         project_id=body.project_id,
         text=body.query,
