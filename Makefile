@@ -53,11 +53,15 @@ images: ## Build the container images (Docker, or Podman where there is none).
 test-containers: setup-test images ## Run the tests against the compose file's whole stack.
 	@hack/containers/within $(PYTEST) tests/containers
 
-.PHONY: cluster-up cluster-down test-cluster
+.PHONY: cluster-up cluster-down cluster-demo test-cluster
 cluster-up: ## Start a local Kubernetes cluster by kind (Docker, or Podman where there is none).
 	@hack/cluster/cluster up
 cluster-down: ## Leave nothing of it.
 	@hack/cluster/cluster down
+cluster-demo: setup-test images ## Install the operator on a local cluster, bring a memory up, and have it remember something.
+	@hack/cluster/cluster up
+	@hack/cluster/cluster load claude-mem-runtime:local claude-mem-operator:local
+	@hack/cluster/cluster exec $(BIN)/python -m hack.cluster_demo
 test-cluster: setup-test images ## Run the tests on Kubernetes: a control plane without nodes, and kind.
 	@hack/cluster/programs control-plane >/dev/null
 	@hack/cluster/cluster setup
@@ -96,6 +100,7 @@ docs: setup-test ## Generate the reference pages and the CRD again.
 	$(BIN)/python hack/generate_environment_reference.py
 	$(BIN)/python hack/generate_cli_reference.py
 	$(BIN)/python hack/generate_openapi.py
+	$(BIN)/python hack/generate_metrics_reference.py
 	$(BIN)/python -m hack.generate_crds
 	$(BIN)/python -m hack.generate_charts
 	$(BIN)/python hack/generate_operator_reference.py

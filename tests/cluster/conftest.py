@@ -26,6 +26,12 @@ IMAGES = ("claude-mem-runtime:local", "claude-mem-operator:local")
 #: Seconds for a test that may be the one that starts the cluster.
 KIND_TIMEOUT_S = 900
 
+#: An autoscaler's rules for one direction, under which it waits for nothing.
+AT_ONCE = {
+    "stabilizationWindowSeconds": 0,
+    "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}],
+}
+
 _STARTED: list[ControlPlane | KindCluster] = []
 
 
@@ -182,8 +188,14 @@ def memory(shortest: Sample, kind_cluster: KindCluster, images: tuple[str, ...])
             "server": {"service": {"type": "NodePort"}, "resources": {"requests": {"cpu": "50m"}}},
             "worker": {
                 "concurrency": 4,
-                "resources": {"requests": {"cpu": "20m"}},
+                "resources": {"requests": {"cpu": "50m"}},
                 "terminationGracePeriodSeconds": 5,
+                "autoscaling": {
+                    "maxReplicas": 3,
+                    # Of so little, probes alone take much.
+                    "targetCPUUtilizationPercentage": 300,
+                    "behavior": {"scaleUp": AT_ONCE, "scaleDown": AT_ONCE},
+                },
                 "env": [
                     {"name": "CLAUDE_MEM_JOB_LEASE_SECONDS", "value": "6"},
                     {"name": "CLAUDE_MEM_JOB_HEARTBEAT_SECONDS", "value": "2"},

@@ -56,7 +56,7 @@ class Memory:
         self.ref = ObjectRef(CLAUDE_MEM_SERVER, namespace, name)
         self.namespace, self.name = namespace, name
         self._client = httpx.Client(timeout=40, trust_env=False)
-        self._url = ""
+        self._node = ""
 
     def create(self, manifest: Manifest) -> None:
         """Apply the resource, as it is but for its namespace and name."""
@@ -153,11 +153,10 @@ class Memory:
     @property
     def url(self) -> str:
         """Where the service is reached from outside the cluster; its Service has to be a NodePort."""
-        if not self._url:
-            port = self.service()["spec"]["ports"][0]["nodePort"]
+        if not self._node:
             path = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
-            self._url = f"http://{self.kubectl('get', 'nodes', '--output', path)}:{port}"
-        return self._url
+            self._node = self.kubectl("get", "nodes", "--output", path)
+        return f"http://{self._node}:{self.service()['spec']['ports'][0]['nodePort']}"
 
     def service(self) -> Manifest:
         """The server's Service."""

@@ -19,6 +19,7 @@ NAMESPACE = "claude-mem-system"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 #: The images that `make images` makes, as `hack/cluster/cluster load` names them in the node.
+LOCAL_RUNTIME = "claude-mem-runtime:local"
 LOCAL_IMAGES = {"image": {"tag": "local"}, "workloads": {"images": {"runtime": {"tag": "local"}}}}
 
 #: Calls of the API server that change something.
@@ -53,6 +54,10 @@ class Release:
         values = [f"--set-json={name}={json.dumps(value)}" for name, value in self._values.items()]
         wait = ("--wait", "--timeout", "3m")
         self._helm("upgrade", "--install", NAME, str(OPERATOR), "--namespace", NAMESPACE, *wait, *values)
+
+    def wait(self) -> None:
+        """Wait until all replicas are ready."""
+        self.kubectl("--namespace", NAMESPACE, "rollout", "status", f"deployment/{NAME}", "--timeout=120s")
 
     def test(self) -> str:
         """`helm test`: what the operator's own test says. Raises where it fails."""

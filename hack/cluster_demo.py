@@ -1,0 +1,159 @@
+"""The operator on a local cluster: installed by Helm, a memory Ready, an observation generated, and how to reach it.
+
+It runs inside `hack/cluster/cluster exec`, on the cluster that is up and has the images: `make cluster-demo`. All that is
+special to it is a language model that invents its answers. The memory stays until it is deleted.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from claude_mem.client import Client
+from claude_mem.client.errors import ClaudeMemError
+from tests.support.kube.kubectl import Kubectl
+from tests.support.kube.language_model import URL, LanguageModel
+from tests.support.kube.memory import Memory, sample
+from tests.support.kube.release import LOCAL_RUNTIME, RESTRICTED, Release
+from tests.support.processes import Process
+
+ROOT = Path(__file__).parents[1]
+NAMESPACE = "claude-mem-demo"
+NAME = "team-memory"
+HELM_SECONDS = 300
+
+console = Console()
+
+
+class DemoError(Exception):
+    """Raised when a step of the demo does not end as it should; the message says which and what was seen."""
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    try:
+        kubectl = Kubectl(Path(_program("kubectl")), Path(os.environ["KUBECONFIG"]))
+        memory = _bring_up(kubectl)
+        with ExitStack() as stack:
+            stack.callback(memory.close)
+            _remember(memory, stack)
+    except KeyError as error:
+        console.print(f"[bold red]{error} is not set:[/] run 'make cluster-demo'")
+        return 69
+    except (DemoError, ClaudeMemError, AssertionError) as error:
+        console.print("[bold red]The demo failed:[/]", Text(str(error)), highlight=False)
+        return 1
+    _tell(memory)
+    return 0
+
+
+def _bring_up(kubectl: Kubectl) -> Memory:
+    console.rule("[bold]claude-mem on Kubernetes")
+    with console.status("Installing the operator …"):
+        Release(_helm, kubectl)
+    console.print("The operator is installed: two replicas, one of which acts.")
+    labels = {"name": NAMESPACE, "labels": RESTRICTED}
+    secret = {"metadata": {"name": "anthropic"}, "stringData": {"api-key": "not-a-real-key"}}
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": labels})
+    kubectl.apply({"apiVersion": "v1", "kind": "Secret", **secret}, namespace=NAMESPACE)
+    with console.status("Starting a language model that invents its answers …"):
+        LanguageModel(kubectl, NAMESPACE).start(image=LOCAL_RUNTIME)
+    memory = Memory(kubectl, namespace=NAMESPACE, name=NAME)
+    wanted = sample("minimal")
+    wanted["spec"]["provider"]["baseUrl"] = URL
+    began = time.monotonic()
+    memory.create(wanted)
+    with console.status("Waiting for the memory: PostgreSQL, Valkey, migration, servers, worker …"):
+        memory.settle()
+    console.print(f"ClaudeMemServer {NAMESPACE}/{NAME} was Ready after {time.monotonic() - began:.0f} s.")
+    return memory
+
+
+def _remember(memory: Memory, stack: ExitStack) -> None:
+    """Send an event through the Service, and show the observation that became of it."""
+    secret = _secret(memory)
+    forward = stack.enter_context(
+        Process(_kubectl(memory, "port-forward", f"service/{NAME}-server", ":37877"))
+    )
+    port = forward.wait_for_line(r"Forwarding from 127\.0\.0\.1:(\d+)").group(1)
+    client = stack.enter_context(
+        Client(server_url=f"http://127.0.0.1:{port}", api_key=secret["api-key"], project_id=secret["project"])
+    )
+    payload = {"tool_name": "Edit", "tool_input": {"file_path": "retry.py"}, "tool_response": "add jitter"}
+    receipt = client.record_event(event_type="tool_use", payload=payload, wait=True)
+    found = client.event_observations(receipt.event.id).observations
+    if not found:
+        job = receipt.generation_job
+        raise DemoError(f"no observation came of the event; its job: {job.status if job else 'none'}")
+    console.print(
+        Panel(Text(found[0].content), title="What it remembers of an edit of retry.py", title_align="left")
+    )
+
+
+def _tell(memory: Memory) -> None:
+    console.print(Text(memory.kubectl("--namespace", NAMESPACE, "get", "cms,pods,hpa")), soft_wrap=True)
+    console.rule()
+    console.print(f"In the cluster:   {memory.get()['status']['endpoint']}")
+    cluster = "hack/cluster/cluster"
+    name = os.environ.get("CLUSTER_NAME", "")
+    if name:
+        cluster += f" --name {name}"
+    secret = memory.get()["status"]["apiKeySecretName"]
+    for title, command in {
+        "From here:       ": f"{cluster} kubectl -n {NAMESPACE} port-forward service/{NAME}-server 37877",
+        "  then:          ": f"{cluster} exec curl -s http://127.0.0.1:37877/v1/info",
+        "The key:         ": f"{cluster} kubectl -n {NAMESPACE} get secret {secret} "
+        "-o jsonpath='{.data.api-key}' | base64 -d",
+        "The end of it:   ": "make cluster-down",
+    }.items():
+        console.print(title, command, soft_wrap=True, markup=False, highlight=False)
+
+
+def _secret(memory: Memory) -> dict[str, str]:
+    name = memory.get()["status"]["apiKeySecretName"]
+    found: dict[str, Any] = memory.kubectl.json("--namespace", NAMESPACE, "get", "secret", name)
+    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+
+
+def _kubectl(memory: Memory, *arguments: str) -> list[str]:
+    return [
+        _program("kubectl"),
+        *("--kubeconfig", str(memory.kubectl.kubeconfig)),
+        *("--namespace", NAMESPACE, *arguments),
+    ]
+
+
+def _helm(*arguments: str) -> str:
+    done = subprocess.run(
+        [_program("helm"), *arguments],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=HELM_SECONDS,
+    )
+    if done.returncode:
+        raise DemoError(f"helm {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise DemoError(f"{name} is not on PATH: run 'make cluster-demo'")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Workers follow their load: by the autoscaler, without a word of the operator about their number."""
+
+from __future__ import annotations
+
+from claude_mem_operator.kube.kinds import AUTOSCALER, DEPLOYMENT
+from claude_mem_operator.kube.port import ObjectRef
+from tests.support.checklist import Keys, event_body, unfinished
+from tests.support.kube.language_model import LanguageModel
+from tests.support.kube.memory import Memory
+from tests.support.kube.release import Release
+
+#: Seconds for the autoscaler, which looks every 15 s at figures of the last 15 s to 30 s, and for the pods.
+SCALED_S = 180.0
+BATCH = 100
+
+
+def replicas(memory: Memory) -> int:
+    found = memory.api.get(ObjectRef(DEPLOYMENT, memory.namespace, f"{memory.name}-worker"))
+    assert found is not None
+    return int(found["spec"]["replicas"])
+
+
+def test_workers_come_under_load_and_go_after_it(
+    memory: Memory, keys: Keys, model: LanguageModel, release: Release
+) -> None:
+    model.steer()
+    sent: list[str] = []
+
+    def more_come() -> bool:
+        """Whether there are three; work is kept waiting until then."""
+        if unfinished(memory, keys) < BATCH:
+            batch = [event_body(keys.project, f"load-{len(sent)}-{number}") for number in range(BATCH)]
+            stored = memory.ok("POST", "/v1/events/batch", keys.full, batch, status=201)["events"]
+            sent.extend(entry["event"]["id"] for entry in stored)
+        return len(memory.pods("worker")) == 3
+
+    memory.wait(more_come, what="three workers", timeout=SCALED_S)
+    memory.wait(lambda: memory.get()["status"]["worker"]["readyReplicas"] == 3, what="three ready workers")
+    memory.wait(lambda: unfinished(memory, keys) == 0, what="all work done")
+    writes = release.writes()
+    memory.wait(lambda: replicas(memory) == 1, what="one worker", timeout=SCALED_S)
+    memory.settle()
+    assert memory.condition("AutoscalingActive")["status"] == "True"
+    # Of the way back the operator only tells: status is the only thing that it may write.
+    assert release.writes() - writes <= 6
+    for event in (sent[0], sent[-1]):
+        assert len(memory.ok("GET", f"/v1/events/{event}/observations", keys.full)["observations"]) == 1
+
+
+def test_without_the_autoscaler_the_resource_says_how_many(memory: Memory) -> None:
+    """And through `kubectl scale`, which is the same field."""
+    with memory.restored():
+        memory.patch({"worker": {"autoscaling": {"enabled": False}, "replicas": 2}})
+        memory.wait(lambda: replicas(memory) == 2, what="two workers")
+        assert memory.api.get(ObjectRef(AUTOSCALER, memory.namespace, f"{memory.name}-worker")) is None
+        memory.kubectl("--namespace", memory.namespace, "scale", "cms", memory.name, "--replicas=1")
+        memory.wait(lambda: replicas(memory) == 1, what="one worker")
+        memory.settle()
+    memory.settle()

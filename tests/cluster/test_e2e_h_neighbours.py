@@ -1,0 +1,121 @@
+"""Two memories do not touch; a bad change is told, and heals when it is taken back; what deletion keeps is found again."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from claude_mem_operator.kube.kinds import SECRET, VOLUME_CLAIM
+from claude_mem_operator.kube.port import Manifest, ObjectRef
+from tests.cluster.conftest import Memories
+from tests.support.checklist import Keys, event_body
+from tests.support.kube.memory import Memory, sample
+
+#: Seconds until a pod that fits no node is told of: half a minute passes before that is a failure.
+TOLD_S = 90.0
+_SMALL = {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}}
+NOWHERE = {"nodeSelector": {"example.com/no-such-node": "yes"}}
+NO_SUCH_IMAGE = {"image": "claude-mem-runtime:no-such-tag", "imagePullPolicy": "Never"}
+
+
+def small() -> Manifest:
+    """The shortest sample, asking for little and keeping nothing."""
+    manifest = sample("minimal")
+    manifest["spec"] |= {
+        "deletionPolicy": "Delete",
+        "server": {"replicas": 1, "service": {"type": "NodePort"}, **_SMALL},
+        "worker": {"autoscaling": {"enabled": False}, **_SMALL},
+        "postgres": {"managed": _SMALL},
+        "valkey": {"managed": _SMALL},
+    }
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def neighbour(memories: Memories, memory: Memory) -> Memory:
+    """Another memory of the same name, in another namespace."""
+    made = memories.make(memory.name)
+    made.create(small())
+    made.settle()
+    return made
+
+
+def versions(memory: Memory) -> dict[str, Any]:
+    """The generations of all children, which a change of their specs raises."""
+    return {
+        str(ref): (live["metadata"]["uid"], live["metadata"].get("generation"))
+        for ref, live in memory.children().items()
+    }
+
+
+def test_a_key_of_one_opens_nothing_of_the_other(neighbour: Memory, memory: Memory, keys: Keys) -> None:
+    assert memory.call("GET", "/v1/jobs?limit=1", keys.full).status_code == 200
+    assert neighbour.call("GET", "/v1/jobs?limit=1", keys.full).status_code in {401, 403}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (NO_SUCH_IMAGE, "no-such-tag"),
+        ({"worker": NOWHERE}, "fits no node"),
+        ({"server": NOWHERE}, "fits no node"),
+        ({"postgres": {"managed": NO_SUCH_IMAGE}}, "no-such-tag"),
+        ({"valkey": {"managed": NOWHERE}}, "fits no node"),
+    ],
+    ids=["image", "worker", "server", "postgres", "valkey"],
+)
+def test_a_bad_change_is_told_and_heals_when_it_is_taken_back(
+    neighbour: Memory, change: Manifest, words: str
+) -> None:
+    serves = "managed" not in str(change)
+    with neighbour.restored():
+        neighbour.patch(change)
+        neighbour.wait(
+            lambda: words in neighbour.condition("Degraded").get("message", ""),
+            what="the reason",
+            timeout=TOLD_S,
+        )
+        assert neighbour.get()["status"]["phase"] == "Degraded"
+        if serves:
+            assert neighbour.call("GET", "/healthz").status_code == 200
+    neighbour.settle()
+    assert neighbour.call("GET", "/readyz").status_code == 200
+
+
+def test_the_end_of_one_is_nothing_to_the_other_and_leaves_nothing(neighbour: Memory, memory: Memory) -> None:
+    memory.settle()
+    before, uid = versions(memory), neighbour.get()["metadata"]["uid"]
+    neighbour.delete()
+    neighbour.wait(lambda: not neighbour.children_of(uid), what="the end of all its children")
+    neighbour.wait(lambda: not neighbour.api.list(VOLUME_CLAIM, neighbour.namespace), what="no volumes")
+    neighbour.wait(lambda: not neighbour.pods(), what="no pods")
+    left = {one["metadata"]["name"] for one in neighbour.api.list(SECRET, neighbour.namespace)}
+    assert left == {"anthropic"}
+    assert versions(memory) == before
+    assert memory.is_settled()
+
+
+def test_what_is_retained_is_taken_up_again(memory: Memory, keys: Keys) -> None:
+    """Of a resource whose policy is to retain, volumes and their credentials stay; a new one has its memories."""
+    event = memory.ok("POST", "/v1/events?wait=true", keys.full, event_body(keys.project, "kept"), status=201)
+    found = memory.get()
+    uid, wanted = found["metadata"]["uid"], {**sample("minimal"), "spec": found["spec"]}
+    memory.delete()
+    retained = {"PersistentVolumeClaim", "Secret"}
+    memory.wait(
+        lambda: {ref.kind.kind for ref in memory.children_of(uid)} <= retained, what="the end of the rest"
+    )
+    claims = {one["metadata"]["name"] for one in memory.api.list(VOLUME_CLAIM, memory.namespace)}
+    assert f"data-{memory.name}-postgres-0" in claims
+    memory.create(wanted)
+    memory.settle()
+    path = f"/v1/events/{event['event']['id']}/observations"
+    assert len(memory.ok("GET", path, keys.full)["observations"]) == 1
+    secret = memory.api.get(ObjectRef(SECRET, memory.namespace, memory.get()["status"]["apiKeySecretName"]))
+    assert secret is not None
+    assert (
+        memory.call("GET", "/v1/info", base64.b64decode(secret["data"]["api-key"]).decode()).status_code
+        == 200
+    )

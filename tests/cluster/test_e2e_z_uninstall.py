@@ -1,0 +1,38 @@
+"""The end: the operator goes and leaves nothing of itself but the definition, and what policy keeps."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cluster.conftest import Sample
+from tests.support.kube.release import NAMESPACE, Release
+
+#: What belongs to no namespace and could be left.
+CLUSTER_WIDE = (
+    "clusterroles,clusterrolebindings,validatingwebhookconfigurations,"
+    "validatingadmissionpolicies,validatingadmissionpolicybindings"
+)
+
+
+def test_no_replica_was_ever_refused_by_its_roles(shortest: Sample, release: Release) -> None:
+    release.wait()
+    assert release.refusals() == []
+    assert shortest.memory.restarts() == {}
+
+
+def test_uninstalling_leaves_nothing_of_the_operator(shortest: Sample, release: Release) -> None:
+    memory = shortest.memory
+    memory.delete()
+    claims = memory.kubectl("--namespace", memory.namespace, "get", "pvc", "--output", "name").split()
+    assert claims
+    release.uninstall()
+    release.kubectl.wait("pod", "delete", namespace=NAMESPACE)
+    found = release.kubectl("get", CLUSTER_WIDE, "--output", "name").split()
+    assert [name for name in found if "claude-mem" in name] == []
+    kinds = "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,pdb,leases"
+    left = json.loads(release.kubectl("--namespace", NAMESPACE, "get", kinds, "--output", "json"))["items"]
+    names = {f"{one['kind']}/{one['metadata']['name']}" for one in left}
+    assert names <= {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
+    # Helm keeps the definition: with it would go every resource of its kind.
+    assert "claudememservers" in release.kubectl("get", "crd", "--output", "name")
+    assert memory.kubectl("--namespace", memory.namespace, "get", "pvc", "--output", "name").split() == claims
