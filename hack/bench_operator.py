@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from claude_mem_operator.api import ClaudeMemServer
+from claude_mem_operator.desired import Inputs, desired
 from claude_mem_operator.desired.names import MANAGER
 from claude_mem_operator.kube.dynamic import DynamicApi
 from claude_mem_operator.kube.kinds import CHILD_KINDS, CLAUDE_MEM_SERVER, OPTIONAL_KINDS
@@ -25,14 +27,13 @@ from claude_mem_operator.kube.port import ObjectRef
 from tests.support.claude_mem_servers import install_crd
 from tests.support.helm import Helm
 from tests.support.kube.control_plane import ControlPlane
-from tests.support.kube_engine import provider_secret, resource
+from tests.support.kube_engine import DEFAULTS, provider_secret, resource
 from tests.support.kube_kubelet import PretendedKubelet
 from tests.support.kube_operator import Installation, OperatorProcess
 from tests.support.processes import cpu_seconds, wait_until
 
 MEMORY_LIMIT = 300 * 1024 * 1024
-#: Children of a resource with defaults and without an autoscaler.
-CHILDREN = 20
+WORKER = {"autoscaling": {"enabled": False}}
 #: How long nothing may have been written before the idle time begins, in seconds.
 QUIET_S = 15.0
 NAMESPACES = 10
@@ -57,10 +58,20 @@ class Figures:
     def verdicts(self) -> dict[str, bool]:
         """Each demand, and whether it is met."""
         return {
-            "every child is there": self.children >= self.resources * CHILDREN,
+            "every child is there": self.children == self.resources * children_of_one(),
             "memory below 300 MiB": self.memory < MEMORY_LIMIT,
             "no write while idle": self.idle_writes == 0 and self.changed == 0,
         }
+
+
+def children_of_one() -> int:
+    """How many children the builders make of each resource."""
+    inputs = Inputs(
+        resource=ClaudeMemServer.parse(resource(worker=WORKER)),
+        defaults=DEFAULTS,
+        new_secret=lambda kind: kind.value,
+    )
+    return sum(len(stage.manifests) for stage in desired(inputs))
 
 
 def measure(*, resources: int, idle_s: float, patience_s: float = 900) -> Figures:
@@ -78,8 +89,7 @@ def measure(*, resources: int, idle_s: float, patience_s: float = 900) -> Figure
         stack.enter_context(PretendedKubelet(DynamicApi(plane.client()), interval=1.0))
         began = time.monotonic()
         for number in range(resources):
-            scaling = {"autoscaling": {"enabled": False}}
-            api.create(resource(f"memory-{number}", namespaces[number % len(namespaces)], worker=scaling))
+            api.create(resource(f"memory-{number}", namespaces[number % len(namespaces)], worker=WORKER))
         wait_until(lambda: _ready(api) == resources, what="all resources to be ready", timeout=patience_s)
         ready_s = time.monotonic() - began
         _wait_for_quiet(operator)
