@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from claude_mem import __version__
-from claude_mem.telemetry.declaring import Where, asked, counter, gauge, histogram
+from claude_mem.telemetry.declaring import DECLARED, Where, asked, counter, gauge, histogram
+
+__all__ = ["DECLARED"]
 
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
