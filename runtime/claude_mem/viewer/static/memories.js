@@ -39,10 +39,10 @@ export function memoryCard(memory, frame, { body, level = "h3", extra = [], date
       badge(words(memory.kind), TONES[memory.kind]),
       when(memory.createdAtEpoch, dated ? moment : clock),
       !frame.projectId && h("span", {}, frame.projectName(memory.projectId)),
-      session,
-      frame.may("memories:write")
-        && h("button.quiet.end", { type: "button", "aria-label": `Forget “${title}”`, on: { click: () => forgetMemory(memory, frame) } },
-          "Forget")),
+      session),
+    frame.may("memories:write")
+      && h("button.quiet.corner", { type: "button", "aria-label": `Forget “${title}”`, on: { click: () => forgetMemory(memory, frame) } },
+        "Forget"),
     h(level, {}, title),
     body ?? bodyOf(memory, title),
     chips(metadata),

@@ -1,0 +1,146 @@
+"""The viewer in a real Chromium: opened, signed in to, and held to what no page of it may ever do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Playwright, expect
+
+from tests.support.http import PATIENCE_S, Server
+from tests.support.tiers import cannot_run
+
+PROGRAMS = ("chromium", "google-chrome")
+
+#: No sandbox, because tests also run as root; nothing is to be asked of any host but the server.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+#: Chromium says so of every answer that is an error, which some tests want.
+_ANSWERED = re.compile(r"^Failed to load resource: (the server responded with a status of|net::ERR_)")
+
+_WATCH_POLICY = """
+window.violations = [];
+addEventListener("securitypolicyviolation", (event) => violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+"""
+
+VIEWS = ("Timeline", "Search", "Sessions", "Jobs", "Usage", "Keys")
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start the browser that Debian has; a tier without one says so."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        cannot_run("there is no chromium here: `hack/setup test` installs it")
+    return playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+
+
+@dataclass
+class Viewer:
+    """A tab with the viewer.
+
+    Parameters:
+        problems: what scripts and the browser complained about, but for answers that are errors.
+        asked: addresses of everything that was loaded.
+    """
+
+    page: Page
+    server: Server
+    problems: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(PATIENCE_S * 1000)
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.problems.append(f"{error.name}: {error.message}"))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.add_init_script(_WATCH_POLICY)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"} and not _ANSWERED.match(message.text):
+            self.problems.append(message.text)
+
+    def open(self, path: str = "/") -> Viewer:
+        self.page.goto(self.server.url + path)
+        return self
+
+    def sign_in(self, key: str, path: str = "/") -> Viewer:
+        """Come in with a key, and wait until the view and its stream are there."""
+        self.open(path)
+        self.page.get_by_label("API key").fill(key)
+        self.page.get_by_role("button", name="Sign in").click()
+        expect(self.page.get_by_role("navigation", name="Views")).to_be_visible()
+        self.wait_live()
+        return self
+
+    def wait_live(self) -> None:
+        expect(self.page.locator(".live")).to_have_attribute("data-state", "live")
+
+    def go(self, view: str) -> Viewer:
+        """Choose a view, and wait until it has what it shows."""
+        self.page.get_by_role("navigation", name="Views").get_by_role("link", name=view).click()
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(view)
+        self.settled()
+        return self
+
+    def settled(self) -> None:
+        expect(self.page.locator("[aria-busy], .waiting")).to_have_count(0)
+
+    def card(self, text: str) -> Locator:
+        """The card that says something."""
+        return self.page.get_by_role("article").filter(has_text=text)
+
+    def dialog(self) -> Locator:
+        return self.page.get_by_role("dialog")
+
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        wider: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        return wider
+
+    def accessibility(self) -> list[str]:
+        """What axe finds serious or worse, by WCAG 2.2 AA and axe's own best practices."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{rule['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+            for rule in found
+            for node in rule["nodes"]
+            if rule["impact"] in {"serious", "critical", "moderate"}
+        ]
+
+    def check(self) -> None:
+        """Fail if a script failed, the policy was violated, or anything was asked of another host or with a key in it."""
+        assert self.problems == []
+        assert self.page.evaluate("window.violations") == []
+        own = urlsplit(self.server.url).netloc
+        assert {urlsplit(url).netloc for url in self.asked} == {own}
+        assert not [url for url in self.asked if "cmem_" in url]
+
+
+@contextmanager
+def viewing(browser: Browser, server: Server, **options: Any) -> Iterator[Viewer]:
+    """A tab of its own, held at its end to what no page may do.
+
+    Parameters:
+        options: of the browser's context, such as `color_scheme`.
+    """
+    context: BrowserContext = browser.new_context(locale="en-GB", **options)
+    try:
+        viewer = Viewer(context.new_page(), server)
+        yield viewer
+        viewer.check()
+    finally:
+        context.close()
