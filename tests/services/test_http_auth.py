@@ -40,6 +40,10 @@ OPEN = {
 }
 
 
+#: What answers with a stream rather than with JSON.
+ENDLESS = {"/v1/stream", "/v1/export"}
+
+
 class Route(NamedTuple):
     method: str
     path: str
@@ -94,6 +98,8 @@ GUARDED = [
     Route("GET", "/v1/projects/x", READ),
     Route("PATCH", "/v1/projects/x", WRITE, {"name": "n"}),
     Route("GET", "/v1/audit", READ),
+    Route("GET", "/v1/export", READ),
+    Route("POST", "/v1/import", WRITE),
     Route("POST", "/api/sessions/observations", WRITE, {"contentSessionId": "c", "tool_name": "t"}),
     Route("POST", "/api/sessions/summarize", WRITE, {"contentSessionId": "c"}),
 ]
@@ -135,7 +141,7 @@ def test_a_route_refuses_every_key_but_the_right_ones(api: Server, tenant: Tenan
 def test_a_sufficient_key_gets_past_the_door(api: Server, tenant: Tenant, route: Route) -> None:
     body = [event_body("p")] if route is BATCH else route.body
     # A stream that is let in has no end; one of a strange project is refused behind the door.
-    path = f"{route.path}?projectId=p" if route.path == "/v1/stream" else route.path
+    path = f"{route.path}?projectId=p" if route.path in ENDLESS else route.path
     enough = tenant.read if route.scope == READ else tenant.write
     for key in (enough, tenant.hook, tenant.star, tenant.full):
         answer = api.call(route.method, path, key, body)

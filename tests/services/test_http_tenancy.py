@@ -127,10 +127,12 @@ def bodies(project: str) -> list[tuple[str, str, Any]]:
         ("GET", f"/v1/usage/budget?projectId={project}", None),
         ("POST", "/v1/keys", {"projectId": project}),
         ("POST", "/v1/jobs/redrive", {"projectId": project}),
+        ("GET", f"/v1/export?projectId={project}", None),
+        ("POST", f"/v1/import?projectId={project}", None),
     ]
 
 
-@pytest.mark.parametrize("index", range(14))
+@pytest.mark.parametrize("index", range(16))
 def test_a_project_in_the_request_has_to_be_the_keys(
     api: Server, tenant: Tenant, owned: Belongings, index: int
 ) -> None:

@@ -15,6 +15,9 @@ from claude_mem.http.openapi.document import document
 #: What the HTTP library says by itself, before there is a route.
 _LIBRARY = "Error"
 
+#: How types end that are JSON; lines of JSON are not.
+_JSON = ("/json", "+json")
+
 
 @cache
 def closed_document() -> dict[str, Any]:
@@ -42,7 +45,7 @@ def _validator(path: str, method: str, status: str, media: str) -> jsonschema_rs
         assert media == "", f"{method} {path} {status} has a body of type {media}"
         return None
     assert media in content, f"{method} {path} answers {status} as {media!r}, which is not described"
-    if not media.endswith("json"):
+    if not media.endswith(_JSON):
         return None
     schema = content[media]["schema"] | {"components": whole["components"]}
     return jsonschema_rs.Draft202012Validator(schema)
@@ -60,7 +63,7 @@ def check(response: httpx.Response) -> None:
     if path is None or method not in closed_document()["paths"][path]:
         return
     media = response.headers.get("Content-Type", "").partition(";")[0]
-    if media.endswith("json") and isinstance(body := response.json(), dict) and body.get("error") == _LIBRARY:
+    if media.endswith(_JSON) and isinstance(body := response.json(), dict) and body.get("error") == _LIBRARY:
         return
     validator = _validator(path, method, str(response.status_code), media)
     if validator is not None:

@@ -33,6 +33,7 @@ SCOPES = {"READ": scopes.READ, "WRITE": scopes.WRITE}
 READS_A_PARAMETER = {"integer", "text", "flag", "_time", "_project", "get", "getall"}
 KNOWN_HELPERS = {
     "status": "status",
+    "named_project": "projectId",
     "source_type": "source_type",
     "since_us": "since",
     "wants_payload": "include",

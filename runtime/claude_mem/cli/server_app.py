@@ -20,6 +20,7 @@ from claude_mem.cli import (
     server_lifecycle,
     server_schema,
     server_tenancy,
+    server_transfer,
     server_usage,
 )
 
@@ -84,6 +85,8 @@ _add(
         "check-env": server_environment.check_env,
         "doctor": server_doctor.doctor,
         "usage": server_usage.usage,
+        "export": server_transfer.export,
+        "import": server_transfer.import_file,
     },
 )
 _group(

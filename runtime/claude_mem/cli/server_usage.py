@@ -85,7 +85,7 @@ def budget_list(*, team: Team = None, project: Project = None, as_json: AsJson =
     """Show a team's budgets, or those that a project's calls count against, and what is left of them."""
 
     async def work(database: Database) -> list[Budget]:
-        scope = await _scope(database, team=team, project=project)
+        scope = await scope_of(database, team=team, project=project)
         return await _service(database).standing(team_id=scope, project_id=project, now_us=now_us())
 
     listed = [spending.budget(one) for one in run(work)]
@@ -131,7 +131,7 @@ def budget_set(
         raise typer.BadParameter("name at least one of --tokens and --usd")
 
     async def work(database: Database) -> Budget:
-        scope = await _scope(database, team=team, project=project)
+        scope = await scope_of(database, team=team, project=project)
         row = BudgetRow(
             team_id=scope,
             project_id=project,
@@ -153,7 +153,7 @@ def budget_remove(
     chosen = _period(period)
 
     async def work(database: Database) -> None:
-        scope = await _scope(database, team=team, project=project)
+        scope = await scope_of(database, team=team, project=project)
         entry = cli_entry("budget.remove", None, team_id=scope, project_id=project, period=chosen)
         changes = BudgetChanges(database, _service(database))
         await changes.drop(team_id=scope, project_id=project, period=chosen, entry=entry)
@@ -174,7 +174,7 @@ def _prices() -> PriceList:
         raise InvalidInput(str(error)) from error
 
 
-async def _scope(database: Database, *, team: str | None, project: str | None) -> str:
+async def scope_of(database: Database, *, team: str | None, project: str | None) -> str:
     """The id of the team that is named, of the project's, or of the only one there is.
 
     Raises: NotFound, InvalidInput where there are several.

@@ -5,11 +5,14 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from claude_mem.http import params
 from claude_mem.http.keys import RATE, REQUEST_ID, RUNTIME, SERVICES
 from claude_mem.model.errors import Forbidden, Unauthenticated
 from claude_mem.model.scopes import WRITE, allows
 from claude_mem.services.authentication import INVALID_KEY
 from claude_mem.services.context import RequestContext
+from claude_mem.telemetry import tracing
+from claude_mem.services.scope import require_project
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -38,7 +41,7 @@ async def authorize(request: web.Request, scope: str) -> RequestContext:
         request[RATE] = window
         admission.check_rate(window)
     await admission.admit(principal, writes=scope == WRITE, method=request.method, path=route_of(request))
-    return RequestContext(principal, request.get(REQUEST_ID))
+    return RequestContext(principal, request.get(REQUEST_ID), traceparent=tracing.traceparent())
 
 
 async def _principal(request: web.Request) -> Principal:
@@ -55,6 +58,20 @@ async def _principal(request: web.Request) -> Principal:
         if not is_loopback(request.remote):
             services.failed_authentications.record(request.remote or "unknown")
         raise
+
+
+async def named_project(request: web.Request, context: RequestContext) -> str | None:
+    """The project of the query's `projectId`, else the key's own; None where neither names one.
+
+    Raises: Forbidden.
+    """
+    named = params.text(request, "projectId")
+    if named is None:
+        if request.query.get("projectId", "").strip():
+            raise Forbidden("project_id must belong to team_id")
+        return context.principal.project_id
+    await require_project(request.app[SERVICES].database, context, project_id=named)
+    return named
 
 
 def route_of(request: web.Request) -> str:

@@ -26,6 +26,7 @@ from claude_mem.http.routes import (
     streams,
     tenancy,
     timeline,
+    transfer,
     usage,
     viewer,
 )
@@ -50,6 +51,7 @@ ROUTES = [
     *keys.ROUTES,
     *tenancy.ROUTES,
     *usage.ROUTES,
+    *transfer.ROUTES,
     *compat.ROUTES,
     *description.ROUTES,
     *viewer.ROUTES,

@@ -255,6 +255,8 @@ class Importer:
                 continue
             if not isinstance(item.line, ProjectLine):
                 found.setdefault(project_id, []).append(item)
+        created = [self._to.entry("project.create", made, {"name": name}) for made, name in projects.made()]
+        await audit.append(executor, created, now_us=now_us())
         await tenancy.lock_shared(executor, set(found))
         for project_id, items in sorted(found.items()):
             mine = Outcome()

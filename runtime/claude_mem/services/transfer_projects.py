@@ -28,6 +28,12 @@ class Projects:
         self._team_id = team_id
         self._project_id = project_id
         self._known = known or {}
+        self._made: list[tuple[str, str]] = []
+
+    def made(self) -> list[tuple[str, str]]:
+        """Ids and names of projects that were made since this was asked last."""
+        made, self._made = self._made, []
+        return made
 
     def copy(self) -> Projects:
         """One that may be thrown away when its transaction is."""
@@ -73,6 +79,7 @@ class Projects:
             )
             if added:
                 outcome.stored["projects"] += 1
+                self._made.append((project_id, name))
                 return project_id
         raise BadLine("id: the project cannot be made here")
 

@@ -180,6 +180,11 @@ def _operation(path: str, operation: Operation, schemas: _Schemas) -> dict[str, 
     if operation.body is not None:
         content = {JSON: {"schema": schemas.body(operation.body)}}
         described["requestBody"] = {"required": operation.body_needed, "content": content}
+    if operation.upload is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {operation.upload: {"schema": {"type": "string"}}},
+        }
     return described
 
 
@@ -191,6 +196,8 @@ def refusals(path: str, operation: Operation) -> set[int]:
         found |= set(_WITH_KEY)
     if operation.body is not None:
         found |= set(_WITH_BODY)
+    if operation.upload is not None:
+        found |= {400, 415}
     if operation.replayable:
         found |= {400, 409, 422}
     if "{" in path:

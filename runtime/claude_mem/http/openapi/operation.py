@@ -28,6 +28,7 @@ Tag = Literal[
     "Keys",
     "Teams and projects",
     "Usage and budgets",
+    "Moving",
     "MCP",
     "Viewer",
     "Older hooks",
@@ -75,6 +76,7 @@ class Operation:
         answers: shapes of JSON bodies by status, or what else is answered.
         refusals: statuses that this route refuses with, besides those that all like it do.
         body: what is read; None where nothing is.
+        upload: media type of a body that is read as it comes; there is no bound to it.
         body_needed: whether the body may be left out.
         local: only this machine may ask.
         replayable: takes an Idempotency-Key.
@@ -89,6 +91,7 @@ class Operation:
     refusals: frozenset[int] = frozenset()
     parameters: tuple[Parameter, ...] = ()
     body: TypeAdapter[Any] | None = None
+    upload: str | None = None
     body_needed: bool = True
     local: bool = False
     replayable: bool = False

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field, Strict, TypeAdapter
 
 from claude_mem.http import params, spending
-from claude_mem.http.access import authorize
+from claude_mem.http.access import authorize, named_project
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
 from claude_mem.http.openapi.operation import PROJECT, Operation, Parameter, describe
 from claude_mem.http.responses import figures
 from claude_mem.http.schemas import Body, Id, Integer
 from claude_mem.http.validation import read_json, validate
-from claude_mem.model.errors import Forbidden, InvalidInput, Issue
+from claude_mem.model.errors import InvalidInput, Issue
 from claude_mem.model.money import MICRO, micro_usd
 from claude_mem.model.scopes import READ, WRITE
 from claude_mem.model.times import iso8601_us, now_us, parse_since
 from claude_mem.services.budget_changes import CHANGES_BUDGETS, LARGEST_LIMIT
 from claude_mem.services.budgets import DEFAULT_WARN_PERCENT
 from claude_mem.services.periods import month_start_us
-from claude_mem.services.scope import require_project
 from claude_mem.services.usage import Dimension, this_month
 from claude_mem.storage import usage
 from claude_mem.storage.budgets import PERIODS, BudgetRow
-
-if TYPE_CHECKING:
-    from claude_mem.services.context import RequestContext
 
 MOST_LINES = 1000
 
@@ -94,7 +90,7 @@ async def show_breakdown(request: web.Request) -> web.Response:
     found = await request.app[SERVICES].usage.breakdown(
         by=_dimension(request),
         team_id=context.team_id,
-        project_id=await _project(request, context),
+        project_id=await named_project(request, context),
         since_us=_time(request, "since", default=month),
         until_us=_time(request, "until", default=tomorrow),
         limit=params.integer(request, "limit", default=100, least=1, most=MOST_LINES),
@@ -117,7 +113,7 @@ async def show_budget(request: web.Request) -> web.Response:
     context = await authorize(request, READ)
     now = now_us()
     found = await request.app[SERVICES].budgets.standing(
-        team_id=context.team_id, project_id=await _project(request, context), now_us=now
+        team_id=context.team_id, project_id=await named_project(request, context), now_us=now
     )
     return answer({"budgets": [spending.budget(one) for one in found]})
 
@@ -180,20 +176,6 @@ async def remove_budget(request: web.Request) -> web.Response:
             await changes.remove(context, project_id=project_id, period=known)
             return answer({"deleted": True, "projectId": project_id, "period": known})
     raise _invalid_option("period", PERIODS)
-
-
-async def _project(request: web.Request, context: RequestContext) -> str | None:
-    """The project asked about: one that is named, else the key's own.
-
-    Raises: Forbidden.
-    """
-    named = params.text(request, "projectId")
-    if named is None:
-        if request.query.get("projectId", "").strip():
-            raise Forbidden("project_id must belong to team_id")
-        return context.principal.project_id
-    await require_project(request.app[SERVICES].database, context, project_id=named)
-    return named
 
 
 def _dimension(request: web.Request) -> Dimension:
