@@ -15,6 +15,7 @@ import typer
 
 from claude_mem.cli.main import application
 from claude_mem.environment.catalogue import UNREAD, VARIABLES
+from claude_mem_operator.config import settings as operator_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -100,6 +101,7 @@ def test_every_document_is_in_the_index() -> None:
 @page_names
 def test_variables_that_are_named_exist(name: str) -> None:
     known = {one for variable in VARIABLES for one in variable.names} | set(UNREAD)
+    known |= {setting.variable for setting in operator_settings()}
     for path in SETTINGS_ELSEWHERE:
         known |= set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", (ROOT / path).read_text(encoding="utf-8")))
     named = re.findall(

@@ -92,7 +92,6 @@ def test_a_defect_is_logged_without_its_words(caplog: pytest.LogCaptureFixture) 
     try:
         int(password)
     except ValueError as error:
-        assert password in str(error)
         defect(logging.getLogger("x"), error, doing="testing")
     assert "hunter2" not in caplog.text
     assert "ValueError" in caplog.text
