@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import uuid
 from datetime import UTC, datetime
@@ -506,7 +507,14 @@ def test_a_key_is_made_to_read(api: Server, tenant: Tenant) -> None:
     mine = next(key for key in listed if key["id"] == forever["id"])
     assert mine["projectId"] == tenant.project
     connected = api.ok("GET", "/v1/connect", tenant.read)
-    assert connected.keys() == {"mcpUrl", "connectCommand", "hint"}
+    assert connected.keys() == {"mcpUrl", "connectCommand", "hint", "agents"}
+    lines = {line["agent"]: line for line in connected["agents"]}
+    assert lines["Claude Code"]["paste"] == connected["connectCommand"]
+    assert all(
+        connected["mcpUrl"] in line["paste"] and "<YOUR_API_KEY>" in line["paste"] for line in lines.values()
+    )
+    assert all(json.loads(line["paste"]) for line in lines.values() if line["file"])
+    assert {"Codex", "Cursor", "VS Code", "Gemini CLI", "Windsurf", "OpenCode"} < lines.keys()
     assert "<YOUR_API_KEY>" in connected["connectCommand"]
 
 

@@ -95,12 +95,21 @@ class BudgetRemoved(Shape):
     period: str
 
 
+class AgentLine(Shape):
+    """What connects one agent."""
+
+    agent: str
+    file: Annotated[str | None, Field(description="Where the line goes; null for a command.")]
+    paste: str
+
+
 class Connection(Shape):
     """How to connect an agent."""
 
     mcpUrl: str
     connectCommand: str
     hint: str
+    agents: list[AgentLine]
 
 
 class Health(Shape):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from claude_mem.http import params, wire
+from claude_mem.http import agents, params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import RUNTIME, SERVICES
@@ -19,6 +19,10 @@ from claude_mem.model.times import iso8601_ms
 
 if TYPE_CHECKING:
     from claude_mem.services.keys import NewKey
+
+
+#: Stands for a key where none can be shown.
+PLACEHOLDER = "<YOUR_API_KEY>"
 
 
 @describe(
@@ -125,8 +129,9 @@ async def connect(request: web.Request) -> web.Response:
     return answer(
         {
             "mcpUrl": url,
-            "connectCommand": _connect_command(url, "<YOUR_API_KEY>"),
+            "connectCommand": agents.claude_code(url, PLACEHOLDER),
             "hint": "Run the command with a key in place of <YOUR_API_KEY>; POST /v1/keys makes one that may only read.",
+            "agents": agents.lines(url, PLACEHOLDER),
         }
     )
 
@@ -139,7 +144,7 @@ def _shown_once(request: web.Request, made: NewKey) -> dict[str, Any]:
         "scopes": list(made.key.scopes),
         "expiresAt": None if made.key.expires_ms is None else iso8601_ms(made.key.expires_ms),
         "mcpUrl": url,
-        "connectCommand": _connect_command(url, made.raw),
+        "connectCommand": agents.claude_code(url, made.raw),
     }
 
 
@@ -147,10 +152,6 @@ def _mcp_url(request: web.Request) -> str:
     public = request.app[RUNTIME].settings.http.public_url
     base = public or f"{request.scheme}://{request.headers.get('Host') or 'localhost'}"
     return base.rstrip("/") + "/v1/mcp"
-
-
-def _connect_command(url: str, key: str) -> str:
-    return f'claude mcp add --transport http claude-mem {url} --header "Authorization: Bearer {key}"'
 
 
 ROUTES = [
