@@ -726,12 +726,30 @@ async def idempotent_rows(database: Database, world: World) -> None:
 
 
 async def purged_rows(database: Database, world: World) -> None:
-    scope = {"team_id": world.team_id, "project_id": world.project_id}
+    scope: dict[str, Any] = {"team_id": world.team_id, "project_id": world.project_id}
     assert await observations.purge(database, **scope) == 1
     assert await jobs.purge(database, **scope) == 8
     assert await events.purge(database, **scope) == 8
     assert await sessions.purge(database, **scope) == 3
     assert await jobs.history(database, "job-event-1") == []
+    asked = AuditEntry(
+        action="observation.read",
+        resource_type="observation",
+        resource_id=None,
+        actor_id=None,
+        api_key_id=None,
+        details={"mode": "search", "query": "what?"},
+        **scope,
+    )
+    elsewhere = replace(asked, project_id=world.sibling_id)
+    await audit.append(database, [asked, elsewhere], now_us=NOW)
+    assert await audit.clear_queries(database, **scope) == 1
+    assert await audit.clear_queries(database, **scope) == 0
+    listed: dict[str, Any] = {"action": None, "resource_id": None, "before": None, "limit": 9}
+    (kept,) = await audit.list_rows(database, team_id=world.team_id, project_id=world.sibling_id, **listed)
+    assert rows.audit_entry(kept).details == asked.details
+    lines = await audit.list_rows(database, **scope, **listed)
+    assert {"mode": "search", "queryCleared": True} in [rows.audit_entry(line).details for line in lines]
 
 
 SUBJECTS = (

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 async def purge_project(database: Database, context: RequestContext, project_id: str) -> dict[str, int]:
     """Remove all that is remembered of a project; the project, its keys and the audit log stay.
 
+    The words of searches leave the audit log: they quote what was remembered.
+
     Returns: how many observations, agentEvents, sessions and jobs were removed.
 
     Raises: Forbidden for a key of another project, NotFound for a project outside the team.
@@ -44,6 +46,7 @@ async def purge_project(database: Database, context: RequestContext, project_id:
             resource_id=project_id,
             project_id=project_id,
             counts=counts,
+            clearedQueries=await audit.clear_queries(transaction, **scope),
             via="api",
         )
         await audit.append(transaction, [entry], now_us=now_us())

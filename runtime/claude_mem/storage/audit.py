@@ -1,4 +1,4 @@
-"""The audit log: appended to, read, never changed."""
+"""The audit log: appended to and read. A purge of a project takes the words of its searches out, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -69,3 +69,11 @@ async def list_rows(
         before_id=before.id if before else None,
         limit=limit,
     )
+
+
+async def clear_queries(executor: Executor, *, team_id: str, project_id: str) -> int:
+    """Take what was searched for out of a project's lines.
+
+    Returns: how many lines had such words.
+    """
+    return await executor.execute("audit.clear_queries", team_id=team_id, project_id=project_id)
