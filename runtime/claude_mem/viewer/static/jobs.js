@@ -13,6 +13,9 @@ const SOURCES = { agent_event: "Event", session_summary: "Session summary", obse
 const CLASSES = ["", "transient", "rate_limit", "quota_exhausted", "auth_invalid", "unrecoverable", "parse_error", "unknown"];
 const REFRESH_MS = 400;
 
+/** Jobs that are queued again by one question, at most. */
+const MOST = 10_000;
+
 export function jobs(frame) {
   const { signal } = frame;
   const filters = h("div.filters", { role: "group", "aria-label": "State" });
@@ -146,14 +149,12 @@ export function jobs(frame) {
     const kind = select(CLASSES.map((one) => [one, one ? words(one) : "Any error"]), "", look);
     const said = h("p", { role: "status" });
     const wanted = (dryRun) => ({
-      body: { projectId: frame.projectId || null, lane: lane.value || null, classification: kind.value || null, dryRun },
+      body: { projectId: frame.projectId || null, lane: lane.value || null, classification: kind.value || null, limit: MOST, dryRun },
     });
     async function look() {
       said.textContent = "Counting…";
-      const { matched, redriven } = await call("POST", "/v1/jobs/redrive", wanted(true));
-      said.textContent = matched > redriven
-        ? `${number(redriven)} of ${count(matched, "failed job")} would be queued again.`
-        : `${count(matched, "failed job")} would be queued again.`;
+      const { matched } = await call("POST", "/v1/jobs/redrive", wanted(true));
+      said.textContent = `${matched > MOST ? `${number(MOST)} of ` : ""}${count(matched, "failed job")} would be queued again.`;
     }
     look().catch(passOver);
     const done = await ask({

@@ -82,7 +82,7 @@ function chips(metadata) {
 }
 
 async function forgetMemory(memory, frame) {
-  const done = await frame.guard(ask({
+  const done = await ask({
     title: "Forget this memory?",
     content: [h("p", {}, titleOf(memory)), h("p.quietly", {}, "It is removed for good, and no agent finds it again.")],
     action: "Forget it",
@@ -91,7 +91,7 @@ async function forgetMemory(memory, frame) {
       await call("DELETE", `/v1/memories/${encodeURIComponent(memory.id)}`);
       return true;
     },
-  }));
+  });
   if (!done) return;
   frame.announce("The memory is forgotten.");
   frame.gone(memory.id);
