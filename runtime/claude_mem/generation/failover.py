@@ -32,7 +32,7 @@ from claude_mem.generation.errors import (
     TransientError,
 )
 from claude_mem.generation.port import CallAdmission, Usage
-from claude_mem.telemetry import metrics
+from claude_mem.telemetry import metrics, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 CIRCUIT_OPEN = "circuit_open"
 """Category of the error for a request that no provider was called for."""
+
+#: How OpenTelemetry's conventions name providers, where that is not our name.
+_SPOKEN_OF = {"claude": "anthropic", "gemini": "gcp.gemini"}
 
 
 @dataclass(slots=True, eq=False)
@@ -160,7 +163,7 @@ async def _call(member: _Member, ticket: Ticket, *, request: GenerationRequest) 
     outcome = "ended"
     try:
         with metrics.CALL_SECONDS.labels(**member.fields).time():
-            result = await member.provider.generate(request)
+            result = await _traced(member, request)
     except TransientError as error:
         outcome = error.classification
         if member.breaker.failed(ticket):
@@ -178,6 +181,35 @@ async def _call(member: _Member, ticket: Ticket, *, request: GenerationRequest) 
     finally:
         metrics.CALLS.labels(**member.fields, outcome=outcome).inc()
         member.breaker.abandon(ticket)  # cancelled, or an error that nobody foresaw
+
+
+async def _traced(member: _Member, request: GenerationRequest) -> ProviderResult:
+    """The call as a span, by OpenTelemetry's conventions for generative models, without what is said in it."""
+    model = member.provider.model
+    with tracing.span(
+        f"chat {model}",
+        kind="client",
+        gen_ai__operation__name="chat",
+        gen_ai__provider__name=_SPOKEN_OF.get(member.provider.name, member.provider.name),
+        gen_ai__request__model=model,
+    ) as span:
+        try:
+            result = await member.provider.generate(request)
+        except GenerationError as error:
+            if span is not None:
+                span.failed(error.classification)
+                _note_usage(span, error.usage)
+            raise
+        if span is not None:
+            _note_usage(span, result.usage)
+        return result
+
+
+def _note_usage(span: tracing.Traced, usage: Usage | None) -> None:
+    if usage is not None:
+        span.note(
+            gen_ai__usage__input_tokens=usage.input_tokens, gen_ai__usage__output_tokens=usage.output_tokens
+        )
 
 
 def _answered(member: _Member, ticket: Ticket) -> None:

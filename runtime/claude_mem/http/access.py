@@ -11,8 +11,8 @@ from claude_mem.model.errors import Forbidden, Unauthenticated
 from claude_mem.model.scopes import WRITE, allows
 from claude_mem.services.authentication import INVALID_KEY
 from claude_mem.services.context import RequestContext
-from claude_mem.telemetry import tracing
 from claude_mem.services.scope import require_project
+from claude_mem.telemetry import tracing
 
 if TYPE_CHECKING:
     from aiohttp import web

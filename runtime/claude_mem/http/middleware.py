@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,10 +22,12 @@ from claude_mem.services.cleaning import clean_text
 from claude_mem.services.limits import WINDOW_S
 from claude_mem.services.refusals import refusal
 from claude_mem.storage.database import StorageError
-from claude_mem.telemetry import metrics
+from claude_mem.telemetry import metrics, tracing
 from claude_mem.telemetry.context import bound
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from aiohttp.typedefs import Handler
 
     from claude_mem.services.limits import RateWindow
@@ -53,6 +56,9 @@ _EXPOSED = (
     "X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset"
 )
 _METHODS = frozenset((*_CORS_METHODS.split(","), "OPTIONS"))
+
+#: What is asked every few seconds, and tells nothing.
+_UNTRACED = frozenset({"/metrics", "/healthz", "/livez", "/readyz"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,63}")
 
 
@@ -61,9 +67,17 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
     """Answer a request, whatever happens while it is handled."""
     started = time.perf_counter()
     request_id = _own_id(request)
-    with metrics.REQUESTS_UNDER_WAY.track_inprogress(), bound(requestId=request_id):
+    with (
+        metrics.REQUESTS_UNDER_WAY.track_inprogress(),
+        _span(request) as span,
+        bound(requestId=request_id, traceId=tracing.trace_id()),
+    ):
         response = await _answer(request, handler)
         _count(request, response, seconds=time.perf_counter() - started)
+        if span is not None:
+            span.note(http__response__status_code=response.status)
+            if response.status >= 500:
+                span.failed(str(response.status))
     if request.content.exception() is not None:
         # Else aiohttp looks for the end of the broken body, meets the error again and cuts the answer off.
         request.content.feed_eof()
@@ -71,9 +85,28 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
+def _span(request: web.Request) -> AbstractContextManager[tracing.Traced | None]:
+    if request.path in _UNTRACED:
+        return nullcontext()
+    route = route_of(request) or "/"
+    method = _method(request)
+    return tracing.span(
+        f"{method} {route}",
+        kind="server",
+        parent=request.headers,
+        http__request__method=method,
+        http__route=route,
+        url__scheme=request.scheme,
+    )
+
+
+def _method(request: web.Request) -> str:
+    return request.method if request.method in _METHODS else "other"
+
+
 def _count(request: web.Request, response: web.StreamResponse, *, seconds: float) -> None:
     route = route_of(request) or "/"
-    method = request.method if request.method in _METHODS else "other"
+    method = _method(request)
     metrics.REQUESTS.labels(route, method, response.status).inc()
     if isinstance(response, web.Response):
         metrics.REQUEST_SECONDS.labels(route, method).observe(seconds)

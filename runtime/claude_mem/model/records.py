@@ -188,6 +188,7 @@ class Job:
 
     Parameters:
         locked_by: the worker that holds it, None while nobody does.
+        traceparent: W3C trace context of the request that asked for it.
     """
 
     id: str
@@ -211,6 +212,7 @@ class Job:
     payload: Document
     created_ms: int
     updated_ms: int
+    traceparent: str | None = None
 
     @property
     def lane(self) -> Lane:

@@ -25,6 +25,7 @@ from claude_mem.process.worker import hearing
 from claude_mem.services.assembly import Services
 from claude_mem.services.bootstrap import ensure_local_scope, local_principal
 from claude_mem.storage import opening
+from claude_mem.telemetry import tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -90,6 +91,9 @@ async def serve(settings: ServerSettings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(
+                tracing.exporting(settings.log.otlp_endpoint, service="claude-mem-server")
+            )
             database = await opening.open_database(settings.database)
             # Closed a second time by the services in the end, which is nothing; what fails before them must not
             # leave it open, for its threads would keep the process.

@@ -14,6 +14,7 @@ from claude_mem.process.beat import beating
 from claude_mem.process.parts import make_consumer, make_engine, make_provider
 from claude_mem.process.state import RUNTIME_LABEL
 from claude_mem.storage import opening
+from claude_mem.telemetry import tracing
 from claude_mem.worker.reporting import reporting
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ async def work(settings: ServerSettings) -> None:
     # The database first: a provider's SDK takes seconds to import, which an unreachable database is not to wait for.
     await opening.migrate(settings.database)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            tracing.exporting(settings.log.otlp_endpoint, service="claude-mem-worker")
+        )
         database = await opening.open_database(settings.database)
         stack.push_async_callback(database.close)
         provider = make_provider(settings.generation)

@@ -20,11 +20,13 @@ class RequestContext:
     Parameters:
         request_id: echoed to the client and kept in audit rows and job payloads; None on the compatibility routes.
         via: the surface, where it is not plain HTTP: audit rows name it.
+        traceparent: W3C trace context that jobs of this request go on with; None where nothing is traced.
     """
 
     principal: Principal
     request_id: str | None = None
     via: str | None = None
+    traceparent: str | None = None
 
     @property
     def team_id(self) -> str:

@@ -54,6 +54,7 @@ def job_for_event(
         payload[PRIVATE_MARK] = True
     return _new_job(
         payload,
+        traceparent=context.traceparent,
         agent_event_id=event.id,
         server_session_id=event.server_session_id,
         job_type=JobType.EVENT,
@@ -72,6 +73,7 @@ def job_for_summary(
     payload["request_id"] = None
     return _new_job(
         payload,
+        traceparent=context.traceparent,
         agent_event_id=None,
         server_session_id=session.id,
         job_type=JobType.SUMMARY,
@@ -100,6 +102,7 @@ def _payload(
 def _new_job(
     payload: dict[str, Any],
     *,
+    traceparent: str | None,
     agent_event_id: str | None,
     server_session_id: str | None,
     job_type: JobType,
@@ -123,6 +126,7 @@ def _new_job(
         payload=Document.of(payload),
         created_us=now_us,
         next_attempt_us=next_attempt_us,
+        traceparent=traceparent,
     )
 
 
@@ -167,6 +171,7 @@ def as_stored(job: NewJob) -> Job:
         payload=job.payload,
         created_ms=created_ms,
         updated_ms=created_ms,
+        traceparent=job.traceparent,
     )
 
 

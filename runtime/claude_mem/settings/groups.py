@@ -142,7 +142,8 @@ class PathSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """What is logged, and how: `level` is DEBUG, INFO, WARN or ERROR, `format` is text or json."""
+    """What is logged, and how: `level` is DEBUG, INFO, WARN or ERROR, `format` is text or json; where traces go."""
 
     level: str = setting(service.LOG_LEVEL)
     format: str = setting(service.LOG_FORMAT)
+    otlp_endpoint: str | None = setting(service.OTLP_ENDPOINT)

@@ -30,6 +30,7 @@ class NewJob:
         key: idempotency key of the row.
         payload: the JSON object that claude-mem 13's workers validate.
         next_attempt_us: when it is due, in microseconds; None is at once.
+        traceparent: W3C trace context of the request that asks for it.
     """
 
     id: str
@@ -46,6 +47,7 @@ class NewJob:
     payload: Document
     created_us: int
     next_attempt_us: int | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def _columns(job: NewJob) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "next_attempt_at": job.next_attempt_us,
         "payload": job.payload.text,
+        "traceparent": job.traceparent,
         "created_at": job.created_us,
     }
 

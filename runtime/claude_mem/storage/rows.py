@@ -178,6 +178,7 @@ def job(row: Row) -> Job:
         payload=_document(row, "payload"),
         created_ms=_ms(row, "created_at"),
         updated_ms=_ms(row, "updated_at"),
+        traceparent=row["traceparent"],
     )
 
 

@@ -20,10 +20,10 @@ from claude_mem.services.outcomes import Taken, taken_of
 from claude_mem.storage import audit, jobs, work
 from claude_mem.storage.database import Database, Executor, Retryable, StorageError, run_transaction
 from claude_mem.telemetry import metrics
-from claude_mem.telemetry.context import bound
 from claude_mem.worker.expiry import sweep
 from claude_mem.worker.leases import Leases
 from claude_mem.worker.places import Places
+from claude_mem.worker.telling import told
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -244,7 +244,7 @@ class Engine:
         self._news.set()
 
     async def _work(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> None:
-        with bound(jobIds=[each.job.id for each in taken], requestIds=_request_ids(taken)):
+        with told(taken):
             await self._do(taken, doing)
 
     async def _do(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> None:
@@ -275,9 +275,3 @@ class Engine:
 
     async def _hand_back(self, taken: Sequence[Taken]) -> None:
         await self._leases.hand_back([each.claim for each in taken])
-
-
-def _request_ids(taken: Sequence[Taken]) -> list[str] | None:
-    """The requests that asked for jobs, as far as they had ids."""
-    found = [each.job.payload.members.get("request_id") for each in taken]
-    return [request_id for request_id in found if isinstance(request_id, str)] or None

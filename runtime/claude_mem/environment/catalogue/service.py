@@ -110,8 +110,8 @@ METRICS_TOKEN = kinds.secret(
     "CLAUDE_MEM_METRICS_TOKEN",
     group=HTTP,
     meaning=(
-        "Whoever asks for /metrics must send it as a bearer token. Unset, anybody may: nothing there tells of a team or of what is "
-        "remembered."
+        "Whoever asks for /metrics must send it as a bearer token. Unset, anybody may: nothing there tells of a "
+        "team or of what is remembered."
     ),
 )
 
@@ -219,6 +219,15 @@ MODES_DIR = kinds.optional_path(
     meaning="Searched for modes first, before the data directory and those that come with the product.",
 )
 
+OTLP_ENDPOINT = kinds.web_address(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    group=LOG,
+    meaning=(
+        "Where traces are sent, by OTLP over HTTP to /v1/traces under this address. Unset: nothing is traced. "
+        "OpenTelemetry's own variable; its SDK reads further ones, such as OTEL_EXPORTER_OTLP_HEADERS and "
+        "OTEL_TRACES_SAMPLER."
+    ),
+)
 LOG_LEVEL = kinds.choice(
     "CLAUDE_MEM_LOG_LEVEL",
     group=LOG,

@@ -2,15 +2,15 @@
 -- Rows come sorted by key, so that two groups never wait for each other.
 INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
                                          job_type, status, idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload,
-                                         created_at, updated_at)
+                                         traceparent, created_at, updated_at)
 SELECT id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, 'queued',
-       idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload, created_at, created_at
+       idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload, traceparent, created_at, created_at
 FROM unnest(:id::text[], :project_id::text[], :team_id::text[], :agent_event_id::text[], :source_type::text[],
             :source_id::text[], :server_session_id::text[], :job_type::text[], :idempotency_key::text[],
             :bullmq_job_id::text[], :max_attempts::integer[], :next_attempt_at::timestamptz[], :payload::jsonb[],
-            :created_at::timestamptz[])
+            :traceparent::text[], :created_at::timestamptz[])
   AS new (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, idempotency_key,
-          bullmq_job_id, max_attempts, next_attempt_at, payload, created_at)
+          bullmq_job_id, max_attempts, next_attempt_at, payload, traceparent, created_at)
 ON CONFLICT DO NOTHING
 RETURNING id;
 
@@ -18,15 +18,15 @@ RETURNING id;
 -- For sources stored in the same transaction, which nobody else can have made a job for: no conflict to look for.
 INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
                                          job_type, status, idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload,
-                                         created_at, updated_at)
+                                         traceparent, created_at, updated_at)
 SELECT id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, 'queued',
-       idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload, created_at, created_at
+       idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload, traceparent, created_at, created_at
 FROM unnest(:id::text[], :project_id::text[], :team_id::text[], :agent_event_id::text[], :source_type::text[],
             :source_id::text[], :server_session_id::text[], :job_type::text[], :idempotency_key::text[],
             :bullmq_job_id::text[], :max_attempts::integer[], :next_attempt_at::timestamptz[], :payload::jsonb[],
-            :created_at::timestamptz[])
+            :traceparent::text[], :created_at::timestamptz[])
   AS new (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id, job_type, idempotency_key,
-          bullmq_job_id, max_attempts, next_attempt_at, payload, created_at);
+          bullmq_job_id, max_attempts, next_attempt_at, payload, traceparent, created_at);
 
 -- name: jobs.by_keys
 SELECT * FROM observation_generation_jobs WHERE idempotency_key = ANY(:keys::text[]);

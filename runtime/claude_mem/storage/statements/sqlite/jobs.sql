@@ -1,10 +1,11 @@
 -- name: jobs.insert
 INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
                                          job_type, status, idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload,
-                                         created_at, updated_at)
+                                         traceparent, created_at, updated_at)
 SELECT value ->> 'id', value ->> 'project_id', value ->> 'team_id', value ->> 'agent_event_id', value ->> 'source_type',
        value ->> 'source_id', value ->> 'server_session_id', value ->> 'job_type', 'queued', value ->> 'idempotency_key',
-       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'next_attempt_at', value ->> 'payload', value ->> 'created_at', value ->> 'created_at'
+       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'next_attempt_at', value ->> 'payload',
+       value ->> 'traceparent', value ->> 'created_at', value ->> 'created_at'
 FROM json_each(:rows) WHERE true
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -13,10 +14,11 @@ RETURNING id;
 -- For sources stored in the same transaction, which nobody else can have made a job for: no conflict to look for.
 INSERT INTO observation_generation_jobs (id, project_id, team_id, agent_event_id, source_type, source_id, server_session_id,
                                          job_type, status, idempotency_key, bullmq_job_id, max_attempts, next_attempt_at, payload,
-                                         created_at, updated_at)
+                                         traceparent, created_at, updated_at)
 SELECT value ->> 'id', value ->> 'project_id', value ->> 'team_id', value ->> 'agent_event_id', value ->> 'source_type',
        value ->> 'source_id', value ->> 'server_session_id', value ->> 'job_type', 'queued', value ->> 'idempotency_key',
-       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'next_attempt_at', value ->> 'payload', value ->> 'created_at', value ->> 'created_at'
+       value ->> 'bullmq_job_id', value ->> 'max_attempts', value ->> 'next_attempt_at', value ->> 'payload',
+       value ->> 'traceparent', value ->> 'created_at', value ->> 'created_at'
 FROM json_each(:rows);
 
 -- name: jobs.by_keys
