@@ -75,7 +75,7 @@ async def recall(request: web.Request) -> web.Response:
     context = await authorize(request, READ)
     received = await read_json(request)
     if isinstance(received, dict) and not _BUDGETED.isdisjoint(received):
-        return await _brief(request, context, validate(BRIEFING, received))
+        return await _brief(request, context, received)
     body = validate(CONTEXT, received)
     page = await request.app[SERVICES].recall.find(context, _question(body), mode="context")
     memories = [hit.observation for hit in page.hits]
@@ -87,7 +87,8 @@ async def recall(request: web.Request) -> web.Response:
     )
 
 
-async def _brief(request: web.Request, context: RequestContext, body: BriefingBody) -> web.Response:
+async def _brief(request: web.Request, context: RequestContext, received: dict[str, Any]) -> web.Response:
+    body = validate(BRIEFING, received)
     briefing = await request.app[SERVICES].briefing.brief(
         context, _question(body), max_tokens=body.max_tokens
     )
