@@ -195,7 +195,17 @@ def test_a_worker_says_that_it_runs_listens_nowhere_and_ends_well(
     said = json.loads(worker.stdout)
     assert said["runtime"] == "server-beta"
     assert not is_listening(int(os.environ["CLAUDE_MEM_SERVER_PORT"]))
+    _, url = serving(processes)
+
+    def workers() -> int:
+        return sum(
+            'claude_mem_worker_concurrency{worker="' in line
+            for line in httpx.get(f"{url}/metrics").text.splitlines()
+        )
+
+    wait_until(lambda: workers() == 1, what="a server to tell the worker's figures", timeout=60)
     assert worker.terminate(timeout=40) == 0
+    wait_until(lambda: workers() == 0, what="a server to tell of it no longer", timeout=30)
 
 
 def test_a_worker_without_a_provider_refuses_to_start(storage: str) -> None:

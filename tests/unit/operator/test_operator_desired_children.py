@@ -377,6 +377,20 @@ def test_what_the_cluster_does_not_serve_is_told_and_left_out() -> None:
     }
 
 
+def test_prometheus_is_given_the_token_that_the_servers_ask_for() -> None:
+    def endpoint(*variables: Json) -> Json:
+        found = of_spec(monitoring={"enabled": True}, server={"env": list(variables)})
+        (scraped,) = the("ServiceMonitor", found)["spec"]["endpoints"]
+        assert isinstance(scraped, dict)
+        return scraped
+
+    name = "CLAUDE_MEM_METRICS_TOKEN"
+    from_secret = {"name": name, "valueFrom": {"secretKeyRef": {"name": "scraping", "key": "token"}}}
+    assert "authorization" not in endpoint()
+    assert "authorization" not in endpoint({"name": name, "value": "written out"})
+    assert endpoint(from_secret)["authorization"] == {"credentials": {"name": "scraping", "key": "token"}}
+
+
 def test_alerts_are_about_this_resource() -> None:
     rule = the("PrometheusRule", manifests(inputs(resource(FULL))))
     text = json.dumps(rule)

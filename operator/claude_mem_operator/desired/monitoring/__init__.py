@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from claude_mem.environment.catalogue.service import METRICS_TOKEN
 from claude_mem_operator.desired.names import Component, child, selector
 from claude_mem_operator.desired.server import PORT_NAME
 from claude_mem_operator.desired.types import PROMETHEUS_RULE, SERVICE_MONITOR
@@ -45,12 +46,21 @@ def _service_monitor(context: Context) -> Manifest:
         "interval": context.spec.monitoring.interval,
         # Alerts, dashboards and the autoscaler find the resource by its name; the namespace is there anyway.
         "relabelings": [{"targetLabel": "name", "replacement": context.resource.metadata.name}],
-    }
+    } | _authorization(context)
     spec = {
         "selector": {"matchLabels": selector(context.resource, Component.SERVER)},
         "endpoints": [endpoint],
     }
     return _child(context, SERVICE_MONITOR, {"spec": spec})
+
+
+def _authorization(context: Context) -> Manifest:
+    """The token that the servers ask for, where their environment has it from a Secret."""
+    for variable in context.spec.server.env:
+        source = variable.value_from and variable.value_from.secret_key_ref
+        if variable.name == METRICS_TOKEN.name and source:
+            return {"authorization": {"credentials": {"name": source.name, "key": source.key}}}
+    return {}
 
 
 def _rules(context: Context) -> Manifest:
