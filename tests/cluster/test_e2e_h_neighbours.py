@@ -59,12 +59,11 @@ def test_a_key_of_one_opens_nothing_of_the_other(neighbour: Memory, memory: Memo
     ("change", "words"),
     [
         (NO_SUCH_IMAGE, "no-such-tag"),
-        ({"worker": NOWHERE}, "fits no node"),
-        ({"server": NOWHERE}, "fits no node"),
+        ({"worker": NOWHERE, "server": NOWHERE}, "fits no node"),
         ({"postgres": {"managed": NO_SUCH_IMAGE}}, "no-such-tag"),
         ({"valkey": {"managed": NOWHERE}}, "fits no node"),
     ],
-    ids=["image", "worker", "server", "postgres", "valkey"],
+    ids=["image", "deployments", "postgres", "valkey"],
 )
 def test_a_bad_change_is_told_and_heals_when_it_is_taken_back(
     neighbour: Memory, change: Manifest, words: str

@@ -68,11 +68,11 @@ class Release:
         for name in (NAME, f"{NAME}-crds"):
             self._helm("uninstall", name, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
 
-    def pods(self) -> list[dict[str, Any]]:
-        """The operator's pods that are not ending."""
+    def pods(self, *, ending: bool = False) -> list[dict[str, Any]]:
+        """The operator's pods; those that are ending only where ``ending`` is set."""
         selector = "app.kubernetes.io/component=operator"
         found = self.kubectl.json("--namespace", NAMESPACE, "get", "pods", "--selector", selector)["items"]
-        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        return [pod for pod in found if ending or not pod["metadata"].get("deletionTimestamp")]
 
     def leader(self) -> str:
         """The name of the pod that acts."""
