@@ -2,7 +2,8 @@
 
 import { h, s } from "./dom.js";
 
-const WIDTH = 640;
+const WIDE = 640;
+const NARROW = 320;
 const HEIGHT = 180;
 const LEFT = 46;
 const BOTTOM = 22;
@@ -15,14 +16,15 @@ const TOP = 10;
  * @param {(value: number) => string} show a value in a few characters
  */
 export function barChart(bars, show) {
+  const width = matchMedia("(max-width: 40rem)").matches ? NARROW : WIDE;
   const most = niceCeiling(Math.max(...bars.map((bar) => bar.value), 1));
-  const room = (WIDTH - LEFT) / bars.length;
+  const room = (width - LEFT) / bars.length;
   const height = (value) => ((HEIGHT - TOP - BOTTOM) * value) / most;
-  const every = Math.ceil(bars.length / 8);
+  const every = Math.ceil((bars.length * 80) / width);
   const ticks = [0, most / 2, most].map((value) => {
     const y = HEIGHT - BOTTOM - height(value);
     return [
-      s("line.grid", { x1: LEFT, x2: WIDTH, y1: y, y2: y }),
+      s("line.grid", { x1: LEFT, x2: width, y1: y, y2: y }),
       s("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, show(value)),
     ];
   });
@@ -37,7 +39,7 @@ export function barChart(bars, show) {
         && s("text", { x: x + room * 0.15 + Math.min(room * 0.7, 48) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, bar.label),
     ];
   });
-  return s("svg.chart", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" }, ticks, drawn);
+  return s("svg.chart", { viewBox: `0 0 ${width} ${HEIGHT}`, "aria-hidden": "true" }, ticks, drawn);
 }
 
 /** The next of 1, 2, 2.5, 5 and their tens. */

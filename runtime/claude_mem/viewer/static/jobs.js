@@ -4,8 +4,7 @@ import { call } from "./api.js";
 import { ask } from "./dialogs.js";
 import { h, put } from "./dom.js";
 import { count, moment, number, words } from "./format.js";
-import { badge, empty, field, head, pager, select, show, when } from "./parts.js";
-import { passOver } from "./timeline.js";
+import { badge, empty, field, head, pager, passOver, select, show, when } from "./parts.js";
 
 const STATES = ["queued", "processing", "failed", "completed", "cancelled"];
 const TONES = { queued: "warn", processing: "accent", failed: "bad", completed: "good" };
@@ -99,7 +98,7 @@ export function jobs(frame) {
         h("div.line", {}, badge(words(job.status), TONES[job.status]), when(job.createdAtEpoch),
           !frame.projectId && h("span", {}, frame.projectName(job.projectId)),
           job.attempts > 0 && h("span", {}, count(job.attempts, "attempt"))),
-        h("h2", {}, SOURCES[job.sourceType] ?? words(job.sourceType)),
+        h("h2", {}, SOURCES[job.sourceType] ?? words(job.sourceType), " ", h("code.quietly", {}, job.sourceId.slice(0, 8))),
         job.lastError?.reason && h("p.quietly", {}, job.lastError.classification && `${words(job.lastError.classification)}: `,
           job.lastError.reason)),
       h("div.actions", {},

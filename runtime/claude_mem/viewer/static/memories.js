@@ -38,7 +38,7 @@ export function memoryCard(memory, frame, { body, level = "h3", extra = [], date
     h("div.line", {},
       badge(words(memory.kind), TONES[memory.kind]),
       when(memory.createdAtEpoch, dated ? moment : clock),
-      !frame.projectId && h("span", {}, frame.projectName(memory.projectId)),
+      !frame.projectId && !story && h("span", {}, frame.projectName(memory.projectId)),
       session),
     frame.may("memories:write")
       && h("button.quiet.corner", { type: "button", "aria-label": `Forget “${title}”`, on: { click: () => forgetMemory(memory, frame) } },

@@ -104,3 +104,8 @@ export async function show(place, make, lines) {
     place.removeAttribute("aria-busy");
   }
 }
+
+/** The stream comes back by itself, and so does this. */
+export function passOver(error) {
+  if (error.name !== "ApiError") throw error;
+}

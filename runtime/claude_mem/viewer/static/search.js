@@ -52,7 +52,7 @@ export function search(frame, { query }) {
 
   const card = (found, position) => memoryCard(found, { ...frame, projectId }, {
     dated: true,
-    body: found.highlights?.length ? fragments(found.highlights) : undefined,
+    body: found.highlights?.length ? fragments(found) : undefined,
     extra: found.explanation?.length ? explanation(found, position) : null,
   });
 
@@ -73,9 +73,12 @@ export function search(frame, { query }) {
   };
 }
 
-function fragments(found) {
-  return h("ul.fragments", {}, found.map((pieces) =>
-    h("li", {}, "… ", pieces.map((piece) => (piece.match ? h("mark", {}, piece.text) : piece.text)), " …")));
+function fragments({ content, highlights }) {
+  return h("ul.fragments", {}, highlights.map((pieces) => {
+    const whole = pieces.map((piece) => piece.text).join("");
+    return h("li", {}, !content.startsWith(whole) && "… ",
+      pieces.map((piece) => (piece.match ? h("mark", {}, piece.text) : piece.text)), !content.endsWith(whole) && " …");
+  }));
 }
 
 function explanation(found, position) {

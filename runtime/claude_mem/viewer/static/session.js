@@ -1,11 +1,13 @@
 /** A session's story: what was asked, what was done, what was learned from it. */
 
-import { call } from "./api.js";
+import { all, call } from "./api.js";
 import { h, put } from "./dom.js";
 import { clock, words } from "./format.js";
 import { memoryCard } from "./memories.js";
-import { badge, empty, head, longText, pager, problemLine, show, when } from "./parts.js";
+import { badge, empty, head, longText, pager, passOver, show, when } from "./parts.js";
 import { sessionLine, sessionTitle } from "./sessions.js";
+
+const REFRESH_MS = 400;
 
 export function session(frame, { id }) {
   const { signal } = frame;
@@ -16,7 +18,9 @@ export function session(frame, { id }) {
   const pages = pager(page);
   let cursor = null;
   let whole = false;
+  let looking = null;
   const seen = new Set();
+  const memories = new Map();
 
   async function page() {
     const found = await call("GET", `${path}/timeline`, { query: { cursor, limit: 100 }, signal });
@@ -30,11 +34,23 @@ export function session(frame, { id }) {
     return !whole;
   }
 
-  const load = () => show(body, async () => {
+  async function further() {
+    const found = await all("/v1/memories", "memories", { query: { serverSessionId: id }, signal });
+    for (const memory of found) memories.set(memory.id, memory);
     pages.offer(await page());
+  }
+
+  const load = () => show(body, async () => {
+    await further();
     return list.children.length ? [list, pages.holder]
       : empty("Nothing happened yet", "What the agent does, and what is learned from it, appears here.");
   });
+
+  /** What came since, behind what is shown. */
+  async function refresh() {
+    await further();
+    if (list.children.length && !list.isConnected) put(body, list, pages.holder);
+  }
 
   function shown(entry) {
     if (entry.type === "observation" || entry.type === "summary") return made(entry);
@@ -44,26 +60,10 @@ export function session(frame, { id }) {
     return step(entry);
   }
 
-  /** A memory in full, once it is there; until then what the story says of it. */
+  /** A memory in full; of a session with very many, what the story itself says of it. */
   function made(entry) {
     const brief = { ...entry, content: entry.text, metadata: { title: entry.title }, createdAtEpoch: entry.atEpoch };
-    const holder = h("div", {}, memoryCard(brief, frame, { level: "h2", story: true }));
-    const button = h("button.link", { type: "button", on: { click: more } }, "Show all");
-    holder.firstChild.append(h("div", {}, button));
-    async function more() {
-      button.disabled = true;
-      try {
-        const { memory } = await call("GET", `/v1/memories/${encodeURIComponent(entry.id)}`, { signal });
-        const card = memoryCard(memory, frame, { level: "h2", story: true });
-        put(holder, card);
-        card.querySelector("h2").tabIndex = -1;
-        card.querySelector("h2").focus();
-      } catch (error) {
-        if (error.name !== "ApiError") throw error;
-        button.after(problemLine(error.message));
-      }
-    }
-    return holder;
+    return memoryCard(memories.get(entry.id) ?? brief, frame, { level: "h2", story: true });
   }
 
   /** Something that the agent did; all that is known of it comes when it is opened. */
@@ -83,7 +83,15 @@ export function session(frame, { id }) {
   function hear({ event, data }) {
     if (body.hasAttribute("aria-busy") || !whole) return;
     const mine = event === "observation" && data.change === "created" && data.observation?.serverSessionId === id;
-    if (mine || (event === "job" && data.generationJob.serverSessionId === id)) load();
+    if (mine || (event === "job" && data.generationJob.serverSessionId === id)) soon();
+  }
+
+  /** A burst of news is one look. */
+  function soon() {
+    looking ??= setTimeout(() => {
+      looking = null;
+      if (!signal.aborted) refresh().catch(passOver);
+    }, REFRESH_MS);
   }
 
   load();

@@ -4,7 +4,7 @@ import { call } from "./api.js";
 import { h, put } from "./dom.js";
 import { words } from "./format.js";
 import { MemoryList, titleOf } from "./memories.js";
-import { empty, head, pager, select, show } from "./parts.js";
+import { empty, head, pager, passOver, select, show } from "./parts.js";
 
 const KINDS = [
   "summary", "bugfix", "feature", "refactor", "change", "discovery", "decision", "security_alert", "security_note", "manual",
@@ -79,9 +79,4 @@ export function timeline(frame) {
 
   load();
   return { element: h("div.view", {}, head("Timeline", "What your agents remember, newest first.", choice), body), hear, gone };
-}
-
-/** The stream comes back by itself, and so does this. */
-export function passOver(error) {
-  if (error.name !== "ApiError") throw error;
 }

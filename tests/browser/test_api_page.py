@@ -1,0 +1,37 @@
+"""The API's page in a real Chromium: its policy lets nothing run, and it can be read on a phone, in the dark and by ear."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import viewing
+from tests.support.http import Server
+
+SIZES = {"phone": {"width": 360, "height": 740}, "desk": {"width": 1280, "height": 900}}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_readable(browser: Browser, server: Server, size: str, scheme: Any) -> None:
+    with viewing(browser, server, viewport=SIZES[size], color_scheme=scheme) as tab:
+        tab.open("/docs")
+        expect(tab.page.get_by_role("heading", level=1)).to_contain_text("claude-mem API")
+        if folder := os.environ.get("SCREENSHOTS"):
+            tab.page.screenshot(path=f"{folder}/api-{size}-{scheme}.png")
+        assert tab.overflow() <= 0
+        assert tab.accessibility() == []
+
+
+def test_the_contents_lead_to_the_operations_by_keyboard(browser: Browser, server: Server) -> None:
+    with viewing(browser, server) as tab:
+        tab.open("/docs")
+        tab.page.keyboard.press("Tab")
+        expect(tab.page.get_by_role("link", name="Skip to the operations")).to_be_focused()
+        tab.page.get_by_role("navigation", name="Contents").get_by_role("link", name="Jobs").click()
+        expect(tab.page.get_by_role("heading", name="Jobs", exact=True)).to_be_in_viewport()
+        tab.page.get_by_role("link", name="RedriveBody").first.click()
+        expect(tab.page.get_by_role("heading", name="RedriveBody")).to_be_in_viewport()
