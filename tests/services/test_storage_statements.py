@@ -19,6 +19,7 @@ from claude_mem.model.records import (
 )
 from claude_mem.storage import (
     audit,
+    backlog,
     catalog,
     changes,
     events,
@@ -286,7 +287,7 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     assert await jobs.count(database, everything) == 2
     assert await jobs.count(database, jobs.JobFilter(since_us=NOW + 1)) == 0
     assert await jobs.count_by_status(database, **scope) == {"queued": 2, "cancelled": 1}
-    assert await jobs.lane_counts(database, now_us=NOW) == {("event", "queued"): 2}
+    assert await backlog.lane_counts(database, now_us=NOW) == {("event", "queued"): 2}
 
 
 async def paged_jobs(database: Database, world: World) -> None:
@@ -320,7 +321,10 @@ async def job_changes(database: Database, world: World) -> None:
     waiting = await jobs.find_anywhere(database, job.id)
     assert waiting is not None
     assert (waiting.next_attempt_ms, waiting.last_error) == (later // 1000, FAILURE)
-    assert await jobs.lane_counts(database, now_us=NOW) == {("event", "queued"): 1, ("event", "delayed"): 1}
+    assert await backlog.lane_counts(database, now_us=NOW) == {
+        ("event", "queued"): 1,
+        ("event", "delayed"): 1,
+    }
     (other,) = await claim(database, limit=9)
     assert other.id != job.id, "one is not due, and nobody takes a job twice"
     (retried,) = await claim(database, limit=9, at_us=later)
@@ -336,7 +340,7 @@ async def job_changes(database: Database, world: World) -> None:
     assert failed is not None
     assert failed.status is JobStatus.FAILED
     await redrive_filters(database, world, failed)
-    assert (await jobs.lane_counts(database, now_us=NOW))["event", "failed"] == 1
+    assert (await backlog.lane_counts(database, now_us=NOW))["event", "failed"] == 1
     payloads = {name: Document.of({"retried_count": 1}) for name in (job.id, other.id, "absent")}
     retried_now = await failed_jobs.retry(database, payloads, now_us=NOW)
     assert list(retried_now) == [other.id], "only what failed or was cancelled"
@@ -671,8 +675,8 @@ async def changed_rows(database: Database, world: World) -> None:
 
 
 async def monitored_rows(database: Database, world: World) -> None:
-    before = await jobs.waiting(database, now_us=NOW, limit=1000)
-    known = before.get("event", jobs.Waiting())
+    before = await backlog.waiting(database, now_us=NOW, limit=1000)
+    known = before.get("event", backlog.Waiting())
     for n, due_us in enumerate((None, NOW - 5_000_000, NOW + 5_000_000)):
         job = replace(
             new_job(world, f"seen-{n}"),
@@ -682,14 +686,14 @@ async def monitored_rows(database: Database, world: World) -> None:
             next_attempt_us=due_us,
         )
         assert await jobs.insert(database, [job]) == {job.id}
-    lane = (await jobs.waiting(database, now_us=NOW, limit=1000))["event"]
+    lane = (await backlog.waiting(database, now_us=NOW, limit=1000))["event"]
     assert (lane.due, lane.delayed) == (known.due + 2, known.delayed + 1)
     assert lane.oldest_us == min(NOW - 5_000_000, known.oldest_us or NOW)
-    (first,) = (await jobs.waiting(database, now_us=NOW, limit=1)).values()
+    (first,) = (await backlog.waiting(database, now_us=NOW, limit=1)).values()
     assert first.due + first.delayed == 1
-    queued = await jobs.count_in_status(database, "queued", limit=1000)
+    queued = await backlog.count_in_status(database, "queued", limit=1000)
     assert queued["event"] == lane.due + lane.delayed
-    assert sum((await jobs.count_in_status(database, "queued", limit=2)).values()) == 2
+    assert sum((await backlog.count_in_status(database, "queued", limit=2)).values()) == 2
     for at_us, worker, figures in ((NOW, "w-1", "[1]"), (NOW + 1, "w-1", "[2]"), (NOW + 2, "w-2", "[3]")):
         await worker_figures.report(database, worker, figures=figures, now_us=at_us)
     told = await worker_figures.current(database, since_us=NOW + 1, limit=9)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.model.times import now_us
 from claude_mem.queue.port import LANE_NAMES, LANES
-from claude_mem.storage import jobs
+from claude_mem.storage import backlog
 from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ async def lanes(database: Database) -> list[LaneDepth]:
     """The depth of each lane."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            counted = await jobs.lane_counts(database, now_us=now_us())
+            counted = await backlog.lane_counts(database, now_us=now_us())
     except (TimeoutError, ClaudeMemError, StorageError):
         return [LaneDepth(lane, LANE_NAMES[lane], None) for lane in LANES]
     states = {

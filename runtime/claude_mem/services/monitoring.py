@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.model.times import now_us
 from claude_mem.queue.port import LANES
-from claude_mem.storage import jobs, worker_figures
+from claude_mem.storage import backlog, worker_figures
 from claude_mem.storage.database import StorageError
 from claude_mem.telemetry import metrics
 from claude_mem.telemetry.figures import Merged
@@ -82,16 +82,16 @@ class Monitoring:
 
     async def _queue(self) -> list[Gauges]:
         now = now_us()
-        waiting = await jobs.waiting(self._database, now_us=now, limit=MOST_WAITING)
+        waiting = await backlog.waiting(self._database, now_us=now, limit=MOST_WAITING)
         others = {
-            status: await jobs.count_in_status(self._database, status, limit=MOST_OTHERS)
+            status: await backlog.count_in_status(self._database, status, limit=MOST_OTHERS)
             for status in ("processing", "failed")
         }
         depth: Values = {}
         age: Values = {}
         states: Values = {}
         for lane in LANES:
-            found = waiting.get(lane, jobs.Waiting())
+            found = waiting.get(lane, backlog.Waiting())
             depth[(lane,)] = states[lane, "due"] = found.due
             states[lane, "delayed"] = found.delayed
             age[(lane,)] = 0 if found.oldest_us is None else max(0.0, (now - found.oldest_us) / 1_000_000)
