@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from claude_mem.services.recall import Question, RecallService
     from claude_mem.storage.database import Database
 
-#: Memories that are chosen from: the best matches, or the newest and beside them the newest summaries.
-CANDIDATES = 100
+#: Memories that are chosen from beyond as many as may be told: the best matches, or the newest. Beside the newest
+#: memories, the newest summaries.
+SPARE = 20
 SUMMARIES = 10
 
 #: Tokens and memories of a context, where nothing is said, and at most.
@@ -69,7 +71,7 @@ class BriefingService:
         Raises: Forbidden, InvalidInput, Unavailable.
         """
         asked = bool(question.text.strip())
-        wide = replace(question, limit=CANDIDATES)
+        wide = replace(question, limit=question.limit + SPARE)
         if asked:
             page = await self._recall.look(context, wide)
             candidates = by_question(page.hits, parse(question.text, now_us=now_us()))
@@ -78,13 +80,16 @@ class BriefingService:
             summaries = await self._recall.latest(context, replace(wide, limit=SUMMARIES), kind=SUMMARY_KIND)
             known = {memory.id: memory for memory in (*newest, *summaries)}
             candidates = by_recency(known.values(), now_ms=now_us() // 1000)
-        chosen = choose(candidates)
+        # Comparing each with each takes milliseconds that other requests should not wait for.
+        chosen = await asyncio.to_thread(choose, candidates)
         wanted = {each.memory.server_session_id for each in chosen} - {None}
         with refuse_storage_errors():
             found = await sessions.find_by_ids(
                 self._database, sorted(filter(None, wanted)), team_id=context.team_id
             )
-        packed = pack(chosen, sessions=found, max_tokens=max_tokens, limit=question.limit)
+        packed = await asyncio.to_thread(
+            pack, chosen, sessions=found, max_tokens=max_tokens, limit=question.limit
+        )
         briefing = Briefing(packed, max_tokens, len(candidates) - len(chosen))
         await self._recall.record(
             context, question, found=briefing.memories, mode="context", maxTokens=max_tokens

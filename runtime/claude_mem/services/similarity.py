@@ -26,6 +26,8 @@ _WORDS = 600
 #: A word; scripts without spaces are compared by character.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 
+_DIGIT = re.compile(r"\d")
+
 _FILES = ("files_modified", "files_read", "files")
 
 
@@ -54,7 +56,7 @@ class Profile:
         return cls(
             memory=memory,
             parts=frozenset([*words, *pairwise(words)]),
-            figures=frozenset(word for word in words if any(map(str.isdigit, word))),
+            figures=frozenset(filter(_DIGIT.search, words)),
             title=None if title is None else " ".join(title.casefold().split()),
             files=_named(memory, *_FILES),
             concepts=_named(memory, "concepts"),
