@@ -29,7 +29,7 @@ demo: setup ## The same, ending with an exit code.
 
 .PHONY: test
 test: setup-test ## Run every tier, with coverage of those that run in this process.
-	@$(MAKE) --no-print-directory --keep-going lint test-measured test-chaos test-containers
+	@$(MAKE) --no-print-directory --keep-going lint test-measured test-browser test-chaos test-containers
 
 .PHONY: test-measured
 test-measured: setup-test
@@ -47,6 +47,9 @@ test-unit: setup-test ## Run the tests that need neither network nor database.
 	$(PYTEST) tests/unit
 test-services: setup-test ## Run the tests against a real PostgreSQL and a real Valkey.
 	$(PYTEST) tests/services
+.PHONY: test-browser
+test-browser: setup-test ## Use the viewer in a real Chromium, with its accessibility checked.
+	$(PYTEST) tests/browser
 .PHONY: images test-containers
 images: ## Build the container images (Docker, or Podman where there is none).
 	@hack/containers/build
