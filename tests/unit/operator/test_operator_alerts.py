@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from importlib import resources
@@ -10,10 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
+from claude_mem.telemetry.declaring import Where
+from claude_mem.telemetry.figures import Merged, dump
+from claude_mem.telemetry.metrics import DECLARED
 from tests.support.tiers import cannot_run
 
-RULES = (resources.files("claude_mem_operator.desired.monitoring") / "alerts.yaml").read_text()
+FILES = resources.files("claude_mem_operator.desired.monitoring")
+RULES = (FILES / "alerts.yaml").read_text()
+DASHBOARD = (FILES / "dashboard-claude-mem.json").read_text()
 OURS = 'namespace="prod",name="memory"'
 THEIRS = 'namespace="test",name="memory"'
 
@@ -188,28 +195,32 @@ def test_an_alert_fires_for_its_resource_when_it_should(tmp_path: Path, alert: s
         yaml.safe_dump({"groups": [{"name": "one", "rules": [_bare(rule)]}]})
     )
     (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
-    found = subprocess.run(
-        [promtool(), "test", "rules", "tests.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout + found.stderr
+    run("test", "rules", tmp_path / "tests.yaml")
 
 
 def test_all_rules_are_well_formed_with_their_texts(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules_of_the_resource()))
-    found = subprocess.run(
-        [promtool(), "check", "rules", tmp_path / "rules.yaml"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert f"{len(CASES)} rules found" in found.stdout
+    assert f"{len(CASES)} rules found" in run("check", "rules", tmp_path / "rules.yaml")
+
+
+def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path) -> None:
+    text = DASHBOARD.replace("__NAMESPACE__", "prod").replace("__NAME__", "memory")
+    queries = [target["expr"] for panel in json.loads(text)["panels"] for target in panel.get("targets", [])]
+    rules = [
+        {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "5m")}
+        for number, query in enumerate(queries)
+    ]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
+    run("check", "rules", tmp_path / "rules.yaml")
+
+
+def test_prometheus_finds_no_fault_with_what_a_process_tells() -> None:
+    asked = [
+        declared.family({("x",) * len(declared.labels): 1.0})
+        for declared in DECLARED.values()
+        if declared.where is Where.DATABASE
+    ]
+    run("check", "metrics", told=generate_latest(Merged({"w-1": dump()}, asked)).decode())
 
 
 def _bare(rule: dict[str, Any]) -> dict[str, Any]:
@@ -228,8 +239,13 @@ def _case(alert: str, rule: dict[str, Any], test: dict[str, Any], labels: dict[s
     }
 
 
-def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
+def run(*arguments: str | Path, told: str | None = None) -> str:
+    """What promtool says; it has to find no fault."""
+    program = shutil.which("promtool")
+    if program is None:
         cannot_run("promtool is not installed: apt-get install prometheus")
-    return found
+    found = subprocess.run(
+        [program, *arguments], capture_output=True, text=True, timeout=60, check=False, input=told
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
