@@ -20,7 +20,7 @@ from claude_mem_operator.config import WebhookMode
 from claude_mem_operator.desired import Defaults
 from claude_mem_operator.desired.names import MANAGER
 from claude_mem_operator.engine.reconcile import Engine
-from claude_mem_operator.engine.runner import Runner
+from claude_mem_operator.engine.runner import Runner, asked_of
 from claude_mem_operator.health import Health, WatchLedger
 from claude_mem_operator.kube import kinds
 from claude_mem_operator.kube.dynamic import connect
@@ -241,7 +241,8 @@ class Operator:
         metadata = obj["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
         if kind == kinds.CLAUDE_MEM_SERVER:
-            wake = partial(self._runner.wake, ObjectRef(kind, namespace, name), changed=True)
+            asked = asked_of(obj, gone=event == "DELETED")
+            wake = partial(self._runner.wake, ObjectRef(kind, namespace, name), asked=asked)
         else:
             owner = _owner(metadata)
             if owner is not None:

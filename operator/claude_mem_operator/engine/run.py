@@ -122,6 +122,7 @@ class Run:
                 phase=phase,
                 requeue_s=pause(self._memory, self._generation, failure),
                 failed=True,
+                references=facts.references,
             )
         if facts.problem is not None:
             return Outcome(result="problem", phase=phase, references=facts.references)

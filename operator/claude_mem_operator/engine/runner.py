@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from claude_mem_operator.engine.outcome import Outcome
 from claude_mem_operator.kube.errors import NotLeading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
-    from claude_mem_operator.engine.outcome import Outcome
-    from claude_mem_operator.kube.port import ObjectRef
+    from claude_mem_operator.kube.port import Manifest, ObjectRef
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,15 @@ GATHERING_S: Final = 0.1
 #: Over how many seconds the first look at all resources is spread, per resource and at most.
 SPREAD_S: Final = 0.05
 SPREAD_MOST_S: Final = 30.0
+#: How long a run waits that was refused for want of the lease: until then it is held again, or the task is stopped.
+LAPSED_S: Final = 2.0
+
+
+def asked_of(resource: Manifest, *, gone: bool) -> Hashable:
+    """What tells a change by a resource's users from the operator's own writes to it: finalizer and status."""
+    metadata = resource["metadata"]
+    annotations = tuple(sorted((metadata.get("annotations") or {}).items()))
+    return metadata["uid"], metadata["generation"], annotations, "deletionTimestamp" in metadata, gone
 
 
 class Reconciles(Protocol):
@@ -41,12 +50,13 @@ class Reconciles(Protocol):
 
 @dataclass(slots=True)
 class _Slot:
-    """One resource's task and what wakes it: anything, or after a failure only a change of the resource itself."""
+    """One resource's task and what wakes it: anything, or after a failure only a change of what it asks for."""
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     phase: str = ""
+    asked: Hashable = None
     references: frozenset[tuple[str, str]] | None = None
     #: Since when, by the loop's clock, a run is under way; None while it sleeps.
     running_since: float | None = None
@@ -93,10 +103,13 @@ class Runner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def wake(self, ref: ObjectRef, *, changed: bool = False) -> None:
-        """Look at a resource soon; also in the pause after a failure, if it is the resource itself that `changed`.
+    def wake(self, ref: ObjectRef, *, asked: Hashable = None) -> None:
+        """Look at a resource soon; also in the pause after a failure, if it asks for something else now.
 
         Does nothing while another replica leads.
+
+        Parameters:
+            asked: what `asked_of` says of the resource; None where something else wakes it.
         """
         if not self._active:
             return
@@ -105,14 +118,23 @@ class Runner:
             self._begin(ref, delay=0.0)
             return
         slot.wake.set()
-        if changed:
+        if asked is not None and asked != slot.asked:
+            slot.asked = asked
             slot.changed.set()
 
     def wake_referring(self, namespace: str, kind: str, name: str) -> None:
-        """Look soon at every resource that refers to this Secret or ConfigMap, or of which that is not known yet."""
+        """Look soon at every resource that refers to this Secret or ConfigMap, or of which that is not known yet.
+
+        One that refers to it is not left to its pause after a failure: what it lacked may be there now.
+        """
         for ref, slot in self._slots.items():
-            if ref.namespace == namespace and (slot.references is None or (kind, name) in slot.references):
+            if ref.namespace != namespace:
+                continue
+            if slot.references is None:
                 slot.wake.set()
+            elif (kind, name) in slot.references:
+                slot.wake.set()
+                slot.changed.set()
 
     def phases(self) -> Mapping[str, int]:
         """How many resources are in which phase."""
@@ -140,13 +162,15 @@ class Runner:
             try:
                 outcome = await self._run(ref, slot)
             except NotLeading:
-                return
+                # A renewal may only have been late. Where the lease is lost, `stop` ends this task.
+                outcome = Outcome(result="not-leading", requeue_s=LAPSED_S)
             slot.phase = outcome.phase or slot.phase
             if outcome.result == "gone" and not slot.wake.is_set():
                 if self._slots.get(ref) is slot:
                     del self._slots[ref]
                 return
-            slot.references = outcome.references
+            if outcome.references is not None:
+                slot.references = outcome.references
             pause = outcome.requeue_s
             if pause is None:
                 pause = self._resync_s * (1 + random.random() / 5)  # noqa: S311 - spreads load, protects nothing

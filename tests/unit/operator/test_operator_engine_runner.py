@@ -10,10 +10,11 @@ import pytest
 
 from claude_mem_operator.engine.backoff import Backoff
 from claude_mem_operator.engine.outcome import Outcome
-from claude_mem_operator.engine.runner import Runner
+from claude_mem_operator.engine.runner import Runner, asked_of
 from claude_mem_operator.kube.errors import NotLeading
 from claude_mem_operator.kube.port import ObjectRef
-from tests.support.kube_engine import ref_to
+from tests.support.kube_engine import ref_to, resource
+from tests.support.kube_memory import MemoryApi
 
 
 class Recorder:
@@ -102,8 +103,12 @@ async def test_after_a_failure_only_a_change_of_the_resource_comes_before_the_pa
     runner.wake(other)
     await until(lambda: other in recorder.runs)
     assert recorder.runs.count(ref_to()) == 1
-    runner.wake(ref_to(), changed=True)
+    runner.wake(ref_to(), asked="generation 2")
     await until(lambda: recorder.runs.count(ref_to()) == 2)
+    runner.wake(ref_to(), asked="generation 2")  # the operator's own status was told of
+    runner.wake(other, asked="generation 2")
+    await until(lambda: recorder.runs.count(other) == 2)
+    assert recorder.runs.count(ref_to()) == 2
     await runner.stop()
     runner.close()
 
@@ -119,6 +124,47 @@ async def test_a_secret_wakes_those_who_refer_to_it() -> None:
     runner.wake_referring("team", "Secret", "anthropic")
     await until(lambda: len(recorder.runs) == 3)
     assert recorder.runs[-1] == ref_to("a")
+    await runner.stop()
+    runner.close()
+
+
+def test_what_the_operator_writes_itself_is_no_change_of_what_is_asked_for() -> None:
+    api = MemoryApi()
+    before = api.create(resource())
+    asked = asked_of(before, gone=False)
+    api.patch(ref_to(), {"metadata": {"finalizers": ["claude-mem.dev/cleanup"]}})
+    assert asked_of(api.patch_status(ref_to(), {"phase": "Failed"}), gone=False) == asked
+    for change in (
+        {"metadata": {"annotations": {"claude-mem.dev/retry": "1"}}},
+        {"spec": {"paused": True}},
+        {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
+    ):
+        now = asked_of(api.patch(ref_to(), change), gone=False)
+        assert now != asked
+        asked = now
+    assert asked_of(api.objects[ref_to()], gone=True) != asked
+
+
+async def test_after_a_failure_a_secret_that_is_referred_to_ends_the_pause_and_no_other_does() -> None:
+    outcomes = [
+        Outcome(
+            result="problem", requeue_s=1000, failed=True, references=frozenset({("Secret", "anthropic")})
+        ),
+        Outcome(result="failed", requeue_s=1000, failed=True),
+    ]
+    recorder = Recorder(lambda ref: outcomes[min(1, recorder.runs.count(ref) - 1)])
+    runner = Runner(recorder, concurrency=1, resync_s=1000)
+    runner.start([ref_to()])
+    await until(lambda: len(recorder.runs) == 1)
+    for times in (2, 3):  # an outcome that does not know the references leaves those that were known
+        runner.wake_referring("team", "Secret", "another")
+        runner.wake_referring("elsewhere", "Secret", "anthropic")
+        other = ref_to(f"other-{times}")
+        runner.wake(other)
+        await until(lambda: recorder.runs[-1] == other)  # noqa: B023 - awaited here
+        assert recorder.runs.count(ref_to()) == times - 1
+        runner.wake_referring("team", "Secret", "anthropic")
+        await until(lambda: recorder.runs.count(ref_to()) == times)  # noqa: B023
     await runner.stop()
     runner.close()
 
@@ -148,17 +194,19 @@ async def test_who_does_not_lead_runs_nothing() -> None:
     runner.close()
 
 
-async def test_a_run_that_finds_the_lease_lost_ends_its_task() -> None:
-    def lost(_ref: ObjectRef) -> Outcome:
-        raise NotLeading
+async def test_a_lease_that_lapsed_and_is_held_again_costs_a_pause() -> None:
+    def lapsed(_ref: ObjectRef) -> Outcome:
+        if len(recorder.runs) == 1:
+            raise NotLeading
+        return READY
 
-    recorder = Recorder(lost)
+    recorder = Recorder(lapsed)
     results: list[str] = []
     runner = Runner(
-        recorder, concurrency=1, resync_s=0.01, observe=lambda result, _seconds: results.append(result)
+        recorder, concurrency=1, resync_s=1000, observe=lambda result, _seconds: results.append(result)
     )
     runner.start([ref_to()])
-    await until(lambda: results == ["not-leading"])
+    await until(lambda: results == ["not-leading", "ready"])
     await runner.stop()
     runner.close()
 
