@@ -1,7 +1,7 @@
 """NetworkPolicies: each component is reached by those that need it, and reaches what it needs.
 
-A port of a store that runs elsewhere, and of a provider at another address, is not to be known here: a Service may stand
-before another port. Then its component may connect to anything.
+A port of a store that runs elsewhere, of a provider at another address, and of a receiver of traces, is not to be known
+here: a Service may stand before another port. Then its component may connect to anything.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _PROVIDERS: Final = {"ports": [{"port": 443, "protocol": "TCP"}]}
 _ANYTHING: Final[Manifest] = {}
 _PROXIES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 _BASE_URLS: Final = frozenset(name for provider in PROVIDERS.values() for name in provider.base_url.names)
+_ADDRESSES: Final = _BASE_URLS | {service.OTLP_ENDPOINT.name}
 
 _STORES: Final = DATABASE_VARIABLES | {service.REDIS_URL.name}
 
@@ -115,7 +116,7 @@ def _goes_elsewhere(context: Context, environment: EnvironmentOf) -> bool:
     theirs = {name for name, path in environment.paths.items() if ".env[" in path}
     theirs |= names & set(context.inputs.operator_environment)
     proxied = {name.upper() for name in names} & _PROXIES
-    return bool(proxied or names & _BASE_URLS or theirs & _STORES)
+    return bool(proxied or names & _ADDRESSES or theirs & _STORES)
 
 
 def _pods(context: Context, component: Component) -> Manifest:

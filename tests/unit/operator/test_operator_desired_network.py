@@ -76,6 +76,7 @@ def test_a_provider_elsewhere_opens_the_workers_alone() -> None:
         ("HTTPS_PROXY", {"server"}),
         ("https_proxy", {"server"}),
         ("CLAUDE_MEM_REDIS_URL", {"server"}),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", {"server"}),
         ("PGHOST", {"migration", "server"}),
         ("CLAUDE_MEM_LOG_LEVEL", set()),
     ],
