@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from claude_mem_operator.desired.names import MANAGER, OWNER_LABEL, RETAINED_LABEL
 from claude_mem_operator.engine.ownership import extract, leftover_entry, lost_field, owned_fields
 from claude_mem_operator.kube.errors import Conflict, Invalid, KubeError
-from claude_mem_operator.kube.kinds import DEPLOYMENT, JOB, SECRET, STATEFUL_SET, ref_of
+from claude_mem_operator.kube.kinds import (
+    CLAUDE_MEM_SERVER,
+    DEPLOYMENT,
+    JOB,
+    SECRET,
+    STATEFUL_SET,
+    ref_of,
+)
 
 if TYPE_CHECKING:
     from claude_mem_operator.api import Metadata
@@ -40,6 +47,10 @@ _IMMUTABLE: Final = {
 
 class NameConflict(KubeError):
     """Raised when an object of a child's name belongs to somebody else."""
+
+
+class StillGoing(KubeError):
+    """Raised when an object of a child's name belonged to an earlier resource of the same name, and is being collected."""
 
 
 class ImmutableField(KubeError):
@@ -70,18 +81,25 @@ class Applier:
         unrepairable: dict[ObjectRef, tuple[str, str]],
     ) -> None:
         self._kube = kube
-        self._uid = owner.uid
+        self._owner = owner
         self._live = live
         self._unrepairable = unrepairable
 
     def find(self, ref: ObjectRef) -> Manifest | None:
-        """The child as it is, also one that lost its label. Raises NameConflict where it is not this resource's."""
+        """The child as it is, also one that lost its label.
+
+        Raises NameConflict where it is not this resource's, and StillGoing where it was an earlier one's.
+        """
         live = self._live.get(ref)
         if live is None:
             live = self._kube.get(ref)
             if live is None:
                 return None
-            if not (belongs_to(live, self._uid) or _is_left_behind(live)):
+            if not (belongs_to(live, self._owner.uid) or _is_left_behind(live, self._owner.name)):
+                if _is_going(live, self._owner.name):
+                    raise StillGoing(
+                        f"{ref.kind.kind} {ref.name} of an earlier resource of this name is still being deleted"
+                    )
                 raise NameConflict(
                     f"{ref.kind.kind} {ref.name} is there already and is not this resource's: "
                     "rename or delete it, or give the resource another name"
@@ -90,7 +108,7 @@ class Applier:
         return live
 
     def difference(self, manifest: Manifest) -> str | None:
-        """Why `apply` would write, in a word; None where it would not. Raises NameConflict."""
+        """Why `apply` would write, in a word; None where it would not. Raises what `find` does."""
         live = self.find(ref_of(manifest))
         if live is None:
             return "to be created"
@@ -102,7 +120,7 @@ class Applier:
     def apply(self, manifest: Manifest) -> Applied:
         """Make the child so, if it is not.
 
-        Raises NameConflict, ImmutableField, and what the API server refuses.
+        Raises what `find` does, ImmutableField, and what the API server refuses.
         """
         ref = ref_of(manifest)
         wanted = stamped(manifest)
@@ -221,17 +239,26 @@ def refuse_immutable(wanted: Manifest, live: Manifest) -> None:
             )
 
 
-def _is_left_behind(live: Manifest) -> bool:
-    """Whether an object without an owner was applied by this operator.
+def _is_left_behind(live: Manifest, name: str) -> bool:
+    """Whether an object without an owner was applied by this operator for a resource of this name.
 
-    It outlived an earlier resource of the name on purpose, or somebody took away what says whose it is.
+    It outlived an earlier resource on purpose, or somebody took away what says whose it is. One that another
+    resource retains says that other's name, and is not to be taken while it may be in use.
     """
     metadata = live["metadata"]
+    if (metadata.get("labels") or {}).get("app.kubernetes.io/instance", name) != name:
+        return False
     applied = any(
         entry.get("manager") == MANAGER and entry.get("operation") == "Apply"
         for entry in metadata.get("managedFields", ())
     )
     return applied and not metadata.get("ownerReferences")
+
+
+def _is_going(live: Manifest, name: str) -> bool:
+    """Whether a resource of this name, but of another uid, owned the object: garbage collection takes it away."""
+    owners = live["metadata"].get("ownerReferences", ())
+    return any(owner["kind"] == CLAUDE_MEM_SERVER.kind and owner["name"] == name for owner in owners)
 
 
 def _at(manifest: Any, path: tuple[str, ...]) -> Any:

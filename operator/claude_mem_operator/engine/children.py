@@ -63,7 +63,7 @@ class Children:
     def bring(self, stages: Sequence[Stage], *, now: datetime) -> None:
         """Apply what differs, delete what is not wanted, and note what is missing.
 
-        Raises what the API server refuses, NameConflict and ImmutableField.
+        Raises what the API server refuses, NameConflict, StillGoing and ImmutableField.
         """
         wanted = [manifest for stage in stages for manifest in stage.manifests]
         self._prune(wanted, settled=False)

@@ -9,7 +9,7 @@ from claude_mem_operator.admission.cautions import cautions
 from claude_mem_operator.admission.judge import guard
 from claude_mem_operator.api import ClaudeMemServer, InvalidResource
 from claude_mem_operator.desired import desired, unserved
-from claude_mem_operator.engine.apply import ImmutableField, NameConflict
+from claude_mem_operator.engine.apply import ImmutableField, NameConflict, StillGoing
 from claude_mem_operator.engine.children import Children
 from claude_mem_operator.engine.conditions import EVENTS, transitions
 from claude_mem_operator.engine.deletion import FINALIZER, finalize
@@ -82,6 +82,8 @@ class Run:
             self._work(resource, facts)
         except (Conflict, NamespaceTerminating, NotLeading):
             raise
+        except StillGoing as error:
+            facts.waiting = str(error)
         except KubeError as error:
             facts.problem = (_reason(error), str(error))
             return error

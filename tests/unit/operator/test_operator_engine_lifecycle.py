@@ -369,6 +369,35 @@ def test_deleted_it_keeps_volume_and_credentials_and_a_new_one_takes_them_over(
     assert api.objects[CREDENTIALS]["data"]["password"] == data["password"]
 
 
+def test_what_another_resource_retains_is_not_taken_while_it_lives(api: MemoryApi, running: Engine) -> None:
+    before = api.get(CREDENTIALS)
+    api.create(resource("second", bootstrap={"apiKeySecretName": CREDENTIALS.name}))
+    assert running.reconcile(ref_to("second")).result == "problem"
+    told = condition(api.objects[ref_to("second")]["status"], "Ready")
+    assert told["reason"] == "NameConflict"
+    assert api.get(CREDENTIALS) == before
+
+
+def test_made_again_at_once_it_waits_for_the_end_of_the_earlier_ones_children(
+    api: MemoryApi, running: Engine
+) -> None:
+    account = ObjectRef(SERVICE_ACCOUNT, NAMESPACE, "memory")
+    earlier = api.objects[account]
+    api.delete(REF)
+    assert converge(running, REF).result == "gone"
+    api.objects[account] = earlier  # garbage collection is behind
+    api.create(resource())
+    outcome = running.reconcile(REF)
+    assert (outcome.result, outcome.failed) == ("progressing", False)
+    told = condition(status(api), "Progressing")
+    assert told["reason"] == "Waiting"
+    assert "ServiceAccount memory of an earlier resource" in told["message"]
+    assert "NameConflict" not in events(api)
+    assert api.objects[account] == earlier
+    api.delete(account)
+    assert converge(running, REF, settle=api.settle).result == "ready"
+
+
 def test_deleted_with_the_policy_delete_it_leaves_nothing(api: MemoryApi, running: Engine) -> None:
     api.create(claim("10Gi"))
     change(api, deletionPolicy="Delete")
