@@ -37,11 +37,6 @@ class LanguageModel:
         body = json.dumps({"mode": mode, "delay_ms": delay_ms})
         self._kubectl("create", "--raw", self._path("_control"), "--filename", "-", stdin=body)
 
-    def requests(self) -> int:
-        """How many requests it got."""
-        report = json.loads(self._kubectl("get", "--raw", self._path("_requests")))
-        return int(report["count"])
-
     def _path(self, path: str) -> str:
         return f"/api/v1/namespaces/{self._namespace}/services/{NAME}:8080/proxy/{path}"
 

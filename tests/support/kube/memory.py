@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -189,10 +189,8 @@ class Memory:
         try:
             yield
         finally:
-            with suppress(AssertionError):
-                self.api.patch(
-                    self.ref, [{"op": "replace", "path": "/spec", "value": before}], patch_type="json"
-                )
+            operation = {"op": "replace", "path": "/spec", "value": before}
+            self.api.patch(self.ref, [operation], patch_type="json")
 
     def close(self) -> None:
         """Give up the connections."""
