@@ -33,7 +33,7 @@ from tests.support.http import Server, Storage, Tenant, database_url, event_body
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "6"))
 
 #: Streams have no end; tests of their own read them.
-ENDLESS = {"followChanges", "listenMcp"}
+ENDLESS = {"followChanges", "openMcpStream"}
 
 CHECKS: list[Any] = [
     not_a_server_error,

@@ -183,6 +183,23 @@ def test_jobs_of_a_batch_and_failures_are_told(api: Server, tenant: Tenant) -> N
         assert reader.take().data["generationJob"]["status"] == "failed"
 
 
+def test_what_is_made_of_an_event_is_told(tmp_path: Any) -> None:
+    with Server(tmp_path, generate=True) as server:
+        tenant = server.tenant()
+        with reading(server, "/v1/stream", tenant.full) as reader:
+            reader.take()
+            change = {"file_path": "/src/a.py", "old_string": "a", "new_string": "b"}
+            payload = {"tool_name": "Edit", "tool_input": change}
+            event, job = add_event(server, tenant, payload=payload)
+            told = reader.until("observation")
+            while told[-1].data.get("generationJob", {}).get("status") != "completed":
+                told.append(reader.take())
+        (made,) = server.ok("GET", f"/v1/events/{event}/observations", tenant.full)["observations"]
+        (seen,) = [one.data["observation"] for one in told if one.event == "observation"]
+        assert (seen["id"], seen["content"]) == (made["id"], made["content"])
+        assert {one.data["generationJob"]["id"] for one in told if one.event == "job"} == {job}
+
+
 def test_a_stream_that_was_cut_misses_nothing(api: Server, tenant: Tenant) -> None:
     with reading(api, "/v1/stream", tenant.full) as reader:
         last = reader.take().id

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root { color-scheme: light dark; --soft: color-mix(in srgb, currentColor 12%, transparent); }
+body { background: light-dark(#fff, #16181d); color: light-dark(#1b1d22, #e6e8ec); }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 62rem; padding: 1rem; }
 h1, h2, h3 { line-height: 1.2; }
 h2 { border-bottom: 1px solid var(--soft); margin-top: 2.5rem; }
@@ -26,7 +27,7 @@ table { border-collapse: collapse; width: 100%; }
 caption { font-weight: 600; padding: 0.5rem 0 0.25rem; text-align: left; }
 th, td { border-top: 1px solid var(--soft); padding: 0.3rem 0.75rem 0.3rem 0; text-align: left; vertical-align: top; }
 nav ul { columns: 16rem; list-style: none; padding: 0; }
-a { color: LinkText; }
+a { color: light-dark(#0b4fb3, #9cc2ff); }
 :focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
 .skip { left: -100vw; position: absolute; }
 .skip:focus { left: 1rem; }
@@ -56,8 +57,8 @@ def page(document: Mapping[str, Any]) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title}</title><style>{_STYLE}</style></head><body>",
             '<a class="skip" href="#content">Skip to the operations</a>',
-            f"<header><h1>{title}</h1><p>{escape(info['description'])}</p>",
-            '<p><a href="openapi.json">OpenAPI document</a></p></header>',
+            f"<header><h1>{title}</h1><p>{_marked(info['description'])}</p>",
+            '<p><a href="/openapi.json">OpenAPI document</a></p></header>',
             '<nav aria-label="Contents"><ul>',
             *(f'<li><a href="#{_slug(tag)}">{escape(tag)}</a></li>' for tag in tags),
             '<li><a href="#schemas">Schemas</a></li></ul></nav><main id="content">',
