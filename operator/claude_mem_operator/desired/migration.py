@@ -1,7 +1,8 @@
 """The migration: a Job that brings the schema up to date, then makes the first team, project and key.
 
-Its name has the digest of all that it does, so that a change makes a new Job, and no change makes none. A Job that failed
-is tried again with another value of the resource's annotation `claude-mem.dev/retry`.
+Its name has the digest of all that it does, and of the volume that it does it to, so that a change or a new database makes
+a new Job, and no change makes none. A Job that failed is tried again with another value of the resource's annotation
+`claude-mem.dev/retry`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def build(context: Context) -> Manifest:
         "template": _template(context),
     }
     retry = resource.metadata.annotations.get(RETRY_ANNOTATION, "")
-    digest = content_digest([spec, retry], length=_NAME_DIGITS)
+    digest = content_digest([spec, retry, context.inputs.database_volume], length=_NAME_DIGITS)
     return child(
         resource,
         Component.MIGRATION,

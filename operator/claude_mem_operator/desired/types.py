@@ -55,6 +55,7 @@ class Inputs:
         generated: by name of a generated Secret its data, decoded, as far as it is there: kept as it is.
         operator_environment: further variables of the server and the workers, which the operator was given.
         observed_storage: by name of a StatefulSet the size in its claim template, which cannot be changed.
+        database_volume: uid of the managed PostgreSQL's volume claim; empty while there is none.
     """
 
     resource: ClaudeMemServer
@@ -65,6 +66,7 @@ class Inputs:
     generated: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     operator_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     observed_storage: Mapping[str, str] = field(default_factory=dict)
+    database_volume: str = ""
 
 
 class GateKind(StrEnum):

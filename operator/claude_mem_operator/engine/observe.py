@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_mem_operator.desired.digests import value_digest
-from claude_mem_operator.desired.names import OWNER_LABEL, Component, credentials_name
+from claude_mem_operator.desired.names import OWNER_LABEL, Component, claim_name, credentials_name
 from claude_mem_operator.desired.types import (
     EXTERNAL_METRICS,
     HTTP_ROUTE,
@@ -52,7 +52,8 @@ class Reference:
 class Observation:
     """What was there when the reconcile began.
 
-    `missing` are the references that lead nowhere.
+    `missing` are the references that lead nowhere. `database_volume` is the uid of the managed PostgreSQL's volume
+    claim, empty where there is none.
     """
 
     children: dict[ObjectRef, Manifest]
@@ -60,6 +61,7 @@ class Observation:
     generated: Mapping[str, Mapping[str, str]] = field(repr=False)
     missing: tuple[Reference, ...]
     capabilities: frozenset[str]
+    database_volume: str
 
 
 def observe(kube: KubeApi, resource: ClaudeMemServer) -> Observation:
@@ -74,6 +76,8 @@ def observe(kube: KubeApi, resource: ClaudeMemServer) -> Observation:
         generated={name: reader.texts(name) for name in _generated_names(resource)},
         missing=tuple(one for one, value in found.items() if value is None and not one.optional),
         capabilities=capabilities(kube),
+        # After the children: where its StatefulSet was seen ready, its claim is there.
+        database_volume=_database_volume(kube, resource),
     )
 
 
@@ -100,6 +104,14 @@ def capabilities(kube: KubeApi) -> frozenset[str]:
     if kube.serves_group(EXTERNAL_METRICS):
         found.add(EXTERNAL_METRICS)
     return frozenset(found)
+
+
+def _database_volume(kube: KubeApi, resource: ClaudeMemServer) -> str:
+    if resource.spec.postgres.managed is None:
+        return ""
+    name = claim_name(resource, Component.POSTGRES)
+    found = kube.get(ObjectRef(kinds.VOLUME_CLAIM, resource.metadata.namespace, name))
+    return str(found["metadata"]["uid"]) if found is not None else ""
 
 
 def _references_in(part: Any) -> Iterator[Reference]:

@@ -118,4 +118,5 @@ class Engine:
                 for ref, live in seen.children.items()
                 if ref.kind == STATEFUL_SET and live["spec"].get("volumeClaimTemplates")
             },
+            database_volume=seen.database_volume,
         )

@@ -140,6 +140,23 @@ def test_the_retry_annotation_tries_a_migration_again(api: MemoryApi, running: E
     assert len(jobs(api)) == 1
 
 
+def test_a_database_on_a_new_volume_is_migrated_anew(api: MemoryApi) -> None:
+    api.create(claim("10Gi"))
+    running = engine(api)
+    assert converge(running, REF, settle=api.settle).result == "ready"
+    (first,) = jobs(api)
+    api.delete(CLAIM)  # somebody gave the volume up; its StatefulSet makes the next
+    api.create(claim("10Gi"))
+    assert running.reconcile(REF).result == "progressing"
+    assert condition(status(api), "Migrated")["reason"] == "Running"
+    assert converge(running, REF, settle=api.settle).result == "ready"
+    (second,) = jobs(api)
+    assert first != second
+    api.writes.clear()
+    assert running.reconcile(REF).result == "ready"
+    assert api.writes == []
+
+
 def test_taking_a_bad_image_back_heals(api: MemoryApi, running: Engine) -> None:
     before = jobs(api)
     change(api, image="runtime:bad")
