@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.viewer_content import add_event, begin_session, fail, fill, remember, spend
@@ -302,3 +303,33 @@ def test_hostile_text_stays_text(browser: Browser, server: Server) -> None:
         assert viewer.page.evaluate("window.pwned") is None
         assert viewer.page.locator("main img, main script, [onerror], [onload]").count() == 0
         assert all(not re.search(r"/x$", url) for url in viewer.asked)
+
+
+def test_a_stream_is_read_wherever_it_is_cut(viewer: Viewer) -> None:
+    comments = "retry: 2000\n\n: still here\n\n"
+    events = 'id: 1\r\nevent: open\r\ndata: {}\r\n\r\nid: 2\nevent: job\ndata: {"a": "ä\\n"}\n\n'
+    text = comments + events + "id: 3\n"
+    read = """async (pieces) => {
+      const { EventParser } = await import("/viewer/stream.js");
+      const parser = new EventParser();
+      return pieces.flatMap((piece) => parser.push(piece));
+    }"""
+    viewer.open()
+    whole = viewer.page.evaluate(read, [text])
+    assert whole == [
+        {"id": "1", "event": "open", "data": {}},
+        {"id": "2", "event": "job", "data": {"a": "ä\n"}},
+    ]
+    for cut in range(1, len(text)):
+        assert viewer.page.evaluate(read, [text[:cut], text[cut:]]) == whole, cut
+    assert viewer.page.evaluate(read, list(text)) == whole
+
+
+@pytest.mark.parametrize(
+    ("most", "ceiling"),
+    [(1, 1), (1.2, 2), (2.1, 2.5), (4, 5), (7, 10), (1_234_567, 2_000_000), (9_999, 10_000)],
+)
+def test_a_scale_ends_at_a_round_figure(viewer: Viewer, most: float, ceiling: float) -> None:
+    viewer.open()
+    chosen = "async (value) => (await import('/viewer/chart.js')).niceCeiling(value)"
+    assert viewer.page.evaluate(chosen, most) == pytest.approx(ceiling)

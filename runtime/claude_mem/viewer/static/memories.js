@@ -124,8 +124,7 @@ export class MemoryList {
     const item = h("li", {}, card);
     const list = this.#dayOf(memory.createdAtEpoch);
     const entry = { item, at: memory.createdAtEpoch, id: memory.id };
-    const later = [...list.entries].reverse().findIndex((other) => before(other, entry));
-    const position = later === -1 ? 0 : list.entries.length - later;
+    const position = list.entries.findLastIndex((other) => before(other, entry)) + 1;
     const next = list.entries[position];
     list.entries.splice(position, 0, entry);
     if (next) next.item.before(item);

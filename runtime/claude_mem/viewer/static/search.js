@@ -3,6 +3,7 @@
 import { call } from "./api.js";
 import { figures } from "./chart.js";
 import { h, put } from "./dom.js";
+import { count } from "./format.js";
 import { memoryCard } from "./memories.js";
 import { empty, field, head, pager, select, show } from "./parts.js";
 
@@ -45,7 +46,7 @@ export function search(frame, { query }) {
       put(list);
       pages.offer(await fetchPage());
       if (place === 0) return empty("Nothing was found", "Try fewer or other words: any of them may match, and names, paths and parts of them count.");
-      frame.announce(`Found for ${asked}`);
+      frame.announce(`${count(place, "memory", "memories")} found`);
       return [h("h2.unseen", {}, "Results"), list, pages.holder];
     });
   }
