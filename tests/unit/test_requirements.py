@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 FILES = {
-    "server.txt": [*PROJECT["dependencies"], *EXTRAS["server"]],
+    "server.txt": [*PROJECT["dependencies"], *EXTRAS["server"], *EXTRAS["otel"]],
     "operator.txt": [*PROJECT["dependencies"], *EXTRAS["operator"]],
     "dev.txt": [*PROJECT["dependencies"], *EXTRAS["server"], *EXTRAS["operator"], *EXTRAS["dev"]],
 }
