@@ -100,6 +100,10 @@ GUARDED = [
     Route("GET", "/v1/audit", READ),
     Route("GET", "/v1/export", READ),
     Route("POST", "/v1/import", WRITE),
+    Route("GET", "/v1/retention", READ),
+    Route("GET", "/v1/retention/preview", READ),
+    Route("POST", "/v1/retention", WRITE, {"subject": "events", "maxAgeDays": 1}),
+    Route("DELETE", "/v1/retention/x", WRITE),
     Route("POST", "/api/sessions/observations", WRITE, {"contentSessionId": "c", "tool_name": "t"}),
     Route("POST", "/api/sessions/summarize", WRITE, {"contentSessionId": "c"}),
 ]

@@ -21,6 +21,7 @@ class Belongings(NamedTuple):
     session: str
     memory: str
     key: str
+    rule: str
 
     def of(self, route: Route) -> str:
         """The path of a route that leads to something here."""
@@ -33,6 +34,7 @@ class Belongings(NamedTuple):
             "keys": self.key,
             "teams": self.tenant.team,
             "projects": self.tenant.project,
+            "retention": self.rule,
         }
         return route.path.replace("/x", f"/{named[kind]}")
 
@@ -59,6 +61,8 @@ def owned(api: Server) -> Belongings:
         "POST", "/v1/memories", key, {"projectId": project, "content": MARK, "kind": MARK}, status=201
     )
     made = api.ok("POST", "/v1/keys", key, {"label": MARK}, status=201)
+    kept = {"subject": "memories", "projectId": project, "kinds": [MARK]}
+    rule = api.ok("POST", "/v1/retention", tenant.admin, kept, status=201)
     return Belongings(
         tenant,
         event["event"]["id"],
@@ -66,6 +70,7 @@ def owned(api: Server) -> Belongings:
         session["session"]["id"],
         memory["memory"]["id"],
         made["id"],
+        rule["rule"]["id"],
     )
 
 
@@ -87,7 +92,9 @@ def test_another_team_finds_nothing(
 SIBLING_STATUS = {"events": 403, "sessions": 403, "memories": 403, "jobs": 404, "keys": 404, "projects": 404}
 
 
-@pytest.mark.parametrize("route", [route for route in BY_ID if "teams" not in route.path], ids=ids)
+@pytest.mark.parametrize(
+    "route", [route for route in BY_ID if route.path.split("/")[2] not in {"teams", "retention"}], ids=ids
+)
 def test_a_siblings_key_is_refused(api: Server, owned: Belongings, route: Route) -> None:
     answer = api.call(route.method, owned.of(route), owned.tenant.sibling_key, route.body)
     expected = SIBLING_STATUS[route.path.split("/")[2]]

@@ -39,7 +39,7 @@ ADDED = tuple(range(2, LATEST + 1))
 OURS = {
     *("usage_counters", "usage_days", "budgets", "generation_replies"),
     *("search_segments", "search_blocks", "search_changes", "idempotent_requests"),
-    "worker_figures",
+    *("worker_figures", "retention_rules"),
 }
 
 CATALOG = {

@@ -243,7 +243,7 @@ def test_every_error_is_described_with_its_status_and_no_other() -> None:
 def _audit_actions() -> set[str]:
     """Texts of the form of an action, wherever an audit entry may be made."""
     shape = re.compile(
-        r"(api_key|budget|event|generation_job|memory|observation|project|session|team)\.[a-z_]+"
+        r"(api_key|budget|event|generation_job|memory|observation|project|retention|session|team)\.[a-z_]+"
     )
     found = set()
     for folder in ("services", "http", "worker", "process", "cli"):

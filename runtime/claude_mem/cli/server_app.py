@@ -18,6 +18,7 @@ from claude_mem.cli import (
     server_jobs,
     server_keys,
     server_lifecycle,
+    server_retention,
     server_schema,
     server_tenancy,
     server_transfer,
@@ -148,4 +149,14 @@ _group(
         "rename": server_tenancy.project_rename,
     },
     text="Make, list and rename projects.",
+)
+_group(
+    "retention",
+    {
+        "list": server_retention.list_rules,
+        "add": server_retention.add,
+        "remove": server_retention.remove,
+        "run": server_retention.run_now,
+    },
+    text="Say what is forgotten with time.",
 )

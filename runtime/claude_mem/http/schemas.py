@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from claude_mem.model.times import MAX_EPOCH_MS, parse_since
 from claude_mem.services.briefing import MEMORIES, MOST_MEMORIES, MOST_TOKENS, TOKENS
+from claude_mem.services.retention_rules import MOST_DAYS, MOST_KEPT
 
 #: Characters of an id or name at most: four bytes each still fit an index entry of PostgreSQL.
 MAX_ID = 512
@@ -194,6 +195,17 @@ class ProjectBody(NameBody):
     metadata: Object = Field(default_factory=dict)
 
 
+class RetentionBody(Body):
+    """A retention rule."""
+
+    subject: Literal["memories", "events", "audit"]
+    project_id: Id | None = None
+    kinds: Annotated[list[Label], Field(min_length=1, max_length=50)] | None = None
+    max_age_days: Annotated[Integer, Field(ge=1, le=MOST_DAYS)] | None = None
+    keep_last: Annotated[Integer, Field(ge=1, le=MOST_KEPT)] | None = None
+    keep_summaries: Annotated[bool, Strict()] = False
+
+
 class CompatObservationBody(Body):
     """A tool use as older hooks send it; everything but the session and the tool is optional."""
 
@@ -237,5 +249,6 @@ KEY: TypeAdapter[KeyBody] = TypeAdapter(KeyBody)
 ROTATION: TypeAdapter[RotationBody] = TypeAdapter(RotationBody)
 NAME: TypeAdapter[NameBody] = TypeAdapter(NameBody)
 PROJECT: TypeAdapter[ProjectBody] = TypeAdapter(ProjectBody)
+RETENTION: TypeAdapter[RetentionBody] = TypeAdapter(RetentionBody)
 COMPAT_OBSERVATION: TypeAdapter[CompatObservationBody] = TypeAdapter(CompatObservationBody)
 COMPAT_SUMMARY: TypeAdapter[CompatSummaryBody] = TypeAdapter(CompatSummaryBody)

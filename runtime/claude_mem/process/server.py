@@ -24,6 +24,7 @@ from claude_mem.process.parts import make_engine, make_provider, make_queue
 from claude_mem.process.worker import hearing
 from claude_mem.services.assembly import Services
 from claude_mem.services.bootstrap import ensure_local_scope, local_principal
+from claude_mem.services.retention import keep_running
 from claude_mem.storage import opening
 from claude_mem.telemetry import tracing
 
@@ -158,12 +159,14 @@ async def _background(services: Services, engine: Engine | None) -> AsyncIterato
     async with asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(_write_behind(services))
         folding = tasks.create_task(services.search_index.folder.run())
+        forgetting = tasks.create_task(keep_running(services.retention))
         generating = tasks.create_task(engine.run()) if engine else None
         try:
             yield
         finally:
             writing.cancel()
             folding.cancel()
+            forgetting.cancel()
             if engine and generating:
                 engine.stop()
                 await asyncio.wait([generating])

@@ -21,6 +21,7 @@ from claude_mem.services.memories import MemoryService
 from claude_mem.services.monitoring import Monitoring
 from claude_mem.services.publishing import JobTerms
 from claude_mem.services.recall import RecallService
+from claude_mem.services.retention import RetentionService
 from claude_mem.services.search_index import SearchIndex
 from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
@@ -63,6 +64,7 @@ class Services:
     waiter: JobWaiter
     idempotent: IdempotentRequests
     monitoring: Monitoring
+    retention: RetentionService
 
     @classmethod
     def over(cls, database: Database, queue: Queue, *, settings: ServerSettings) -> Self:
@@ -109,6 +111,7 @@ class Services:
             waiter=JobWaiter(database),
             idempotent=IdempotentRequests(database),
             monitoring=Monitoring(database),
+            retention=RetentionService(database),
         )
 
     async def write_behind(self) -> None:

@@ -1,4 +1,4 @@
-"""The audit log: appended to and read. A purge of a project takes the words of its searches out, and nothing else changes."""
+"""The audit log: appended to and read. A purge takes the words of a project's searches out; nothing else changes."""
 
 from __future__ import annotations
 

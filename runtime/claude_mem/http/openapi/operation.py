@@ -29,6 +29,7 @@ Tag = Literal[
     "Teams and projects",
     "Usage and budgets",
     "Moving",
+    "Retention",
     "MCP",
     "Viewer",
     "Older hooks",

@@ -1,0 +1,25 @@
+-- description: rules for what is forgotten with time
+
+-- name: retention_rules
+-- `kinds` is a JSON array of texts; null is every kind. While `locked_until` is ahead somebody carries the rule out.
+CREATE TABLE retention_rules (
+    id             TEXT PRIMARY KEY,
+    team_id        TEXT NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    project_id     TEXT REFERENCES projects (id) ON DELETE CASCADE,
+    subject        TEXT NOT NULL,
+    kinds          TEXT,
+    max_age_days   INTEGER,
+    keep_last      INTEGER,
+    keep_summaries INTEGER NOT NULL DEFAULT 0,
+    next_run_at    INTEGER NOT NULL,
+    locked_until   INTEGER,
+    last_run_at    INTEGER,
+    last_removed   INTEGER NOT NULL DEFAULT 0,
+    created_at     INTEGER NOT NULL
+) STRICT;
+
+-- name: idx_retention_rules_team
+CREATE INDEX idx_retention_rules_team ON retention_rules (team_id);
+
+-- name: idx_retention_rules_project
+CREATE INDEX idx_retention_rules_project ON retention_rules (project_id) WHERE project_id IS NOT NULL;

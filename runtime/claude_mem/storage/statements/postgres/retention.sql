@@ -1,0 +1,60 @@
+-- name: retention.last_memories
+-- The last of those that are kept.
+SELECT created_at AS at, id FROM observations
+WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR kind = ANY(:kinds::text[]))
+  AND (NOT CAST(:keep_summaries AS boolean) OR kind <> 'summary')
+ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET :offset;
+
+-- name: retention.count_memories
+SELECT count(*) AS count, min(created_at) AS oldest FROM observations
+WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR kind = ANY(:kinds::text[]))
+  AND (NOT CAST(:keep_summaries AS boolean) OR kind <> 'summary')
+  AND (created_at, id) < (:before_at::timestamptz, :before_id::text);
+
+-- name: retention.remove_memories
+DELETE FROM observations WHERE id IN (
+  SELECT id FROM observations
+  WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR kind = ANY(:kinds::text[]))
+    AND (NOT CAST(:keep_summaries AS boolean) OR kind <> 'summary')
+    AND (created_at, id) < (:before_at::timestamptz, :before_id::text)
+  ORDER BY created_at, id LIMIT :limit);
+
+-- name: retention.last_events
+SELECT occurred_at AS at, id FROM agent_events
+WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR event_type = ANY(:kinds::text[]))
+ORDER BY occurred_at DESC, id DESC LIMIT 1 OFFSET :offset;
+
+-- name: retention.count_events
+-- What a provider has still to read stays.
+SELECT count(*) AS count, min(occurred_at) AS oldest FROM agent_events
+WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR event_type = ANY(:kinds::text[]))
+  AND (occurred_at, id) < (:before_at::timestamptz, :before_id::text)
+  AND NOT EXISTS (SELECT 1 FROM observation_generation_jobs AS job WHERE job.agent_event_id = agent_events.id
+                      AND job.status IN ('queued', 'processing'));
+
+-- name: retention.remove_events
+-- What a provider has still to read stays.
+DELETE FROM agent_events WHERE id IN (
+  SELECT id FROM agent_events
+  WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR event_type = ANY(:kinds::text[]))
+    AND (occurred_at, id) < (:before_at::timestamptz, :before_id::text)
+    AND NOT EXISTS (SELECT 1 FROM observation_generation_jobs AS job WHERE job.agent_event_id = agent_events.id
+                        AND job.status IN ('queued', 'processing'))
+  ORDER BY occurred_at, id LIMIT :limit);
+
+-- name: retention.last_audit
+SELECT created_at AS at, id FROM audit_log
+WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR action = ANY(:kinds::text[]))
+ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET :offset;
+
+-- name: retention.count_audit
+SELECT count(*) AS count, min(created_at) AS oldest FROM audit_log
+WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR action = ANY(:kinds::text[]))
+  AND (created_at, id) < (:before_at::timestamptz, :before_id::text);
+
+-- name: retention.remove_audit
+DELETE FROM audit_log WHERE id IN (
+  SELECT id FROM audit_log
+  WHERE team_id = :team_id AND project_id = :project_id AND (:kinds::text[] IS NULL OR action = ANY(:kinds::text[]))
+    AND (created_at, id) < (:before_at::timestamptz, :before_id::text)
+  ORDER BY created_at, id LIMIT :limit);
