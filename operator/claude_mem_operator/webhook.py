@@ -79,15 +79,23 @@ class Webhook:
 
     async def _look(self) -> None:
         if self._config.webhook is WebhookMode.OWN and self._leading() and self._is_due():
-            upkeep = await asyncio.to_thread(self._certificates.maintain)
-            for step in upkeep.steps:
-                logger.info("webhook certificates: %s", step)
-            self._maintained = time.monotonic() if upkeep.has_configuration else None
+            await self._keep_up()
         pair = await asyncio.to_thread(
             serving_pair, self._kube, namespace=self._config.namespace, secret=self._config.webhook_secret
         )
         if pair is not None:
             await self._serve(pair)
+
+    async def _keep_up(self) -> None:
+        """Make the steps that are due. Where they fail, what there is goes on being served."""
+        try:
+            upkeep = await asyncio.to_thread(self._certificates.maintain)
+        except KubeError as error:
+            logger.warning("the webhook's certificates cannot be kept up, and will be tried again: %s", error)
+            return
+        for step in upkeep.steps:
+            logger.info("webhook certificates: %s", step)
+        self._maintained = time.monotonic() if upkeep.has_configuration else None
 
     async def _serve(self, pair: KeyPair) -> None:
         serving = self._server.serving
