@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Final
 from claude_mem.environment import Role
 from claude_mem.environment.catalogue import service
 from claude_mem.environment.providers import PROVIDERS
-from claude_mem_operator.admission.findings import environments, given_to
+from claude_mem_operator.admission.findings import given_to
 from claude_mem_operator.api import quantity
+from claude_mem_operator.desired.environment import component_environments
+from claude_mem_operator.desired.names import Component
+from claude_mem_operator.desired.pods import effective_resources, memory_bytes
+from claude_mem_operator.desired.postgres_tuning import RESERVE, max_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 #: PostgreSQL's own max_connections, less the three that it keeps for superusers.
 USUAL_CONNECTIONS: Final = 97
+#: While pods are replaced, the old ones finish what they have begun.
+_GENERATIONS: Final = 2
 _KEYS: Final = frozenset(
     {"PGPASSWORD", *(name for provider in PROVIDERS.values() for name in provider.key.names)}
 )
@@ -54,8 +60,10 @@ def _scaling(spec: ClaudeMemServerSpec) -> Iterator[str]:
 
 
 def _asks_for(resources: Resources, name: str) -> bool:
-    asked = {**(resources.limits or {}), **(resources.requests or {})}
-    return name in asked and quantity(asked[name]) > 0
+    """Whether workers get a request of it; where there is only a limit, Kubernetes takes that for the request."""
+    effective = effective_resources(Component.WORKER, resources)
+    asked = {**effective.get("limits", {}), **effective.get("requests", {})}
+    return quantity(asked[name]) > 0
 
 
 def _budget(budget: PodDisruptionBudget, replicas: int, *, path: str) -> Iterator[str]:
@@ -67,16 +75,18 @@ def _budget(budget: PodDisruptionBudget, replicas: int, *, path: str) -> Iterato
 
 def _connections(resource: ClaudeMemServer, operator_environment: Mapping[str, str]) -> Iterator[str]:
     spec = resource.spec
-    if spec.postgres.external is None:
-        return
-    environment_of = environments(resource, operator_environment)
-    scaling = spec.worker.autoscaling
-    pods = {
-        Role.SERVER: spec.server.replicas,
-        Role.WORKER: scaling.max_replicas if scaling.enabled else spec.worker.replicas,
-    }
-    total = sum(count * service.POOL_MAX.read(environment_of[role].values) for role, count in pods.items())
-    if total > USUAL_CONNECTIONS:
+    environments = component_environments(resource, operator_environment)
+    pods = {Role.SERVER: spec.server.replicas, Role.WORKER: spec.worker.most_replicas}
+    total = sum(count * service.POOL_MAX.read(environments[role].values) for role, count in pods.items())
+    if spec.postgres.managed is not None:
+        most = max_connections(memory_bytes(Component.POSTGRES, spec.postgres.managed.resources)) - RESERVE
+        if total * _GENERATIONS > most:
+            yield (
+                f"spec.postgres.managed.resources: up to {total * _GENERATIONS} connections may be opened while "
+                f"pods are replaced, and this memory is for {most}; raise its limit, or lower "
+                f"{service.POOL_MAX.name} or the number of pods."
+            )
+    elif total > USUAL_CONNECTIONS:
         yield (
             f"spec.postgres.external: up to {total} connections may be opened, and PostgreSQL takes "
             f"{USUAL_CONNECTIONS} unless its max_connections says more; raise that, or lower "

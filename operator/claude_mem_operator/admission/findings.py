@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from claude_mem.environment import Role, check
 from claude_mem.environment.catalogue import service
 from claude_mem_operator.desired.environment import component_environments
-from claude_mem_operator.desired.types import Defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,8 +39,6 @@ IN_THE_OPEN: Final = (
     "holds a password, which everybody who may read the resource could read; put the URL into a Secret and "
     "name that in spec.postgres.external or spec.valkey.external, or in valueFrom.secretKeyRef."
 )
-
-_IMAGES_DO_NOT_MATTER: Final = Defaults(runtime_image="", postgres_image="", valkey_image="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +74,12 @@ def find(resource: ClaudeMemServer, operator_environment: Mapping[str, str]) -> 
     """Everything about the environments of the server and the workers, errors in the order of the rules."""
     errors: list[Finding] = []
     warnings: list[Finding] = []
-    for role, environment in environments(resource, operator_environment).items():
+    for role, environment in component_environments(resource, operator_environment).items():
         verdict = check(environment.values, role=role, container=True, opaque=environment.opaque)
         errors += _written(resource, role)
         errors += (_finding(problem, role, environment) for problem in verdict.errors)
         warnings += (_finding(problem, role, environment) for problem in verdict.warnings)
     return Findings(errors=tuple(errors), warnings=tuple(warnings))
-
-
-def environments(
-    resource: ClaudeMemServer, operator_environment: Mapping[str, str]
-) -> dict[Role, EnvironmentOf]:
-    """The environments of the server and the workers."""
-    return component_environments(resource, _IMAGES_DO_NOT_MATTER, operator_environment)
 
 
 def given_to(resource: ClaudeMemServer, role: Role) -> tuple[EnvVar, ...]:

@@ -116,3 +116,8 @@ class Worker(Component):
     """How the number of workers follows their load."""
     termination_grace_period_seconds: GracePeriod = 60
     """How long a worker may take to finish its jobs before it is killed, in seconds; others take what is left."""
+
+    @property
+    def most_replicas(self) -> int:
+        """As many workers as there may be."""
+        return self.autoscaling.max_replicas if self.autoscaling.enabled else self.replicas

@@ -32,9 +32,7 @@ class Context:
         return cls(
             inputs=inputs,
             credentials=credentials.resolve(inputs),
-            environments=component_environments(
-                inputs.resource, inputs.defaults, inputs.operator_environment
-            ),
+            environments=component_environments(inputs.resource, inputs.operator_environment),
         )
 
     @property
@@ -49,12 +47,6 @@ class Context:
     def image(self) -> str:
         """The image of the server and the workers."""
         return self.spec.image or self.inputs.defaults.runtime_image
-
-    @property
-    def most_workers(self) -> int:
-        """As many workers as there may be."""
-        worker = self.spec.worker
-        return worker.autoscaling.max_replicas if worker.autoscaling.enabled else worker.replicas
 
     def references_digest(self, references: Iterable[str]) -> str:
         """One digest over the values behind `references`, such as `Secret/NAME/KEY`; it changes with any of them.

@@ -16,7 +16,7 @@ def build(context: Context) -> tuple[Manifest, ...]:
     """The budgets of the server and the workers; none where there is one pod at most, which could never be moved."""
     wanted = (
         (Component.SERVER, context.spec.server.pod_disruption_budget, context.spec.server.replicas),
-        (Component.WORKER, context.spec.worker.pod_disruption_budget, context.most_workers),
+        (Component.WORKER, context.spec.worker.pod_disruption_budget, context.spec.worker.most_replicas),
     )
     return tuple(
         _budget(context, component, budget)

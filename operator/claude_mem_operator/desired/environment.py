@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from claude_mem_operator.api import ClaudeMemServer, EnvVar, SecretKeyRef
-    from claude_mem_operator.desired.types import Defaults, Manifest
+    from claude_mem_operator.desired.types import Manifest
 
 DATA_DIR: Final = "/var/lib/claude-mem"
 VALKEY_PASSWORD: Final = "VALKEY_PASSWORD"  # noqa: S105 - the name of a variable
@@ -89,9 +89,7 @@ class _Variable:
 
 
 def component_environments(
-    resource: ClaudeMemServer,
-    defaults: Defaults,  # noqa: ARG001 - part of what an environment may depend on
-    operator_environment: Mapping[str, str] = NONE,
+    resource: ClaudeMemServer, operator_environment: Mapping[str, str] = NONE
 ) -> dict[Role, EnvironmentOf]:
     """The environments of the server and of the workers.
 

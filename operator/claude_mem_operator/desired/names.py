@@ -38,25 +38,6 @@ class Component(StrEnum):
     WORKER = "worker"
 
 
-#: Every kind of child, by apiVersion: what may have to be pruned.
-CHILD_KINDS: Final = (
-    ("v1", "ServiceAccount"),
-    ("v1", "Secret"),
-    ("v1", "ConfigMap"),
-    ("v1", "Service"),
-    ("apps/v1", "StatefulSet"),
-    ("apps/v1", "Deployment"),
-    ("batch/v1", "Job"),
-    ("autoscaling/v2", "HorizontalPodAutoscaler"),
-    ("policy/v1", "PodDisruptionBudget"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("networking.k8s.io/v1", "Ingress"),
-    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
-    ("monitoring.coreos.com/v1", "ServiceMonitor"),
-    ("monitoring.coreos.com/v1", "PrometheusRule"),
-)
-
-
 def child_name(resource: ClaudeMemServer, component: Component) -> str:
     """The name of a component's main object; what is shared has the resource's own name."""
     name = resource.metadata.name

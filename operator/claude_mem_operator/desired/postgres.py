@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from claude_mem_operator.desired import pods
 from claude_mem_operator.desired.credentials import PASSWORD_KEY, POSTGRES_DATABASE, POSTGRES_USER
 from claude_mem_operator.desired.names import POSTGRES_PORT, Component, credentials_name
-from claude_mem_operator.desired.postgres_tuning import max_connections, settings
+from claude_mem_operator.desired.postgres_tuning import settings
 from claude_mem_operator.desired.stores import store_manifests
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _template(context: Context, managed: ManagedPostgres) -> Manifest:
         Component.POSTGRES,
         image=managed.image or context.inputs.defaults.postgres_image,
         pull_policy=managed.image_pull_policy,
-        command=[*pods.shell(_SCRIPT), "postgres", *_arguments(context, managed)],
+        command=[*pods.shell(_SCRIPT), "postgres", *_arguments(managed)],
         env=_environment(context),
         resources=pods.effective_resources(Component.POSTGRES, managed.resources),
         mounts=[
@@ -100,9 +100,6 @@ def _environment(context: Context) -> list[Manifest]:
     ]
 
 
-def _arguments(context: Context, managed: ManagedPostgres) -> list[str]:
-    tuned = settings(
-        memory=pods.memory_bytes(Component.POSTGRES, managed.resources),
-        connections=max_connections(context),
-    )
+def _arguments(managed: ManagedPostgres) -> list[str]:
+    tuned = settings(pods.memory_bytes(Component.POSTGRES, managed.resources))
     return [part for name, value in tuned.items() for part in ("-c", f"{name}={value}")]

@@ -1,4 +1,4 @@
-"""PostgreSQL's settings from the memory that it has and the connections that it will be asked for.
+"""PostgreSQL's settings from the memory that it has, and from nothing else: a change of any of these restarts it.
 
 Sources: PostgreSQL's documentation, chapters "Resource Consumption" and "Connections and Authentication"
 (https://www.postgresql.org/docs/17/runtime-config-resource.html), and the project's wiki page "Tuning Your PostgreSQL
@@ -9,13 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from claude_mem.environment import Role
-from claude_mem.environment.catalogue import service
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from claude_mem_operator.desired.context import Context
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
@@ -24,49 +19,43 @@ _MIB: Final = 1024 * _KIB
 #: migration, and some for probes and people.
 RESERVE: Final = 20
 
-#: `max_connections` goes in steps, because a change restarts PostgreSQL: another worker or two must not do that.
-STEP: Final = 100
+#: A connection that does nothing takes about this much memory, in bytes.
+_IDLE: Final = 2 * _MIB
+#: Bounds of `max_connections`: enough for the pools of the resource's defaults, and what its shared memory is still
+#: small for.
+_FEWEST: Final = 300
+_MOST: Final = 5000
 
-#: While pods are replaced, the old ones finish what they have begun.
-_GENERATIONS: Final = 2
-
-
-def max_connections(context: Context) -> int:
-    """Enough for every pool of every pod to be full, twice, and a reserve; in steps of `STEP`."""
-    servers = _pool(context, Role.SERVER) * context.spec.server.replicas
-    workers = _pool(context, Role.WORKER) * context.most_workers
-    wanted = _GENERATIONS * (servers + workers) + RESERVE
-    return -(-wanted // STEP) * STEP
+#: Connections that sort at the same time: PostgreSQL's own default of `max_connections`, as the pools' are mostly idle.
+_SORTING: Final = 100
 
 
-def settings(*, memory: int, connections: int) -> Mapping[str, str]:
-    """Settings by name.
+def max_connections(memory: int) -> int:
+    """As many connections as fit into `memory`, in bytes, while they do nothing; 300 to 5000.
 
-    Parameters:
-        memory: bytes that PostgreSQL and its page cache may take together.
-        connections: `max_connections`.
+    It does not follow the number of pods, for then another worker would restart PostgreSQL.
     """
+    return max(_FEWEST, min(memory // _IDLE, _MOST))
+
+
+def settings(memory: int) -> Mapping[str, str]:
+    """Settings by name; `memory` is what PostgreSQL and its page cache may take together, in bytes."""
     # "A reasonable starting value for shared_buffers is 25% of the memory in your system" (documentation).
     shared = max(memory // 4, 16 * _MIB)
     # Three quarters of the memory, the wiki's "more aggressive but still reasonable amount": nothing else runs here.
     cache = max(memory * 3 // 4, shared)
-    # Each sort or hash may take it, several in a query, in every connection at once (documentation): a third of
-    # what the buffers leave, over all connections; at least the 4 MB that PostgreSQL begins with.
-    work = min(max((memory - shared) // (3 * connections), 4 * _MIB), 64 * _MIB)
+    # Each sort or hash may take it, several in a query, in many connections at once (documentation): a third of
+    # what the buffers leave, over those that sort; at least the 4 MB that PostgreSQL begins with.
+    work = min(max((memory - shared) // (3 * _SORTING), 4 * _MIB), 64 * _MIB)
     # A sixteenth, for up to three autovacuum workers may take it at once (documentation).
     maintenance = min(max(memory // 16, 16 * _MIB), 2048 * _MIB)
     return {
-        "max_connections": str(connections),
+        "max_connections": str(max_connections(memory)),
         "shared_buffers": _kilobytes(shared),
         "effective_cache_size": _kilobytes(cache),
         "work_mem": _kilobytes(work),
         "maintenance_work_mem": _kilobytes(maintenance),
     }
-
-
-def _pool(context: Context, role: Role) -> int:
-    """Connections of one process; the default where that is not to be known."""
-    return service.POOL_MAX.read(context.environments[role].values)
 
 
 def _kilobytes(size: int) -> str:

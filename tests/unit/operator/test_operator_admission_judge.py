@@ -261,7 +261,9 @@ def warnings_of(spec: dict[str, Any]) -> str:
         (env(("CLAUDE_MEM_LOG_LEVEL", "LOUD")), "spec.server.env[0].value", "LOUD"),
         ({"worker": {"replicas": 3}}, "spec.worker.replicas", "no effect"),
         ({"worker": {"replicas": 0, "autoscaling": {"enabled": False}}}, "spec.worker.replicas", "wait"),
-        ({"worker": {"resources": {"limits": {"memory": "1Gi"}}}}, "spec.worker.resources.requests", "cpu"),
+        ({"worker": {"resources": {"requests": {"cpu": "0"}}}}, "spec.worker.resources.requests", "cpu"),
+        ({"worker": {"autoscaling": {"maxReplicas": 40}}}, "spec.postgres.managed.resources", "840 connections"),
+        ({"server": {"replicas": 20}}, "spec.postgres.managed.resources", "for 492"),
         ({"server": {"podDisruptionBudget": {"minAvailable": 2}}}, "spec.server.podDisruptionBudget", "drained"),
         ({"server": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "spec.server.podDisruptionBudget", "drained"),
         ({"postgres": {"external": {"urlSecretRef": {"name": "a", "key": "b"}}},
@@ -276,6 +278,11 @@ def test_what_may_surprise_is_warned_of(spec: dict[str, Any], path: str, word: s
     assert f"{path}: " in told
     assert word in told
     assert SECRET not in told
+
+
+@pytest.mark.parametrize("resources", [{}, {"limits": {"memory": "1Gi"}}, {"requests": {"memory": "1Gi"}}])
+def test_a_request_that_the_operator_adds_is_not_missed(resources: dict[str, Any]) -> None:
+    assert warnings_of({"worker": {"resources": resources}}) == ""
 
 
 def test_warnings_fit_into_a_header() -> None:

@@ -22,7 +22,8 @@ from claude_mem_operator.desired import (
     unserved,
     value_digest,
 )
-from claude_mem_operator.desired.names import CHILD_KINDS, OWNER_LABEL, RETAINED_LABEL
+from claude_mem_operator.desired.names import OWNER_LABEL, RETAINED_LABEL
+from claude_mem_operator.kube.kinds import CHILD_KINDS, ref_of
 from tests.support.operator_resources import FULL, SECRETS, SHORTEST, Json, elsewhere, inputs, resource
 
 
@@ -108,7 +109,7 @@ def test_every_child_is_labelled_owned_and_of_a_known_kind(spec: Json) -> None:
     total = sum(len(stage.manifests) for stage in desired(inputs(resource(spec))))
     assert len(found) == total, "no two children have a kind and a name in common"
     for manifest in found.values():
-        assert (manifest["apiVersion"], manifest["kind"]) in CHILD_KINDS
+        assert ref_of(manifest).kind in CHILD_KINDS
         metadata = manifest["metadata"]
         assert metadata["namespace"] == "agents"
         assert metadata["labels"][OWNER_LABEL] == resource().metadata.uid

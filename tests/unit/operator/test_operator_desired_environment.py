@@ -9,11 +9,11 @@ import pytest
 from claude_mem.environment import Role, check
 from claude_mem_operator.desired import EnvironmentOf, component_environments
 from claude_mem_operator.desired.environment import expand
-from tests.support.operator_resources import DEFAULTS, FULL, SHORTEST, Json, elsewhere, resource
+from tests.support.operator_resources import FULL, SHORTEST, Json, elsewhere, resource
 
 
 def environments(spec: Json | None = None, **operator: str) -> dict[Role, EnvironmentOf]:
-    return component_environments(resource(spec), DEFAULTS, operator)
+    return component_environments(resource(spec), operator)
 
 
 def named(environment: EnvironmentOf) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The stores' settings follow from their memory and their clients, in steps that another worker does not cross."""
+"""The stores' settings follow from their memory, and not from how many pods there are."""
 
 from __future__ import annotations
 
@@ -20,31 +20,40 @@ def arguments(store: str, spec: Json) -> list[str]:
     return words
 
 
-def connections(**spec: Any) -> int:
-    words = arguments("postgres", spec)
-    return int(next(word for word in words if word.startswith("max_connections=")).partition("=")[2])
+def postgres(spec: Json) -> list[Any]:
+    """All that the stage of PostgreSQL has."""
+    stages = {stage.name: stage for stage in desired(inputs(resource({**SHORTEST, **spec})))}
+    return list(stages["postgres"].manifests)
 
 
 def pool(size: int) -> list[Json]:
     return [{"name": "CLAUDE_MEM_POSTGRES_POOL_MAX", "value": str(size)}]
 
 
-def test_connections_are_enough_for_every_pool_while_pods_are_replaced() -> None:
-    assert connections() == 300, "twice (2 servers + 8 workers) x 10, and 20, in hundreds"
-    assert connections(worker={"autoscaling": {"maxReplicas": 10}}) == 300
-    assert connections(worker={"autoscaling": {"maxReplicas": 50}}) == 1100
-    assert connections(worker={"autoscaling": {"enabled": False}, "replicas": 1}) == 100
-    assert connections(worker={"env": pool(50)}) == 900
-    assert connections(server={"env": pool(50), "replicas": 4}) == 600
-    assert connections(server={"env": pool(0)}) == 300, "what means nothing counts as the default"
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"worker": {"autoscaling": {"maxReplicas": 500}}},
+        {"worker": {"autoscaling": {"enabled": False}, "replicas": 1}},
+        {"worker": {"env": pool(50)}},
+        {"server": {"env": pool(50), "replicas": 40}},
+    ],
+)
+def test_no_number_of_pods_restarts_postgres(scaling: Json) -> None:
+    assert postgres(scaling) == postgres({})
+
+
+@pytest.mark.parametrize(("memory", "most"), [("64Mi", 300), ("1Gi", 512), ("4Gi", 2048), ("64Gi", 5000)])
+def test_connections_follow_from_the_memory(memory: str, most: int) -> None:
+    words = arguments("postgres", {"postgres": {"managed": {"resources": {"limits": {"memory": memory}}}}})
+    assert f"max_connections={most}" in words
 
 
 @pytest.mark.parametrize("memory", [64, 256, 1024, 8192, 262144])
-@pytest.mark.parametrize("clients", [100, 1100])
-def test_settings_fit_into_the_memory(memory: int, clients: int) -> None:
+def test_settings_fit_into_the_memory(memory: int) -> None:
     found = {
         name: int(value.removesuffix("kB")) * 1024
-        for name, value in settings(memory=memory * MIB, connections=clients).items()
+        for name, value in settings(memory * MIB).items()
         if value.endswith("kB")
     }
     assert found["shared_buffers"] == max(memory * MIB // 4, 16 * MIB)
