@@ -164,6 +164,7 @@ GOOD = (
     Case("a port of the node", _server(service={"type": "NodePort", "nodePort": 30877})),
     Case("an image by digest", {"image": "registry.example.com:5000/memory@sha256:" + "0" * 64}),
     Case("a name of one's own for the key", {"bootstrap": {"apiKeySecretName": "postgres-credentials"}}),
+    Case("a team in words", {"bootstrap": {"team": "Équipe 東京 (A/B)", "project": "a"}}),
     Case("no limits", {"budgets": {"dailyTokens": 0}, "auth": {"rateLimitPerMinute": 0}}),
     Case("a language", {"generation": {"language": "pt-BR"}}),
 )  # fmt: skip
@@ -250,6 +251,10 @@ BAD = (
     Case("an unknown level", {"log": {"level": "LOUD"}}, "spec.log.level"),
     Case("a duration without a unit", {"monitoring": {"interval": "30"}}, "spec.monitoring.interval"),
     Case("an unknown deletion policy", {"deletionPolicy": "Archive"}, "spec.deletionPolicy"),
+    Case("a team with a space behind it", {"bootstrap": {"team": "default "}}, "spec.bootstrap.team"),
+    Case("a team with a wide space before it", {"bootstrap": {"team": "\u3000default"}}, "spec.bootstrap.team"),
+    Case("a project on two lines", {"bootstrap": {"project": "a\nb"}}, "spec.bootstrap.project"),
+    Case("a project with what is not seen", {"bootstrap": {"project": "a\u200bb"}}, "spec.bootstrap.project"),
     Case("the operator's own Secret", {"bootstrap": {"apiKeySecretName": "team-memory-postgres-credentials"}},
          "spec.bootstrap.apiKeySecretName"),
 )  # fmt: skip

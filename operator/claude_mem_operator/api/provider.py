@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import unicodedata
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -16,6 +17,9 @@ ProviderName = Literal["claude", "gemini", "openrouter"]
 
 Limit = Annotated[int, Field(ge=0, le=2**53)]
 PerMinute = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+#: Unicode's categories of control and format characters, and of the ends of lines and paragraphs.
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
 
 class ProviderEntry(Model):
@@ -51,6 +55,22 @@ class Provider(ProviderEntry):
     )
 
 
+def _plain(field: str) -> Rule:
+    """A name is told apart by eye: nothing in it that is not seen, and no space around it."""
+    return Rule(
+        cel=(
+            f"!has(self.{field}) || self.{field}.matches("
+            r"r'^[^\pZ\p{Cc}\p{Cf}]([^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*[^\pZ\p{Cc}\p{Cf}])?$')"
+        ),
+        holds=lambda one: (
+            getattr(one, field).strip() == getattr(one, field)
+            and not {unicodedata.category(letter) for letter in getattr(one, field)} & _UNSEEN
+        ),
+        message="must hold printable characters only, and no space before or behind them; remove the others",
+        field=f".{field}",
+    )
+
+
 class Bootstrap(Model):
     """The first team, its project, and a key for it; made once, never changed or deleted afterwards."""
 
@@ -61,6 +81,8 @@ class Bootstrap(Model):
     api_key_secret_name: ObjectName | None = None
     """The Secret into which the key is written, under api-key; the resource's name with -api-key behind it
     where it is not given."""
+
+    rules = (_plain("team"), _plain("project"))
 
 
 class Auth(Model):

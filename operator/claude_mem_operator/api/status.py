@@ -98,8 +98,6 @@ class ClaudeMemServerStatus(StatusModel):
     """Where the server is reached within the cluster."""
     version: Annotated[str, Field(max_length=512)] | None = None
     """The image that runs."""
-    schema_version: Count | None = None
-    """The version of the database's schema."""
     server: ComponentStatus | None = None
     """The server's pods."""
     worker: WorkerStatus | None = None

@@ -61,9 +61,8 @@ def compute(resource: ClaudeMemServer, facts: Facts, before: Manifest, *, now: s
         **reader.parts(),
         "conditions": merged(findings, before.get("conditions", []), generation=generation, now=now),
     }
-    for kept in ("version", "schemaVersion"):
-        if kept not in status and kept in before:
-            status[kept] = before[kept]
+    if "version" not in status and "version" in before:
+        status["version"] = before["version"]
     return status
 
 
