@@ -98,22 +98,10 @@ def _template(context: Context) -> Manifest:
             "items": [{"key": API_KEY, "path": API_KEY}],
         },
     }
-    server = context.spec.server
-    place = pods.Placement(
-        # Where the server may run, the migration may.
-        node_selector=dict(sorted(server.node_selector.items())),
-        tolerations=[toleration.manifest() for toleration in server.tolerations],
-        affinity=None,
-        priority_class=server.priority_class_name,
-        spread=(),
-        annotations={},
-        more_labels={},
-        grace_s=_GRACE_S,
-    )
     template = pods.template(
         context,
         Component.MIGRATION,
-        place=place,
+        place=_place(context),
         init_containers=[container("migrate", ["claude-mem", "server", "migrate"])],
         containers=[
             container(
@@ -127,6 +115,21 @@ def _template(context: Context) -> Manifest:
     )
     template["spec"]["restartPolicy"] = "Never"
     return template
+
+
+def _place(context: Context) -> pods.Placement:
+    """Where the server may run, the migration may."""
+    server = context.spec.server
+    return pods.Placement(
+        node_selector=dict(sorted(server.node_selector.items())),
+        tolerations=[toleration.manifest() for toleration in server.tolerations],
+        affinity=None,
+        priority_class=server.priority_class_name,
+        spread=(),
+        annotations={},
+        more_labels={},
+        grace_s=_GRACE_S,
+    )
 
 
 def _bootstrap(context: Context) -> list[str]:

@@ -16,7 +16,7 @@ from claude_mem_operator.engine.deletion import FINALIZER, finalize
 from claude_mem_operator.engine.events import instant, record
 from claude_mem_operator.engine.observe import observe, read_children, references
 from claude_mem_operator.engine.outcome import POLL_S, Outcome, pause
-from claude_mem_operator.engine.status import Facts, begun, compute, invalid
+from claude_mem_operator.engine.status import Facts, begun, compute, deleting, invalid
 from claude_mem_operator.kube.errors import (
     Conflict,
     Forbidden,
@@ -133,9 +133,16 @@ class Run:
         return Outcome(result="ready", phase=phase, references=facts.references)
 
     def _delete(self) -> Outcome:
-        status = {**self._before(), "phase": "Deleting"}
         if FINALIZER in self._raw["metadata"].get("finalizers", ()):
-            self._publish(status)
+            status = deleting(self._before(), generation=self._generation, now=self._instant())
+            try:
+                self._publish(status)
+            except NotLeading:
+                raise
+            except KubeError as error:  # a status that cannot be written holds no deletion up
+                logger.warning(
+                    "the status cannot be written: %s", error, extra={"resource": str(self._ref())}
+                )
             finalize(self._kube, self._raw, now=self._engine.now)
         return Outcome(result="deleting", phase="Deleting")
 

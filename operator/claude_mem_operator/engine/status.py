@@ -80,6 +80,16 @@ def begun(before: Manifest, *, generation: int, now: str) -> Manifest:
     return {**before, "phase": "Progressing" if before.get("phase") else "Pending", "conditions": conditions}
 
 
+def deleting(before: Manifest, *, generation: int, now: str) -> Manifest:
+    """The status while the resource is being deleted: what was known of its children stays."""
+    findings: dict[ConditionType, Finding] = {
+        "Ready": Finding("Ready", "False", "Deleting"),
+        "Progressing": Finding("Progressing", "False", "Deleting"),
+    }
+    conditions = merged(findings, before.get("conditions", []), generation=generation, now=now)
+    return {**before, "phase": "Deleting", "conditions": conditions}
+
+
 def _problem_findings(reason: str, message: str) -> dict[ConditionType, Finding]:
     return {
         "Ready": Finding("Ready", "False", reason, message),

@@ -12,17 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from claude_mem_operator.kube.errors import (
-    AlreadyExists,
-    Conflict,
-    Forbidden,
-    Invalid,
-    KubeError,
-    NamespaceTerminating,
-    NotFound,
-    TooManyRequests,
-    Unavailable,
-)
+from claude_mem_operator.kube.answers import refusal
+from claude_mem_operator.kube.errors import Conflict, KubeError, NotFound, TooManyRequests, Unavailable
 from claude_mem_operator.kube.kinds import ref_of
 from claude_mem_operator.kube.port import ObjectRef
 
@@ -40,10 +31,6 @@ _DISCOVERY_SECONDS: Final = 60.0
 _NOTHING_SECONDS: Final = 5.0
 #: Objects per page of a list, so that no answer is large.
 _PAGE: Final = 250
-#: What the server's missing Retry-After means, in seconds.
-_RETRY_AFTER: Final = 1.0
-#: How much of the server's words is told: it repeats itself for each field.
-_MESSAGE: Final = 600
 _PATCH_TYPES: Final = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 
 
@@ -246,7 +233,7 @@ class DynamicApi:
             )
             answer: Manifest = json.loads(response.data)
         except ApiException as error:
-            raise _translated(error) from None
+            raise refusal(int(error.status or 0), error.body, error.headers or {}, error.reason) from None
         except (HTTPError, OSError, ValueError, ConfigException) as error:
             raise Unavailable(f"the API server gave no answer ({type(error).__name__})") from None
         return answer
@@ -275,39 +262,3 @@ def _path(ref: ObjectRef, subresource: str = "") -> str:
 
 def _more(error: KubeError) -> dict[str, float]:
     return {"retry_after": error.retry_after} if isinstance(error, TooManyRequests) else {}
-
-
-def _translated(error: Any) -> KubeError:
-    """Our error for an answer that is none; the status codes are those of Kubernetes' API conventions."""
-    status = int(error.status or 0)
-    try:
-        details = json.loads(error.body or "{}")
-    except ValueError:
-        details = {}
-    message = str(details.get("message") or error.reason or "no reason given")[:_MESSAGE]
-    causes = (details.get("details") or {}).get("causes") or []
-    if status == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
-        return NamespaceTerminating(message)
-    if status == 409 and details.get("reason") == "AlreadyExists":
-        return AlreadyExists(message)
-    if status == 429 or (status in (500, 503, 504) and _retry_after(error)):
-        return TooManyRequests(message, retry_after=_retry_after(error) or _RETRY_AFTER)
-    simple: dict[int, type[KubeError]] = {
-        400: Invalid,
-        401: Unavailable,
-        403: Forbidden,
-        404: NotFound,
-        409: Conflict,
-        410: Unavailable,
-        413: Invalid,
-        415: Invalid,
-        422: Invalid,
-    }
-    return simple.get(status, Unavailable)(message)
-
-
-def _retry_after(error: Any) -> float:
-    try:
-        return float((error.headers or {}).get("Retry-After") or 0)
-    except ValueError:
-        return 0.0

@@ -9,7 +9,7 @@ import pytest
 
 from claude_mem_operator.engine.deletion import FINALIZER
 from claude_mem_operator.engine.reconcile import Engine
-from claude_mem_operator.kube.errors import Forbidden, NamespaceTerminating, NotLeading, Unavailable
+from claude_mem_operator.kube.errors import Forbidden, Invalid, NamespaceTerminating, NotLeading, Unavailable
 from claude_mem_operator.kube.fenced import FencedApi
 from claude_mem_operator.kube.kinds import (
     AUTOSCALER,
@@ -441,10 +441,22 @@ def test_deletion_is_given_up_after_a_minute_and_says_so(api: MemoryApi) -> None
     time += timedelta(seconds=30)
     assert running.reconcile(REF).result == "failed"
     assert REF in api.objects
+    assert {condition(status(api), name)["reason"] for name in ("Ready", "Progressing")} == {"Deleting"}
+    assert status(api)["phase"] == "Deleting"
     time += timedelta(seconds=31)
     running.reconcile(REF)
     assert REF not in api.objects
     assert "Released" in events(api)
+
+
+def test_a_status_that_cannot_be_written_holds_no_deletion_up(api: MemoryApi, running: Engine) -> None:
+    def refuse(verb: str, _ref: ObjectRef) -> None:
+        if verb == "patch status":
+            raise Invalid("the stored status breaks a rule")
+
+    api.before_write = refuse
+    api.delete(REF)
+    assert converge(running, REF).result == "gone"
 
 
 def test_in_a_namespace_that_goes_nothing_is_made_and_nothing_held(api: MemoryApi, running: Engine) -> None:
