@@ -21,13 +21,29 @@ Table = Literal["sessions", "events", "observations"]
 PAGE_ROWS: Final = 500
 PAGE_CHARACTERS: Final = 4 * 1024 * 1024
 
+_PAGE: Final[Mapping[Table, str]] = {
+    "sessions": "transfer.sessions",
+    "events": "transfer.events",
+    "observations": "transfer.observations",
+}
+_SCOPES: Final[Mapping[Table, str]] = {
+    "sessions": "sessions.in_scope",
+    "events": "transfer.events_in_scope",
+    "observations": "transfer.observations_in_scope",
+}
+_INSERT: Final[Mapping[Table, str]] = {
+    "sessions": "transfer.insert_sessions",
+    "events": "events.insert",
+    "observations": "transfer.insert_observations",
+}
+
 
 async def page(
     executor: Executor, table: Table, *, team_id: str, project_id: str, after: Cursor
 ) -> list[Row]:
     """Rows from behind the cursor: sessions by their start, events and observations by when they happened or were made."""
     return await executor.fetch(
-        f"transfer.{table}",
+        _PAGE[table],
         team_id=team_id,
         project_id=project_id,
         after_at=after.at_us,
@@ -50,8 +66,7 @@ async def scopes(executor: Executor, table: Table, ids: Iterable[str]) -> dict[s
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    name = "sessions.in_scope" if table == "sessions" else f"transfer.{table}_in_scope"
-    found = await executor.fetch(name, ids=wanted)
+    found = await executor.fetch(_SCOPES[table], ids=wanted)
     return {row["id"]: (row["team_id"], row["project_id"]) for row in found}
 
 
@@ -64,10 +79,9 @@ async def insert(executor: Executor, table: Table, rows: Sequence[Mapping[str, A
     """
     if not rows:
         return set()
-    name = "events.insert" if table == "events" else f"transfer.insert_{table}"
     order = "idempotency_key" if table == "events" else "id"
     try:
-        stored = await executor.fetch_rows(name, sorted(rows, key=lambda row: str(row[order])))
+        stored = await executor.fetch_rows(_INSERT[table], sorted(rows, key=lambda row: str(row[order])))
     except UniqueViolation as error:
         raise Retryable("an id was taken while it was imported") from error
     return {row["id"] for row in stored}

@@ -53,7 +53,7 @@ SELECT id, content, metadata, created_at, updated_at FROM named WHERE project_id
 SELECT o.id FROM observations AS o
 WHERE o.project_id = :project_id AND o.id IN (SELECT observation_id FROM search_changes WHERE project_id = :project_id)
   AND o.content_search @@ (SELECT string_agg(nullif(plainto_tsquery('english', word)::text, ''), ' | ')::tsquery
-                           FROM unnest(:words::text[]) AS word)
+                           FROM unnest(:words::text[] || :stems::text[]) AS word)
 ORDER BY o.created_at DESC LIMIT :limit;
 
 -- name: search.rows

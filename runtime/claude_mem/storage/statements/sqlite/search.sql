@@ -1,6 +1,6 @@
 -- name: search.lock
 -- Whoever writes to the file is alone anyway.
-SELECT 1 AS mine;
+SELECT :project_id IS NOT NULL AS mine;
 
 -- name: search.lock_project
 SELECT id FROM projects WHERE id = :project_id;
@@ -46,10 +46,11 @@ SELECT id, content, metadata, created_at, updated_at FROM observations
 WHERE project_id = :project_id AND id IN (SELECT value FROM json_each(:ids));
 
 -- name: search.matching_changes
--- Of changes too many to be read, the newest that hold one of the words.
+-- Of changes too many to be read, the newest that hold one of the words, as it is written or reduced.
 SELECT o.id FROM observations AS o
 WHERE o.project_id = :project_id AND o.id IN (SELECT observation_id FROM search_changes WHERE project_id = :project_id)
-  AND EXISTS (SELECT 1 FROM json_each(:stems) AS word WHERE instr(lower(o.content), word.value))
+  AND EXISTS (SELECT 1 FROM (SELECT value FROM json_each(:stems) UNION SELECT value FROM json_each(:words)) AS word
+              WHERE instr(lower(o.content), word.value))
 ORDER BY o.created_at DESC LIMIT :limit;
 
 -- name: search.rows
