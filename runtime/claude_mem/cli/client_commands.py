@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from claude_mem import __version__
-from claude_mem.cli import agent_commands
+from claude_mem.cli import agent_commands, local_import
 from claude_mem.cli import client_options as options
 from claude_mem.cli.output import ExitCode, client_errors, emit, fail, note
 from claude_mem.client import settings
@@ -53,7 +53,11 @@ def application() -> typer.Typer:
             "What waits for delivery.",
             {"status": agent_commands.spool_status, "flush": agent_commands.spool_flush},
         ),
-        ("import", "Bring memories from elsewhere.", {"transcript": agent_commands.import_transcript}),
+        (
+            "import",
+            "Bring memories from elsewhere.",
+            {"transcript": agent_commands.import_transcript, "local": local_import.import_local},
+        ),
     ):
         group = typer.Typer(help=help_text, no_args_is_help=True)
         group.callback()(_group)

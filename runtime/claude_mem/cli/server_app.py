@@ -88,6 +88,7 @@ _add(
         "usage": server_usage.usage,
         "export": server_transfer.export,
         "import": server_transfer.import_file,
+        "import-local": server_transfer.import_local,
     },
 )
 _group(

@@ -13,9 +13,12 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from claude_mem.cli.output import fail, note
+from claude_mem.cli import local_import
+from claude_mem.cli.output import emit, fail, note
 from claude_mem.cli.server_context import AsJson, Project, Team, run, show_lines
 from claude_mem.cli.server_usage import scope_of
+from claude_mem.client.local_database import HEADER
+from claude_mem.client.local_import import encoded
 from claude_mem.http.moving import report
 from claude_mem.model.documents import EMPTY
 from claude_mem.model.errors import InvalidInput
@@ -29,8 +32,9 @@ from claude_mem.storage import audit, tenancy
 from claude_mem.storage.database import run_transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from claude_mem.client.local_database import LocalDatabase
     from claude_mem.model.records import AuditEntry
     from claude_mem.services.transfer_format import HeaderLine
     from claude_mem.services.transfer_import import Imported
@@ -136,15 +140,50 @@ def import_file(
             opened = sys.stdin.buffer if file == _STDIN else stack.enter_context(file.open("rb"))
             first = await asyncio.to_thread(opened.readline, _CHUNK)
             team_id = await _destination(database, first, team=team, project=project, dry_run=dry_run)
-
-            def entry(action: str, project_id: str, details: dict[str, object]) -> AuditEntry:
-                return cli_entry(action, project_id, team_id=team_id, project_id=project_id, **details)
-
-            destination = Destination(team_id, project, entry)
+            destination = Destination(team_id, project, _entry_of(team_id))
             importer = Importer(database, destination, strict=strict, dry_run=dry_run)
             return await importer.run(_chunks(first, opened))
 
     show_report(run(work), dry_run=dry_run, as_json=as_json)
+
+
+def import_local(
+    *,
+    file: local_import.DatabaseFile = None,
+    only: local_import.Only = None,
+    team: Team = None,
+    project: Project = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what there is, and change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take in what a local claude-mem remembers, into a team, or into one project; doing it again adds nothing."""
+    database = local_import.opened(file, only)
+    if dry_run:
+        found = {"dryRun": True} | local_import.counted(database)
+        emit(found, as_json=as_json, render=lambda console: local_import.render(console, found))
+        return
+
+    async def work(opened: Database) -> Imported:
+        team_id = await scope_of(opened, team=team, project=project)
+        importer = Importer(opened, Destination(team_id, project, _entry_of(team_id)))
+        return await importer.run(_records(database))
+
+    show_report(run(work), dry_run=False, as_json=as_json)
+
+
+async def _records(database: LocalDatabase) -> AsyncIterator[bytes]:
+    yield encoded([HEADER])
+    for group in database.groups():
+        yield encoded(group)
+
+
+def _entry_of(team_id: str) -> Callable[[str, str, dict[str, object]], AuditEntry]:
+    def entry(action: str, project_id: str, details: dict[str, object]) -> AuditEntry:
+        return cli_entry(action, project_id, team_id=team_id, project_id=project_id, **details)
+
+    return entry
 
 
 async def _chunks(first: bytes, rest: IO[bytes]) -> AsyncIterator[bytes]:

@@ -37,6 +37,7 @@ class Call(Generic[ReplyT]):
 
     Parameters:
         reply: the type the answer is validated against.
+        lines: a body of JSON lines, in the place of `body`.
         unwrap: the key of the answer that holds the reply, or None for the whole answer.
         repeatable: doing it twice has the same effect as doing it once, so a lost answer may be asked for
             again.
@@ -49,6 +50,7 @@ class Call(Generic[ReplyT]):
     reply: Any
     params: Mapping[str, Any] | None = None
     body: Any = None
+    lines: bytes | None = None
     unwrap: str | None = None
     repeatable: bool = False
     timeout: float | None = None

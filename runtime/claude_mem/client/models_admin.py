@@ -153,3 +153,21 @@ class Readiness(WireModel):
     def ready(self) -> bool:
         """True when the server takes work."""
         return self.status == "ready"
+
+
+class RefusedLine(WireModel):
+    """A line of an import that was not taken in."""
+
+    line: int
+    message: str
+
+
+class ImportReport(WireModel):
+    """What became of an import: new rows and those that were there already, by kind."""
+
+    dry_run: bool
+    complete: bool
+    imported: dict[str, int]
+    duplicates: dict[str, int]
+    refused_lines: int
+    refused: list[RefusedLine] = Field(default_factory=list)

@@ -10,6 +10,9 @@ from claude_mem.client.call import Call, flags, present, segment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+#: A request's lines are stored before it is answered.
+IMPORT_TIMEOUT_SECONDS = 120.0
+
 
 def list_jobs(
     *,
@@ -127,3 +130,22 @@ def audit(
     wanted = present(cursor=cursor, action=action, resourceId=resource_id, projectId=project_id)
     params = {"limit": limit, **wanted}
     return Call(method="GET", path="/v1/audit", params=params, reply=models_admin.AuditPage, repeatable=True)
+
+
+def import_lines(
+    lines: bytes, *, project_id: str | None = None, dry_run: bool = False
+) -> Call[models_admin.ImportReport]:
+    """Take in an export, or a part of one with its header; sending it again adds nothing.
+
+    `project_id` takes in everything; without it each project of the export finds its own by id or name.
+    """
+    params = {**flags(dryRun=dry_run), **present(projectId=project_id)}
+    return Call(
+        method="POST",
+        path="/v1/import",
+        params=params,
+        lines=lines,
+        reply=models_admin.ImportReport,
+        repeatable=True,
+        timeout=IMPORT_TIMEOUT_SECONDS,
+    )

@@ -99,6 +99,7 @@ class _Routes:
     create_project = _Route(routes_admin.create_project)
     get_team = _Route(routes_admin.get_team)
     audit = _Route(routes_admin.audit)
+    import_lines = _Route(routes_admin.import_lines)
 
 
 class _BaseClient(_Routes):
@@ -177,6 +178,9 @@ class _BaseClient(_Routes):
         }
         if call.body is not None:
             request["json"] = prepared.body
+        if call.lines is not None:
+            request["content"] = call.lines
+            request["headers"] = self._headers | {"Content-Type": "application/x-ndjson"}
         return request
 
     def _delay_after_reply(self, call: Call[Any], response: httpx.Response, *, tries: int) -> float | None:
