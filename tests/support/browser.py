@@ -115,7 +115,7 @@ class Viewer:
 
     def accessibility(self) -> list[str]:
         """What axe finds serious or worse, by WCAG 2.2 AA and axe's own best practices."""
-        found = Axe().run(self.page).response["violations"]
+        found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
         return [
             f"{rule['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
             for rule in found
