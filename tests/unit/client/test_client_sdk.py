@@ -188,6 +188,22 @@ ROUTES: list[tuple[str, Callable[[Any], Any], Any, Callable[[Any], Any]]] = [
         {"audit": [{"id": "a", "action": "session.end"}], "nextCursor": "n"},
         lambda r: r.entries[0].action,
     ),
+    (
+        "POST /v1/import",
+        lambda c: c.import_lines(b'{"type":"header"}\n', project_id="p2"),
+        {
+            "dryRun": False,
+            "complete": False,
+            "lines": 1,
+            "imported": {"events": 2},
+            "duplicates": {},
+            "unlinked": 0,
+            "redactions": 0,
+            "refusedLines": 1,
+            "refused": [{"line": 1, "message": "m"}],
+        },
+        lambda r: r.refused[0].message,
+    ),
 ]
 
 
