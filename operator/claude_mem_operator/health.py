@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from claude_mem_operator.kube.port import Manifest
+    from claude_mem_operator.kube.port import Kind, Manifest
 
 #: Seconds that a watch may be behind before the process is better started anew.
 STALE_S: Final = 180.0
@@ -31,8 +31,13 @@ class WatchLedger:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._followed: frozenset[tuple[str, str]] = frozenset()
         self._told: dict[str, int] = {}
         self._awaited: dict[str, dict[str, tuple[int, float]]] = {}
+
+    def follow(self, kinds: Iterable[Kind]) -> None:
+        """Only these kinds are watched; a kind that a cluster serves since later is left to the resync."""
+        self._followed = frozenset((kind.api_version, kind.kind) for kind in kinds)
 
     def told(self, obj: Manifest, *, gone: bool) -> None:
         """A watch told of this state of an object, or of its end."""
@@ -54,7 +59,8 @@ class WatchLedger:
             self._awaited[owner] = {
                 obj["metadata"]["uid"]: (_version(obj), before.get(obj["metadata"]["uid"], (0, now))[1])
                 for obj in objects
-                if self._told.get(obj["metadata"]["uid"], 0) < _version(obj)
+                if (obj["apiVersion"], obj["kind"]) in self._followed
+                and self._told.get(obj["metadata"]["uid"], 0) < _version(obj)
             }
 
     def reset(self) -> None:

@@ -185,6 +185,7 @@ class Operator:
     async def _watch(self) -> None:
         """Watch, once there is something to watch."""
         served = await self._served()
+        self._ledger.follow((kinds.CLAUDE_MEM_SERVER, *served))
         ready = threading.Event()
         # The thread ends with its flag; a cancelled await would leave it running.
         watching = asyncio.create_task(

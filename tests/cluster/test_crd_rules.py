@@ -10,7 +10,6 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from claude_mem_operator.admission.policy import binding, policy
 from claude_mem_operator.api import GROUP, PLURAL, VERSION, ClaudeMemServer
 from claude_mem_operator.api.changes import forbidden_changes
 from claude_mem_operator.api.crd import crd
@@ -25,6 +24,7 @@ from tests.support.claude_mem_servers import (
     Change,
     env,
     install_crd,
+    policy,
     resource,
     sample,
 )
@@ -212,12 +212,12 @@ def test_a_status_of_the_models_is_taken(served: ControlPlane, servers: Servers,
 def policed(served: ControlPlane, servers: Servers) -> Iterator[Servers]:
     """The namespace, with a resource from before, and the policy in force."""
     servers.create(resource(env("server", "CLAUDE_MEM_AUTH_MODE", "local-dev"), name="old"), keep=True)
-    served.kubectl.apply(policy(), binding())
+    served.kubectl.apply(*policy())
     try:
         wait_until(lambda: _is_policed(servers), what="the policy to count")
         yield servers
     finally:
-        for manifest in (binding(), policy()):
+        for manifest in reversed(policy()):
             served.kubectl("delete", manifest["kind"].lower(), manifest["metadata"]["name"])
         wait_until(lambda: not _is_policed(servers), what="the policy's end")
 

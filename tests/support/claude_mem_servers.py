@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from claude_mem_operator.admission.policy import policy_spec
 from claude_mem_operator.api import API_VERSION, KIND
 from tests.support.kube.kubectl import Kubectl, KubectlError
 from tests.support.processes import wait_until
@@ -277,6 +278,18 @@ CHANGES = (
     Change("another database", {"postgres": _EXTERNAL},
            {"postgres": {"external": {"urlSecretRef": {"name": "b", "key": "c"}}}}),
 )  # fmt: skip
+
+
+def policy() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The admission policy and what puts it into force, without a chart."""
+    metadata = {"name": "claudememservers"}
+    kind, version = "ValidatingAdmissionPolicy", "admissionregistration.k8s.io/v1"
+    spec = {"policyName": metadata["name"], "validationActions": ["Deny"]}
+    return (
+        {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": policy_spec()},
+        {"apiVersion": version, "kind": f"{kind}Binding", "metadata": metadata, "spec": spec},
+    )
+
 
 #: Component, variable and value: literal variables that the admission policy refuses, and some that it takes.
 POLICY_REFUSES = [

@@ -27,8 +27,6 @@ from claude_mem_operator.api import GROUP, PLURAL, VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME: Final = f"{PLURAL}.{GROUP}"
-
 _BOTH: Final = tuple(Role)
 _TEXT: Final = "e.value.trim().lowerAscii()"
 
@@ -43,18 +41,11 @@ class _Demand:
     message: str
 
 
-def policy() -> dict[str, Any]:
-    """The policy. A change that leaves the spec as it is, and a deletion, never meet it."""
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": NAME},
-        "spec": policy_spec(),
-    }
-
-
 def policy_spec() -> dict[str, Any]:
-    """The policy's `spec`, which the chart puts under a name of its own."""
+    """The policy's `spec`, which the chart puts under a name of its own.
+
+    A change that leaves the resource's spec as it is, and a deletion, never meet it.
+    """
     return {
         "failurePolicy": "Fail",
         "matchConstraints": {
@@ -73,16 +64,6 @@ def policy_spec() -> dict[str, Any]:
         ],
         "variables": [variable for role in Role for variable in _variables(role)],
         "validations": [_validation(demand, role) for demand in _demands() for role in demand.roles],
-    }
-
-
-def binding() -> dict[str, Any]:
-    """What puts the policy into force, in all namespaces."""
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": NAME},
-        "spec": {"policyName": NAME, "validationActions": ["Deny"]},
     }
 
 

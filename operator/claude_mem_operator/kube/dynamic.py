@@ -73,16 +73,24 @@ class _NoDiscovery:
 class DynamicApi:
     """`KubeApi` on a `kubernetes` client.
 
-    `observe` is called after each call with its verb, kind, and outcome (`ok`, or the error's name).
+    `observe` is called after each call with its verb, kind, and outcome (`ok`, or the error's name). `clock` gives
+    seconds that never go back.
     """
 
-    def __init__(self, client: ApiClient, *, observe: Callable[[str, str, str], None] | None = None) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        observe: Callable[[str, str, str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
 
         self._client = DynamicClient(  # type: ignore[no-untyped-call]
             client, discoverer=_NoDiscovery
         )
         self.observe = observe or (lambda _verb, _kind, _outcome: None)
+        self._clock = clock
         self._served: dict[str, tuple[float, frozenset[str]]] = {}
         self._lock = threading.Lock()
 
@@ -189,7 +197,7 @@ class DynamicApi:
         return group in self._discovered("/apis", lambda answer: (one["name"] for one in answer["groups"]))
 
     def _discovered(self, path: str, names: Callable[[Manifest], Any]) -> frozenset[str]:
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             known = self._served.get(path)
         if known is not None and now - known[0] < (_DISCOVERY_SECONDS if known[1] else _NOTHING_SECONDS):
@@ -198,6 +206,11 @@ class DynamicApi:
             found = frozenset(names(self._call("discover", path, path)))
         except NotFound:
             found = frozenset()
+        except Unavailable:
+            # One group's server may be down alone, which is no reason to take its objects for not wanted.
+            if known is None:
+                raise
+            found = known[1]
         with self._lock:
             self._served[path] = (now, found)
         return found

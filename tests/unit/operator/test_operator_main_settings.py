@@ -10,6 +10,8 @@ from prometheus_client import generate_latest
 
 from claude_mem_operator.config import Config, ConfigInvalid, WebhookMode, settings
 from claude_mem_operator.health import STALE_S, STUCK_S, Health, WatchLedger
+from claude_mem_operator.kube.kinds import HTTP_ROUTE, SECRET
+from claude_mem_operator.kube.port import Kind
 from claude_mem_operator.logs import JsonFormatter, TextFormatter, defect
 from claude_mem_operator.main import main
 from claude_mem_operator.metrics import Metrics
@@ -116,13 +118,15 @@ def test_metrics_tell_what_was_counted() -> None:
         assert line in text
 
 
-def _object(uid: str, version: int) -> dict[str, object]:
-    return {"metadata": {"uid": uid, "resourceVersion": str(version)}}
+def _object(uid: str, version: int, *, kind: Kind = SECRET) -> dict[str, object]:
+    metadata = {"uid": uid, "resourceVersion": str(version)}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 
 def test_a_change_that_no_watch_tells_of_makes_the_process_unwell() -> None:
     now = 0.0
     ledger = WatchLedger(clock=lambda: now)
+    ledger.follow([SECRET])
     health = Health(ledger=ledger, stuck_s=lambda: 0, heartbeat=lambda: now, clock=lambda: now)
     ledger.told(_object("a", 5), gone=False)
     ledger.read("owner", [_object("a", 5)])
@@ -138,6 +142,15 @@ def test_a_change_that_no_watch_tells_of_makes_the_process_unwell() -> None:
     assert health.unwell() == []
     ledger.read("owner", [_object("a", 9)])
     ledger.told(_object("a", 9), gone=True)
+    assert ledger.staleness() == 0
+
+
+def test_a_kind_that_came_to_the_cluster_after_the_operator_is_not_awaited() -> None:
+    now = 0.0
+    ledger = WatchLedger(clock=lambda: now)
+    ledger.follow([SECRET])
+    ledger.read("owner", [_object("a", 1, kind=HTTP_ROUTE)])
+    now = STALE_S + 1
     assert ledger.staleness() == 0
 
 
