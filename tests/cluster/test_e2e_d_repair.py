@@ -8,7 +8,7 @@ import pytest
 
 from claude_mem_operator.kube import kinds
 from claude_mem_operator.kube.port import Kind, Manifest, ObjectRef
-from tests.support.kube.memory import Memory
+from tests.support.kube.memory import Memory, fair
 from tests.support.kube.release import Release
 
 #: Seconds within which a change reaches its child, and a child is repaired.
@@ -79,9 +79,9 @@ def test_a_change_of_a_field_reaches_its_child_at_once(memory: Memory) -> None:
         return found.get("example.com/reached")
 
     memory.patch({"server": {"service": {"annotations": {"example.com/reached": "yes"}}}})
-    assert memory.wait(lambda: annotation() == "yes", what="the annotation") < SOON_S
+    assert memory.wait(lambda: annotation() == "yes", what="the annotation") < fair(SOON_S)
     memory.patch({"server": {"service": {"annotations": {"example.com/reached": None}}}})
-    assert memory.wait(lambda: annotation() is None, what="no annotation") < SOON_S
+    assert memory.wait(lambda: annotation() is None, what="no annotation") < fair(SOON_S)
 
 
 @pytest.mark.parametrize("kind", EDITS, ids=lambda kind: kind.kind)
@@ -98,7 +98,7 @@ def test_an_edited_child_is_put_right_at_once(memory: Memory, kind: Kind) -> Non
             lambda one=ref: snapshot(memory).get(str(one)) == before[str(one)],  # type: ignore[misc]
             what=f"{ref}, as it was",
         )
-        assert took < SOON_S, ref
+        assert took < fair(SOON_S), ref
     memory.settle()
     assert snapshot(memory) == before
 
@@ -129,7 +129,7 @@ def test_a_deleted_child_is_back_at_once(memory: Memory, kind: Kind) -> None:
             found = memory.api.get(one)
             return found is not None and found["metadata"]["uid"] != uid
 
-        assert memory.wait(is_back, what=f"{ref}, made again") < SOON_S, ref
+        assert memory.wait(is_back, what=f"{ref}, made again") < fair(SOON_S), ref
         memory.settle()
     after = snapshot(memory)
     for live in (*before.values(), *after.values()):
@@ -150,9 +150,11 @@ def test_optional_parts_come_and_go_and_leave_what_a_fresh_resource_has(memory: 
                 lambda one=ref, was=was_there: (memory.api.get(one) is None) == was,  # type: ignore[misc]
                 what=f"{ref} to come or go",
             )
-            assert took < SOON_S, ref
+            assert took < fair(SOON_S), ref
     memory.settle()
-    memory.wait(lambda: snapshot(memory) == before, what="the objects of a fresh resource", timeout=SOON_S)
+    memory.wait(
+        lambda: snapshot(memory) == before, what="the objects of a fresh resource", timeout=fair(SOON_S)
+    )
 
 
 def _forget_choices(live: Manifest) -> None:

@@ -29,7 +29,7 @@ def test_uninstalling_leaves_nothing_of_the_operator(shortest: Sample, release: 
     release.uninstall()
     wait_until(lambda: not release.pods(ending=True), what="the end of its pods", timeout=60)
     found = release.kubectl("get", CLUSTER_WIDE, "--output", "name").split()
-    assert [name for name in found if "claude-mem" in name] == []
+    assert [name for name in found if NAME in name] == []
     kinds = "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,pdb,leases"
     left = json.loads(release.kubectl("--namespace", NAMESPACE, "get", kinds, "--output", "json"))["items"]
     names = {f"{one['kind']}/{one['metadata']['name']}" for one in left}

@@ -5,6 +5,7 @@ What is to be true of it is left to the tests; `checklist.Service` is what calle
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ PATIENCE_S = 180.0
 LOOK_S = 0.1
 
 _COMPONENTS = {SERVER: "server", WORKER: "worker"}
+
+
+def fair(seconds: float) -> float:
+    """What takes so many seconds on a machine that does nothing else takes longer on a busy one: this long."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class NotSoError(AssertionError):
