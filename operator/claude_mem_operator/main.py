@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     try:
         asyncio.run(Operator(config, watch).run())
-    except KubeError as error:
+    except (KubeError, OSError) as error:  # no API server, or a port that is taken
         logger.error("the operator cannot start: %s", error)  # noqa: TRY400 - the words say it
         return 1
     except BaseExceptionGroup as group:

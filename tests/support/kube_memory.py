@@ -50,6 +50,7 @@ class MemoryApi:
         self.objects: dict[ObjectRef, Manifest] = {}
         self.writes: list[tuple[str, ObjectRef]] = []
         self.served = set(OPTIONAL_KINDS)
+        self.served_groups: set[str] = set()
         self.before_write: Callable[[str, ObjectRef], None] = lambda _verb, _ref: None
         self._version = 0
 
@@ -72,8 +73,8 @@ class MemoryApi:
     def serves(self, kind: Kind) -> bool:
         return kind not in OPTIONAL_KINDS or kind in self.served
 
-    def serves_group(self, group: str) -> bool:  # noqa: ARG002
-        return False
+    def serves_group(self, group: str) -> bool:
+        return group in self.served_groups
 
     def apply(self, manifest: Manifest, *, field_manager: str, force: bool = True) -> Manifest:
         ref = ref_of(manifest)

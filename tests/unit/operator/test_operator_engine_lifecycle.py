@@ -277,6 +277,42 @@ def test_an_autoscaler_of_no_workers_is_woken(api: MemoryApi, running: Engine) -
     assert api.objects[WORKER]["spec"]["replicas"] == 1
 
 
+def test_the_autoscaler_looks_at_the_queue_where_the_cluster_serves_external_metrics(
+    api: MemoryApi, running: Engine
+) -> None:
+    def looked_at() -> list[str]:
+        scaler = api.objects[ObjectRef(AUTOSCALER, NAMESPACE, "memory-worker")]
+        return [metric["type"] for metric in scaler["spec"]["metrics"]]
+
+    change(api, worker={"autoscaling": {"targetQueueDepth": 10, "targetQueueAgeSeconds": 60}})
+    converge(running, REF, settle=api.settle)
+    assert looked_at() == ["Resource"]
+    told = condition(status(api), "ConfigurationWarning")
+    assert told["reason"] == "NotSupported"
+    assert "spec.worker.autoscaling.targetQueueDepth" in told["message"]
+    api.served_groups.add("external.metrics.k8s.io")
+    converge(running, REF, settle=api.settle)
+    assert looked_at() == ["Resource", "External", "External"]
+    assert condition(status(api), "ConfigurationWarning")["status"] == "False"
+
+
+def test_a_secret_is_made_once_and_all_that_refers_to_it_knows_it_from_the_first_run(api: MemoryApi) -> None:
+    made: list[str] = []
+
+    def new(kind: str) -> str:
+        made.append(kind)
+        return f"{kind}-{len(made)}"
+
+    running = engine(api, new_secret=new)
+    running.reconcile(REF)
+    assert sorted(made) == ["api-key", "postgres-password", "valkey-password"]
+    first = api.get(POSTGRES)
+    assert converge(running, REF, settle=api.settle).result == "ready"
+    assert len(made) == 3
+    assert first is not None
+    assert api.objects[POSTGRES]["spec"]["template"] == first["spec"]["template"]
+
+
 def test_an_object_of_somebody_else_is_not_touched(api: MemoryApi) -> None:
     foreign = {
         "apiVersion": "v1",
