@@ -29,7 +29,7 @@ demo: setup ## The same, ending with an exit code.
 
 .PHONY: test
 test: setup-test ## Run every tier, with coverage of those that run in this process.
-	@$(MAKE) --no-print-directory --keep-going lint test-measured test-browser test-chaos test-containers
+	@$(MAKE) --no-print-directory --keep-going lint test-measured test-browser test-chaos test-containers test-cluster
 
 .PHONY: test-measured
 test-measured: setup-test
