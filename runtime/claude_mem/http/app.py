@@ -70,7 +70,7 @@ def create_app(services: Services, runtime: Runtime) -> web.Application:
     app[SERVICES] = services
     app[RUNTIME] = runtime
     app[STREAMS] = Streams()
-    app[mcp.IDLE] = set()
+    app[mcp.IDLE] = {}
     app[DESCRIPTION] = Description(ROUTES)
     app.on_response_prepare.append(dress)
     app.on_shutdown.append(mcp.end_streams)

@@ -161,6 +161,12 @@ def wants_events(request: web.Request) -> bool:
     return request.method == "GET" and EVENT_STREAM in request.headers.get("Accept", "").lower()
 
 
+def cut_off(request: web.Request) -> None:
+    """Close the connection of a reader that reads nothing: the end of the answer would wait for it without limit."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
 @asynccontextmanager
 async def stream(request: web.Request, context: RequestContext) -> AsyncIterator[EventStream]:
     """A stream that is yet to be opened, so that the request can still be refused; a reader that leaves ends its block.
@@ -174,5 +180,6 @@ async def stream(request: web.Request, context: RequestContext) -> AsyncIterator
             yield EventStream(request, context, news)
     except (ConnectionError, TimeoutError) as error:
         logger.info("a stream's reader left", extra={"reason": type(error).__name__})
+        cut_off(request)
     finally:
         streams.leave(team_id)

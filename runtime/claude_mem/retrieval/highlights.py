@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from claude_mem.retrieval.analyzer import chunks, fold, parse_chunk
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 #: Fragments of an answer at most, and characters of each, about.
 FRAGMENTS = 3
 WIDTH = 160
+
+#: Characters of a text that are looked at, from its beginning, and matches that are weighed: a text made for it would
+#: otherwise keep a server busy for minutes.
+MOST_READ = 32_768
+MOST_MARKS = 1000
 
 _PLACE = re.compile(r"[^\s]+")
 _PIECE = re.compile(r"[^\W_]+")
@@ -36,9 +42,12 @@ class _Mark(NamedTuple):
 def highlight(text: str, query: Query) -> list[list[Piece]]:
     """The fragments of a text with the most of a question's terms, in the order of the text.
 
+    Only the first `MOST_READ` characters are looked at.
+
     Returns: fragments as pieces, whose texts together are the fragment; none when nothing in the text matches.
     """
-    marks = list(_marks(text, query))
+    text = text[:MOST_READ]
+    marks = list(islice(_marks(text, query), MOST_MARKS))
     windows: list[tuple[int, int]] = []
     for start, end in _windows(text, marks):
         if len(windows) < FRAGMENTS and all(end <= low or high <= start for low, high in windows):

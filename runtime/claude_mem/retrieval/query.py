@@ -84,6 +84,11 @@ class Query:
         """Whether nothing is asked for: exclusions alone find nothing."""
         return not self.terms and not self.phrases and self.period is None
 
+    @property
+    def counted(self) -> int:
+        """How many frequencies the statistics of a ranking have: one for each term, and one for the time."""
+        return len(self.terms) + (self.period is not None)
+
 
 @dataclass(slots=True)
 class _Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from claude_mem.retrieval.query import parse
 from claude_mem.services.cleaning import clean_id, clean_text
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.scope import require_project
-from claude_mem.services.search_cursors import SearchCursor, digest
+from claude_mem.services.search_cursors import SearchCursor, digest, refusal_of_cursor
 from claude_mem.services.search_index import SearchIndex
 from claude_mem.storage import audit, observations, rows
 from claude_mem.storage import search as stored
@@ -152,6 +153,8 @@ class RecallService:
         if query.is_empty:
             await require_project(self._database, context, project_id=question.project_id)
             return SearchPage([])
+        if cursor and len(cursor.statistics.frequencies) != query.counted:
+            raise refusal_of_cursor()
         ranking = await self._index.rank(
             question.project_id,
             query,
@@ -164,7 +167,11 @@ class RecallService:
         if len(found) > question.limit:
             last = ranking.position(shown[-1][0])
             following = SearchCursor(asked, asked_us, ranking.statistics, last).encode()
-        hits = [_hit(number, memory, ranking=ranking, question=question) for number, memory in shown]
+        if question.highlights:
+            # Beside the event loop: marking what was found in long texts takes its time.
+            hits = await asyncio.to_thread(_hits, shown, ranking, question)
+        else:
+            hits = _hits(shown, ranking, question)
         return SearchPage(hits, following, ranking.statistics)
 
     async def _passing(
@@ -268,6 +275,10 @@ class RecallService:
 def _cleaned(question: Question) -> Question:
     platform, _ = clean_id(question.filters.platform)
     return replace(question, filters=replace(question.filters, platform=platform))
+
+
+def _hits(shown: Sequence[tuple[int, Observation]], ranking: Ranking, question: Question) -> list[Hit]:
+    return [_hit(number, memory, ranking=ranking, question=question) for number, memory in shown]
 
 
 def _hit(number: int, memory: Observation, *, ranking: Ranking, question: Question) -> Hit:

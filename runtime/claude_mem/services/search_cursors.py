@@ -15,8 +15,14 @@ from dataclasses import dataclass
 import orjson
 
 from claude_mem.model.errors import InvalidInput, Issue
-from claude_mem.model.times import MAX_EPOCH_MS
+from claude_mem.model.times import MAX_EPOCH_MS, now_us
 from claude_mem.retrieval.ranking import Position, Statistics
+
+#: Microseconds by which a server that gave a cursor may be ahead of this one.
+_CLOCKS_DIFFER_US = 3600 * 1_000_000
+
+#: Far below the length of the shortest document, so that nothing divided by it is infinite.
+_LEAST_LENGTH = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class SearchCursor:
     def decode(cls, text: str, *, question: str) -> SearchCursor:
         """Read a client's cursor.
 
-        Raises: InvalidInput when it is not one that `encode` made for this question.
+        Raises: InvalidInput when it is not one that `encode` made for this question, as far as that can be told.
         """
         try:
             padded = text + "=" * (-len(text) % 4)
@@ -55,14 +61,14 @@ class SearchCursor:
             asked, asked_us, (documents, average, frequencies), (score, updated_us, identity) = parts
             cursor = cls(
                 question=str(asked),
-                asked_us=_count(asked_us),
+                asked_us=_time(asked_us),
                 statistics=Statistics(_count(documents), _finite(average), tuple(map(_count, frequencies))),
-                position=Position(_finite(score), int(updated_us), str(identity)),
+                position=Position(_finite(score), _whole(updated_us), str(identity)),
             )
         except (binascii.Error, ValueError, TypeError) as error:
-            raise _refusal() from error
-        if cursor.question != question or cursor.statistics.average_length <= 0:
-            raise _refusal()
+            raise refusal_of_cursor() from error
+        if cursor.question != question or cursor.statistics.average_length < _LEAST_LENGTH:
+            raise refusal_of_cursor()
         return cursor
 
 
@@ -71,10 +77,25 @@ def digest(*parts: object) -> str:
     return hashlib.blake2b(orjson.dumps(parts, default=str), digest_size=9).hexdigest()
 
 
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_EPOCH_MS * 1000:
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MAX_EPOCH_MS * 1000:
         raise ValueError(value)
     return value
+
+
+def _count(value: object) -> int:
+    found = _whole(value)
+    if found < 0:
+        raise ValueError(value)
+    return found
+
+
+def _time(value: object) -> int:
+    """A moment that has passed: times in words are read as of then, and the calendar ends."""
+    found = _count(value)
+    if found > now_us() + _CLOCKS_DIFFER_US:
+        raise ValueError(value)
+    return found
 
 
 def _finite(value: object) -> float:
@@ -83,6 +104,7 @@ def _finite(value: object) -> float:
     return float(value)
 
 
-def _refusal() -> InvalidInput:
+def refusal_of_cursor() -> InvalidInput:
+    """What a cursor that fits no page of this search is refused with."""
     message = "cursor is not one that this search gave: leave it out to start from the beginning"
     return InvalidInput(message, (Issue("invalid_format", ("cursor",), message),))

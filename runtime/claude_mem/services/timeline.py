@@ -72,9 +72,10 @@ class Position:
             padded = text + "=" * (-len(text) % 4)
             direction, *found = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
             observation, event = (_place(*place) for place in found)
+            known = direction in {"older", "newer"}
         except (binascii.Error, ValueError, TypeError) as error:
             raise _refusal() from error
-        if direction not in {"older", "newer"}:
+        if not known:
             raise _refusal()
         return cls(direction, observation, event)
 

@@ -193,7 +193,10 @@ def _strange_cursor() -> InvalidInput:
     return InvalidInput(message, (Issue("invalid_format", ("cursor",), message),))
 
 
-_Count = Annotated[int, Strict(), Field(ge=0)]
+#: More rows than any export has, and few enough to be counted on from.
+_MAX_COUNT: Final = 2**53
+
+_Count = Annotated[int, Strict(), Field(ge=0, le=_MAX_COUNT)]
 _PLACE: Final[TypeAdapter[tuple[Any, ...]]] = TypeAdapter(
     tuple[
         Us,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_mem.retrieval.highlights import FRAGMENTS, highlight
+from claude_mem.retrieval.highlights import FRAGMENTS, MOST_READ, highlight
 from claude_mem.retrieval.query import parse
 
 
@@ -35,3 +35,10 @@ def test_fragments_are_parts_of_the_text(text: str, question: str) -> None:
     for fragment in highlight(text, parse(question, now_us=0)):
         assert "".join(piece.text for piece in fragment) in text
         assert any(piece.match for piece in fragment)
+
+
+def test_a_text_that_is_all_matches_or_one_long_word_is_read_as_far_as_the_bound() -> None:
+    question = parse("zebra", now_us=0)
+    fragments = highlight("zebra " * 1_000_000, question)
+    assert len(fragments) == FRAGMENTS
+    assert highlight("a" * MOST_READ + " zebra", question) == []

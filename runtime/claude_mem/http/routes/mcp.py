@@ -23,7 +23,7 @@ from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
 from claude_mem.http.openapi.operation import JSON, Operation, Other, Parameter, describe
 from claude_mem.http.responses.told import RpcAnswer, RpcRefusal
-from claude_mem.http.streaming import BEAT_S, EVENT_STREAM, STREAM_HEADERS, WRITE_S
+from claude_mem.http.streaming import BEAT_S, EVENT_STREAM, STREAM_HEADERS, WRITE_S, cut_off
 from claude_mem.http.validation import MalformedJson, parse, read_bytes
 from claude_mem.mcp.exchange import exchange
 from claude_mem.mcp.server import MemoryServer
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 #: Empty streams that are open at a time in a process; further clients are told to do without, which they can.
 MOST_STREAMS = 2048
 
-IDLE = web.AppKey("mcp_streams", set[asyncio.Event])
+#: Those of one team among them.
+MOST_OF_A_TEAM = 512
+
+IDLE = web.AppKey("mcp_streams", dict[asyncio.Event, str])
 
 VERSION_HEADER = "MCP-Protocol-Version"
 PARSE_ERROR = -32700
@@ -125,19 +128,20 @@ async def post(request: web.Request) -> web.StreamResponse:
 )
 async def listen(request: web.Request) -> web.StreamResponse:
     """GET /v1/mcp: a stream on which the server says nothing, for it begins no conversation; it beats until either ends."""
-    await _caller(request)
+    context = await _caller(request)
     if EVENT_STREAM not in request.headers.get("Accept", "").lower():
         return _error(406, REFUSED, "Not Acceptable: Client must accept text/event-stream")
     unknown = _unknown_version(request.headers)
     if unknown is not None:
         return unknown
     idle = request.app[IDLE]
-    if len(idle) >= MOST_STREAMS:
+    of_team = sum(team_id == context.team_id for team_id in idle.values())
+    if len(idle) >= MOST_STREAMS or of_team >= MOST_OF_A_TEAM:
         return _error(
             405, REFUSED, "Method Not Allowed: too many streams are open; go on without one", allow="POST"
         )
     over = asyncio.Event()
-    idle.add(over)
+    idle[over] = context.team_id
     response = web.StreamResponse(headers=STREAM_HEADERS)
     try:
         await response.prepare(request)
@@ -146,10 +150,9 @@ async def listen(request: web.Request) -> web.StreamResponse:
                 await response.write(b": still here\n\n")
             await _wait(over, BEAT_S)
     except (ConnectionError, TimeoutError):
-        # The client left, or reads nothing.
-        response.force_close()
+        cut_off(request)
     finally:
-        idle.discard(over)
+        del idle[over]
     return response
 
 

@@ -16,6 +16,7 @@ from claude_mem.http.keys import SERVICES
 from claude_mem.http.moving import report
 from claude_mem.http.openapi.operation import Operation, Other, Parameter, describe
 from claude_mem.http.responses import moved
+from claude_mem.http.streaming import cut_off
 from claude_mem.http.validation import MalformedJson, flag
 from claude_mem.model.errors import Unavailable, UnsupportedMediaType
 from claude_mem.model.scopes import READ, WRITE
@@ -88,8 +89,7 @@ async def _write(
                 await response.write(page)
     except (ConnectionError, TimeoutError, Unavailable, StorageError) as error:
         logger.warning("an export broke off", extra={"reason": type(error).__name__})
-        if request.transport is not None:
-            request.transport.abort()
+        cut_off(request)
 
 
 @describe(
