@@ -55,13 +55,15 @@ class WatchLedger:
         """A reconcile of the resource with the uid `owner` read these objects."""
         now = self._clock()
         with self._lock:
-            before = self._awaited.get(owner, {})
-            self._awaited[owner] = {
+            before = self._awaited.pop(owner, {})
+            awaited = {
                 obj["metadata"]["uid"]: (_version(obj), before.get(obj["metadata"]["uid"], (0, now))[1])
                 for obj in objects
                 if (obj["apiVersion"], obj["kind"]) in self._followed
                 and self._told.get(obj["metadata"]["uid"], 0) < _version(obj)
             }
+            if awaited:
+                self._awaited[owner] = awaited
 
     def reset(self) -> None:
         """Await nothing: this replica reads no more."""

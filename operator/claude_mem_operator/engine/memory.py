@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Memory:
     """One resource's.
 
+    `uid` is whose objects were read last, for whoever was told of them.
     `unrepairable` are fields that an apply did not get, by child, with the applied hash; `refused` are volumes,
     by uid and size, that the cluster would not grow.
     """
@@ -23,3 +24,4 @@ class Memory:
     backoff: Backoff = field(default_factory=lambda: Backoff(random.random))
     unrepairable: dict[ObjectRef, tuple[str, str]] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
+    uid: str = ""

@@ -34,7 +34,8 @@ class Engine:
     """Reconciles resources, any number of them at the same time, each one at a time.
 
     `now` gives the time for conditions; `new_secret` makes generated secrets. `kube` decides who may write.
-    `on_read` is told the objects that were read, with the uid of the resource, from the thread that read them.
+    `on_read` is told the objects that were read, with the uid of the resource, from the thread that read them; none
+    once the resource is gone.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Engine:
             raw = self._kube.get(ref)
             if raw is None:
                 self._memories.pop(ref, None)
+                self.on_read(memory.uid, ())
                 return Outcome(result="gone")
+            memory.uid = raw["metadata"]["uid"]
             generation = raw["metadata"]["generation"]
             outcome = Run(self, raw, memory).run()
         except NamespaceTerminating:

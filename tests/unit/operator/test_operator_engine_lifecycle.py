@@ -422,6 +422,17 @@ def test_deleted_it_keeps_volume_and_credentials_and_a_new_one_takes_them_over(
     assert api.objects[CREDENTIALS]["data"]["password"] == data["password"]
 
 
+def test_whoever_awaits_what_was_read_is_told_when_the_resource_is_gone(api: MemoryApi) -> None:
+    read: dict[str, int] = {}
+    running = engine(api, on_read=lambda uid, objects: read.update({uid: len(list(objects))}))
+    converge(running, REF, settle=api.settle)
+    uid = api.objects[REF]["metadata"]["uid"]
+    assert read[uid] > 1
+    api.delete(REF)
+    assert converge(running, REF).result == "gone"
+    assert read == {uid: 0}
+
+
 def test_what_another_resource_retains_is_not_taken_while_it_lives(api: MemoryApi, running: Engine) -> None:
     before = api.get(CREDENTIALS)
     api.create(resource("second", bootstrap={"apiKeySecretName": CREDENTIALS.name}))
