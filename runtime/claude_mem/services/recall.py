@@ -191,12 +191,16 @@ class RecallService:
                 project_id=question.project_id,
                 filters=question.filters,
             )
-            found += [
+            page = [
                 (number, memory)
                 for number, identity in ids.items()
                 if (memory := rows_by_id.get(identity)) is not None
-                and _passes(memory, question, ranking.query)
             ]
+            if ranking.query.phrases or ranking.query.excluded_phrases:
+                # Phrases are looked for in whole texts.
+                found += await asyncio.to_thread(_passing, page, question, ranking.query)
+            else:
+                found += _passing(page, question, ranking.query)
             if len(found) > question.limit or len(numbers) < size:
                 return found
             position = ranking.position(numbers[-1])
@@ -288,6 +292,12 @@ def _hit(number: int, memory: Observation, *, ranking: Ranking, question: Questi
         highlight(memory.content, ranking.query) if question.highlights else None,
         ranking.explain(number) if question.explain else None,
     )
+
+
+def _passing(
+    page: list[tuple[int, Observation]], question: Question, query: Query
+) -> list[tuple[int, Observation]]:
+    return [(number, memory) for number, memory in page if _passes(memory, question, query)]
 
 
 def _passes(memory: Observation, question: Question, query: Query) -> bool:

@@ -6,6 +6,7 @@ and changes there are is asked anew for each question, so every statistic is of 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 #: Noted changes whose text a search reads; when there are more it folds first.
 MOST_READ = 512
+
+#: Characters of a text that is read beside the event loop.
+LONG = 32_768
 
 #: Seconds that a search folds for before it goes on with what is left.
 FOLD_S = 5.0
@@ -272,9 +276,13 @@ class SearchIndex:
         found = {change: self._read.get(change) for change in changes}
         missing = {change.observation_id: change for change, kept in found.items() if kept is None}
         if missing:
-            for row in await search.documents(self._database, project_id, list(missing)):
+            rows = await search.documents(self._database, project_id, list(missing))
+            for row in rows:
+                # Of a long text beside the event loop, for it takes seconds.
+                long = len(row["content"]) > LONG
+                document = await asyncio.to_thread(read_document, row) if long else read_document(row)
                 change = missing[row["id"]]
-                document = found[change] = read_document(row)
+                found[change] = document
                 self._read.put(change, document)
         return [document for document in found.values() if document is not None]
 
