@@ -64,7 +64,8 @@ OPERATIONS = {
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of these tests' own: what they do to it is nobody else's business."""
     kind: Storage = request.param
-    environ = {"CLAUDE_MEM_GENERATION_DISABLED": "1"}
+    # Nobody generates, so who waits would wait in vain.
+    environ = {"CLAUDE_MEM_GENERATION_DISABLED": "1", "CLAUDE_MEM_WAIT_TIMEOUT_MS": "50"}
     directory = tmp_path_factory.mktemp("described")
     with Server(directory, database_url=database_url(request, kind), environ=environ) as found:
         yield found
@@ -85,6 +86,9 @@ class World:
             ]["id"],
             "memories": self._memory,
             "keys": lambda: self._made("/v1/keys", {})["id"],
+            "retention": lambda: self._made(
+                "/v1/retention", {"subject": "events", "maxAgeDays": 36_500, "projectId": self.tenant.project}
+            )["rule"]["id"],
             "teams": lambda: self.tenant.team,
             "projects": lambda: self.tenant.project,
         }

@@ -141,7 +141,7 @@ def test_postgres_is_made_and_asks_for_its_password(postgres_pod: Pod) -> None:
         query(postgres_pod, "SHOW shared_buffers", PASSWORD),
         query(postgres_pod, "SHOW max_connections", PASSWORD),
     )
-    assert [answer.stdout.strip() for answer in settings] == ["256MB", "300"]
+    assert [answer.stdout.strip() for answer in settings] == ["256MB", "512"]
     stop(postgres_pod, process)
     assert "fast shutdown" in process.stderr
     process.close()

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from claude_mem.cli.main import application
 from claude_mem.services import retention as service
-from tests.support.http import PATIENCE_S, Server, Tenant, event_body
+from tests.support.http import PATIENCE_S, Server, Tenant, event_body, eventually
 
 RULE = {"subject": "events", "maxAgeDays": 30}
 
@@ -34,11 +34,14 @@ def test_a_rule_is_added_foretold_carried_out_and_removed(api: Server, tenant: T
     (foretold,) = api.ok("GET", "/v1/retention/preview", tenant.read)["removals"]
     assert (foretold["ruleId"], foretold["count"]) == (rule["id"], 1)
     assert foretold["oldestAtEpoch"] == 1_000_000_000_000
+    # The server itself may be carrying the rule out at this moment; then this does nothing, and the end is the same.
     api.run(service.RetentionService(api.services.database).run_due())
+    eventually(
+        lambda: api.ok("GET", "/v1/retention", tenant.full)["rules"][0]["lastRemoved"] == 1,
+        what="the rule to be carried out",
+    )
     assert api.call("GET", f"/v1/events/{event}", tenant.full).status_code == 404
     assert api.call("GET", f"/v1/events/{kept}", tenant.full).status_code == 200
-    (listed,) = api.ok("GET", "/v1/retention", tenant.full)["rules"]
-    assert listed["lastRemoved"] == 1
     assert api.ok("DELETE", f"/v1/retention/{rule['id']}", tenant.admin) == {
         "deleted": True,
         "id": rule["id"],

@@ -19,7 +19,9 @@ CREATE TABLE retention_rules (
 ) STRICT;
 
 -- name: idx_retention_rules_team
+-- A team's rules are listed, and go with the team.
 CREATE INDEX idx_retention_rules_team ON retention_rules (team_id);
 
 -- name: idx_retention_rules_project
+-- A project's rules go with the project; most rules are of a team.
 CREATE INDEX idx_retention_rules_project ON retention_rules (project_id) WHERE project_id IS NOT NULL;
