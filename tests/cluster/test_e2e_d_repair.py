@@ -133,7 +133,7 @@ def test_a_deleted_child_is_back_at_once(memory: Memory, kind: Kind) -> None:
         memory.settle()
     after = snapshot(memory)
     for live in (*before.values(), *after.values()):
-        # A Job's pods carry the uid of the Job, a node port is the cluster's choice.
+        # A Job's pods carry the uid of the Job, a node port is the cluster's choice, a restart was somebody's wish.
         _forget_choices(live)
     assert after == before
 
@@ -162,6 +162,8 @@ def _forget_choices(live: Manifest) -> None:
     if live["kind"] == "Job":
         spec.pop("selector", None)
         spec["template"]["metadata"].pop("labels", None)
+    if live["kind"] == "Deployment":
+        spec["template"]["metadata"].get("annotations", {}).pop("kubectl.kubernetes.io/restartedAt", None)
     if live["kind"] == "Service":
         for port in spec["ports"]:
             port.pop("nodePort", None)
