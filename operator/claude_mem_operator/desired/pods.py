@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from claude_mem_operator.api import ReplicatedScheduling, Resources, Scheduling
+    from claude_mem_operator.api.components import Server, Worker
     from claude_mem_operator.desired.context import Context
+    from claude_mem_operator.desired.environment import EnvironmentOf
     from claude_mem_operator.desired.types import Manifest
 
 #: The users of our image (Dockerfile.runtime) and of the stores' official ones.
@@ -137,6 +139,38 @@ def template(
         "annotations": dict(sorted(annotations.items())),
     }
     return {"metadata": metadata, "spec": spec}
+
+
+def runtime_template(
+    context: Context,
+    component: Component,
+    *,
+    settings: Server | Worker,
+    environment: EnvironmentOf,
+    command: Sequence[str],
+    **fields: Any,
+) -> Manifest:
+    """The template of pods with one container of our image; `fields` are its further ones, such as probes and ports."""
+    grace_s = settings.termination_grace_period_seconds
+    return template(
+        context,
+        component,
+        place=placement(settings, grace_s=grace_s, spread=spread(context, component, settings)),
+        containers=[
+            container(
+                component,
+                image=context.image,
+                pull_policy=context.spec.image_pull_policy,
+                command=command,
+                env=environment.env,
+                resources=effective_resources(component, settings.resources),
+                mounts=runtime_mounts(),
+                **fields,
+            )
+        ],
+        volumes=runtime_volumes(),
+        references=environment.references,
+    )
 
 
 def container(

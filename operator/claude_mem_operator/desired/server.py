@@ -72,32 +72,17 @@ def _deployment(context: Context) -> Manifest:
 
 def _template(context: Context) -> Manifest:
     server = context.spec.server
-    environment = context.environments[Role.SERVER]
-    container = pods.container(
+    return pods.runtime_template(
+        context,
         Component.SERVER,
-        image=context.image,
-        pull_policy=context.spec.image_pull_policy,
+        settings=server,
+        environment=context.environments[Role.SERVER],
         command=["claude-mem", "server", "--daemon"],
-        env=environment.env,
-        resources=pods.effective_resources(Component.SERVER, server.resources),
-        mounts=pods.runtime_mounts(),
         ports=[{"name": PORT_NAME, "containerPort": SERVER_PORT}],
         startupProbe=pods.probe(_get("/healthz"), period_s=1, timeout_s=5, failures=120),
         readinessProbe=pods.probe(_get("/readyz"), period_s=5, timeout_s=5, failures=2),
         livenessProbe=pods.probe(_get("/healthz"), period_s=10, timeout_s=5, failures=6),
         **_pre_stop(server.termination_grace_period_seconds),
-    )
-    return pods.template(
-        context,
-        Component.SERVER,
-        place=pods.placement(
-            server,
-            grace_s=server.termination_grace_period_seconds,
-            spread=pods.spread(context, Component.SERVER, server),
-        ),
-        containers=[container],
-        volumes=pods.runtime_volumes(),
-        references=environment.references,
     )
 
 

@@ -45,28 +45,12 @@ def scale(context: Context) -> Scale:
 
 
 def _template(context: Context) -> Manifest:
-    worker = context.spec.worker
-    environment = context.environments[Role.WORKER]
-    container = pods.container(
-        Component.WORKER,
-        image=context.image,
-        pull_policy=context.spec.image_pull_policy,
-        command=["claude-mem", "server", "worker", "start"],
-        env=environment.env,
-        resources=pods.effective_resources(Component.WORKER, worker.resources),
-        mounts=pods.runtime_mounts(),
-        startupProbe=pods.probe(_HEALTH, period_s=5, timeout_s=20, failures=24),
-        livenessProbe=pods.probe(_HEALTH, period_s=30, timeout_s=20, failures=3),
-    )
-    return pods.template(
+    return pods.runtime_template(
         context,
         Component.WORKER,
-        place=pods.placement(
-            worker,
-            grace_s=worker.termination_grace_period_seconds,
-            spread=pods.spread(context, Component.WORKER, worker),
-        ),
-        containers=[container],
-        volumes=pods.runtime_volumes(),
-        references=environment.references,
+        settings=context.spec.worker,
+        environment=context.environments[Role.WORKER],
+        command=["claude-mem", "server", "worker", "start"],
+        startupProbe=pods.probe(_HEALTH, period_s=5, timeout_s=20, failures=24),
+        livenessProbe=pods.probe(_HEALTH, period_s=30, timeout_s=20, failures=3),
     )
