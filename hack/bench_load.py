@@ -174,8 +174,11 @@ def _content_length(head: bytes) -> int:
     raise LoadError(f"an answer without Content-Length: {head.decode(errors='replace')}")
 
 
-async def run(made: list[bytes], *, port: int, connections: int, events: int) -> Outcome:
-    """Send the requests over a number of connections to 127.0.0.1 and return what it took."""
+async def send(made: list[bytes], *, port: int, connections: int) -> tuple[float, list[float]]:
+    """Send the requests over a number of connections to 127.0.0.1.
+
+    Returns: the seconds that it took, and each request's latency in seconds.
+    """
     waiting = iter(made)
     latencies: list[float] = []
     loop = asyncio.get_running_loop()
@@ -185,7 +188,12 @@ async def run(made: list[bytes], *, port: int, connections: int, events: int) ->
         for _ in range(connections)
     ]
     await asyncio.gather(*(protocol.done for _, protocol in opened))
-    seconds = time.perf_counter() - started
+    return time.perf_counter() - started, latencies
+
+
+async def run(made: list[bytes], *, port: int, connections: int, events: int) -> Outcome:
+    """Send the requests and return what it took."""
+    seconds, latencies = await send(made, port=port, connections=connections)
     p50, p99 = percentiles(latencies)
     return Outcome(events=events, seconds=seconds, p50_ms=p50, p99_ms=p99)
 

@@ -7,19 +7,17 @@ the memories that `hack.bench_search` stores.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import itertools
 import json
 import os
 import random
 import string
 import sys
-import time
 from typing import Any, NamedTuple
 
 import uvloop
 
-from hack.bench_load import Connection, LoadError
+from hack.bench_load import LoadError, send
 
 VOCABULARY = 20_000
 MEMORY_WORDS = 120
@@ -68,16 +66,7 @@ def requests(path: str, bodies: list[dict[str, Any]], *, host: str, key: str) ->
 
 async def run(made: list[bytes], *, port: int, connections: int) -> Outcome:
     """Send the requests over a number of connections to 127.0.0.1."""
-    waiting = iter(made)
-    latencies: list[float] = []
-    loop = asyncio.get_running_loop()
-    started = time.perf_counter()
-    opened = [
-        await loop.create_connection(lambda: Connection(waiting, latencies), "127.0.0.1", port)
-        for _ in range(connections)
-    ]
-    await asyncio.gather(*(protocol.done for _, protocol in opened))
-    seconds = time.perf_counter() - started
+    seconds, latencies = await send(made, port=port, connections=connections)
     ordered = sorted(latencies)
     p50, p95 = (1000 * ordered[len(ordered) * percent // 100] for percent in (50, 95))
     return Outcome(len(made), seconds, p50, p95)
