@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from claude_mem.process.logs import JsonFormatter
+from claude_mem.logs import JsonFormatter
+from claude_mem.process.logs import fields_of
 from claude_mem.queue.local import DisabledQueue
 from claude_mem.services import group
 from claude_mem.services.ingest import IngestService
@@ -28,7 +29,7 @@ Lines = Callable[[], list[dict[str, Any]]]
 class _Kept(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(JsonFormatter())
+        self.setFormatter(JsonFormatter(fields_of))
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from claude_mem.process.logs import JsonFormatter
+from claude_mem.logs import JsonFormatter
+from claude_mem.process.logs import fields_of
 from claude_mem.telemetry import tracing
 from tests.services.test_tracing import Receiver
 from tests.support.http import Server, Tenant, database_url, event_body
@@ -103,6 +104,7 @@ DECLARED: dict[str, tuple[Ask, ...]] = {
     ),
     "/v1/memories/{id}": (Ask(body={"content": "own"}), Ask(headers={"If-None-Match": "{etag}"})),
     "/v1/memories/{id}/timeline": (Ask(), Ask("cursor={timeline_cursor}")),
+    "/v1/memories/{id}/origin": (Ask(),),
     "/v1/search": (
         Ask(body=PROJECT | QUESTION),
         Ask(body=OWN | QUESTION | {"highlights": True, "explain": True}),
@@ -282,7 +284,7 @@ def logged() -> Iterator[list[str]]:
     """All that is logged from INFO on, as a server's log has it."""
     lines: list[str] = []
     handler, root = logging.Handler(logging.INFO), logging.getLogger()
-    formatter, level = JsonFormatter(), root.level
+    formatter, level = JsonFormatter(fields_of), root.level
     handler.emit = lambda record: lines.append(formatter.format(record))  # type: ignore[method-assign]
     # The clients' log is not the server's.
     handler.addFilter(lambda record: record.name.partition(".")[0] not in {"httpx", "httpcore"})

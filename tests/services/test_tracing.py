@@ -15,7 +15,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from claude_mem.generation.failover import FailoverProvider
-from claude_mem.process.logs import JsonFormatter
+from claude_mem.logs import JsonFormatter
+from claude_mem.process.logs import fields_of
 from claude_mem.storage import opening
 from claude_mem.telemetry import tracing
 from tests.support.engines import asking, ended, working
@@ -199,7 +200,7 @@ async def test_without_an_endpoint_nothing_is_traced_and_nothing_kept(server: Se
 
 
 async def test_log_lines_name_the_trace(server: Server, receiver: Receiver) -> None:
-    formatter = JsonFormatter()
+    formatter = JsonFormatter(fields_of)
     lines: list[str] = []
 
     class Kept(logging.Handler):

@@ -8,11 +8,12 @@ import logging
 import pytest
 from prometheus_client import generate_latest
 
+from claude_mem.logs import JsonFormatter, TextFormatter
 from claude_mem_operator.config import Config, ConfigInvalid, WebhookMode, settings
 from claude_mem_operator.health import STALE_S, STUCK_S, Health, WatchLedger
 from claude_mem_operator.kube.kinds import HTTP_ROUTE, SECRET
 from claude_mem_operator.kube.port import Kind
-from claude_mem_operator.logs import JsonFormatter, TextFormatter, defect
+from claude_mem_operator.logs import defect, fields_of
 from claude_mem_operator.main import main
 from claude_mem_operator.metrics import Metrics
 
@@ -82,11 +83,14 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_a_log_line_is_one_json_object() -> None:
-    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "two\nlines", "resource": "a/b"})
-    line = JsonFormatter().format(record)
+    of_kopf = {"settings": object(), "k8s_ref": {"name": "b"}, "k8s_skip": True}
+    record = logging.makeLogRecord(
+        {"name": "x", "levelname": "INFO", "msg": "two\nlines", "resource": "a/b", **of_kopf}
+    )
+    line = JsonFormatter(fields_of).format(record)
     assert "\n" not in line
-    assert json.loads(line)["resource"] == "a/b"
-    assert TextFormatter("%(message)s").format(record).endswith("resource=a/b")
+    assert set(json.loads(line)) == {"time", "level", "logger", "message", "resource"}
+    assert TextFormatter(fields_of).format(record).endswith("lines resource=a/b")
 
 
 def test_a_defect_is_logged_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
