@@ -27,6 +27,7 @@ from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
 from claude_mem.services.tenancy import TenancyService
 from claude_mem.services.timeline import TimelineService
+from claude_mem.services.transfer_spool import SpoolRoom
 from claude_mem.services.usage import UsageService
 from claude_mem.storage.database import StorageError
 
@@ -65,6 +66,7 @@ class Services:
     idempotent: IdempotentRequests
     monitoring: Monitoring
     retention: RetentionService
+    import_room: SpoolRoom
 
     @classmethod
     def over(cls, database: Database, queue: Queue, *, settings: ServerSettings) -> Self:
@@ -112,6 +114,7 @@ class Services:
             idempotent=IdempotentRequests(database),
             monitoring=Monitoring(database),
             retention=RetentionService(database),
+            import_room=SpoolRoom(settings.http.import_spool_bytes),
         )
 
     async def write_behind(self) -> None:

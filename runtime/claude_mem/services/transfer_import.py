@@ -2,13 +2,11 @@
 
 Lines are stored in batches, each a transaction with its line of the audit log, and what is there already is left as it is.
 So an import that broke off is sent again and goes on where it was. All or nothing, and trying, are one transaction over the
-whole file, which is therefore kept until then.
+whole file, which is therefore kept until then: `transfer_spool`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -25,14 +23,15 @@ from claude_mem.services.transfer_format import (
 from claude_mem.services.transfer_lines import BadLine, Item, cut, prepare, read
 from claude_mem.services.transfer_projects import Projects
 from claude_mem.services.transfer_rows import Batch, Outcome
+from claude_mem.services.transfer_spool import SpoolRoom
 from claude_mem.storage import audit, tenancy
 from claude_mem.storage.database import ReferenceViolation, StorageError, ValueRefused, run_transaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
-    from typing import IO
 
     from claude_mem.model.records import AuditEntry
+    from claude_mem.services.transfer_spool import Spool
     from claude_mem.storage.database import Database, Executor
 
 #: Lines of a batch at most, and bytes after which one is stored.
@@ -41,8 +40,6 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 
 #: Bad lines that an answer names; the rest is counted.
 NAMED_LINES: Final = 100
-
-_SPOOL_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +102,23 @@ class Importer:
     Parameters:
         strict: a bad line refuses the whole import.
         dry_run: say what would become of it, and change nothing.
+        room: where either keeps the whole upload; None is without bound.
     """
 
     def __init__(
-        self, database: Database, destination: Destination, *, strict: bool = False, dry_run: bool = False
+        self,
+        database: Database,
+        destination: Destination,
+        *,
+        strict: bool = False,
+        dry_run: bool = False,
+        room: SpoolRoom | None = None,
     ) -> None:
         self._database = database
         self._to = destination
         self._strict = strict
         self._dry_run = dry_run
+        self._room = room or SpoolRoom()
         self._header: HeaderLine | None = None
         self._result = Imported()
         self._projects = Projects(destination.team_id, destination.project_id)
@@ -121,29 +126,29 @@ class Importer:
     async def run(self, chunks: AsyncIterator[bytes]) -> Imported:
         """Read lines until they end.
 
-        Raises: InvalidInput when this is no export, or a line of a strict one is bad; Forbidden, Unavailable.
+        Raises: InvalidInput when this is no export, or a line of a strict one is bad; PayloadTooLarge, Forbidden,
+            Unavailable.
         """
         if not (self._strict or self._dry_run):
             async for batch in self._batches(chunks):
                 await self._commit(batch)
             self._check_header_came()
             return self._result
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as kept:
-            async for chunk in chunks:
-                await asyncio.to_thread(kept.write, chunk)
+        with self._room.spool() as kept:
+            await kept.keep(chunks)
             return await self._at_once(kept)
 
-    async def _at_once(self, kept: IO[bytes]) -> Imported:
+    async def _at_once(self, kept: Spool) -> Imported:
         if self._strict:
             # Looked through first, so that a bad line is told before anything waits for a transaction.
-            async for _ in self._batches(_read_again(kept)):
+            async for _ in self._batches(kept.read()):
                 pass
             self._check_strict()
             self._check_header_came()
             self._header, self._result = None, Imported()
         try:
             async with self._database.transaction() as transaction:
-                async for batch in self._batches(_read_again(kept)):
+                async for batch in self._batches(kept.read()):
                     await self._store(transaction, batch, self._result.outcome)
                 self._check_header_came()
                 self._check_strict()
@@ -276,9 +281,3 @@ class Importer:
             }
             entry = self._to.entry("project.imported", project_id, details)
             await audit.append(executor, [entry], now_us=now_us())
-
-
-async def _read_again(kept: IO[bytes]) -> AsyncIterator[bytes]:
-    await asyncio.to_thread(kept.seek, 0)
-    while chunk := await asyncio.to_thread(kept.read, 1 << 16):
-        yield chunk

@@ -33,6 +33,7 @@ class HttpSettings:
     port: int = setting(service.SERVER_PORT)
     public_url: str | None = setting(service.PUBLIC_URL)
     body_limit_bytes: int = setting(service.BODY_LIMIT_BYTES)
+    import_spool_bytes: int = setting(service.IMPORT_SPOOL_BYTES)
     cors_origins: tuple[str, ...] = setting(service.CORS_ORIGINS)
     wait_timeout_ms: int = setting(service.WAIT_TIMEOUT_MS)
     managed: bool = setting(service.MANAGED)

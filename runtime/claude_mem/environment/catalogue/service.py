@@ -92,6 +92,18 @@ BODY_LIMIT_BYTES = numeric.count(
         "The largest request body; a larger one is answered with 413. The 5 MiB are what clients rely on."
     ),
 )
+IMPORT_SPOOL_BYTES = numeric.count(
+    "CLAUDE_MEM_IMPORT_SPOOL_BYTES",
+    group=HTTP,
+    default=48 * 1024 * 1024,
+    unit="bytes",
+    minimum=1024,
+    meaning=(
+        "What imports with strict=true or dryRun=true may keep of their uploads, all together, in the directory of "
+        "temporary files; a longer one is answered with 413. Fits the 64 MiB that containers have there. Other "
+        "imports keep nothing, and may be of any length."
+    ),
+)
 CORS_ORIGINS = kinds.origins(
     "CLAUDE_MEM_CORS_ORIGINS",
     group=HTTP,

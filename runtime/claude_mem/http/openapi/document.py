@@ -197,7 +197,7 @@ def refusals(path: str, operation: Operation) -> set[int]:
     if operation.body is not None:
         found |= set(_WITH_BODY)
     if operation.upload is not None:
-        found |= {400, 415}
+        found |= set(_WITH_BODY)
     if operation.replayable:
         found |= {400, 409, 422}
     if "{" in path:

@@ -77,7 +77,7 @@ class Operation:
         answers: shapes of JSON bodies by status, or what else is answered.
         refusals: statuses that this route refuses with, besides those that all like it do.
         body: what is read; None where nothing is.
-        upload: media type of a body that is read as it comes; there is no bound to it.
+        upload: media type of a body that is read as it comes; its bounds are the handler's.
         body_needed: whether the body may be left out.
         local: only this machine may ask.
         replayable: takes an Idempotency-Key.

@@ -37,8 +37,9 @@ _ACCEPTED: Final = frozenset(
     {MEDIA_TYPE, "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 )
 
-#: Seconds that a reader may take to accept a page.
+#: Seconds that a reader may take to accept a page, and a sender to send anything further.
 WRITE_S: Final = 60.0
+READ_S: Final = 60.0
 
 _FLAG: Final = {"type": "boolean", "default": False}
 
@@ -119,24 +120,37 @@ async def import_lines(request: web.Request) -> web.Response:
     def entry(action: str, project: str, details: dict[str, object]) -> AuditEntry:
         return context.audit(action, "project", resource_id=project, project_id=project, **details)
 
+    services = request.app[SERVICES]
+    if strict or dry_run:
+        services.import_room.expect(request.content_length)
     importer = Importer(
-        request.app[SERVICES].database,
+        services.database,
         Destination(context.team_id, project_id, entry),
         strict=strict,
         dry_run=dry_run,
+        room=services.import_room,
     )
     return answer(report(await importer.run(_received(request)), dry_run=dry_run))
 
 
 async def _received(request: web.Request) -> AsyncIterator[bytes]:
     try:
-        async for chunk in request.content.iter_any():
+        while chunk := await _next(request):
             yield chunk
     except (ClientPayloadError, web.RequestPayloadError, ConnectionResetError) as error:
         raise MalformedJson(
             "the body ended early or cannot be decoded as its Content-Encoding says; send it again, "
             "and it goes on where it was"
         ) from error
+    except TimeoutError as error:
+        raise MalformedJson(
+            f"nothing of the body came for {READ_S:g} seconds; send it again, and it goes on where it was"
+        ) from error
+
+
+async def _next(request: web.Request) -> bytes:
+    async with asyncio.timeout(READ_S):
+        return await request.content.readany()
 
 
 ROUTES = [
