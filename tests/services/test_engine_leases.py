@@ -171,9 +171,10 @@ def reply(title: str) -> str:
 async def test_a_heartbeat_keeps_a_long_call(
     storage: Storage, database: Database, world: World, ingest: IngestService, llm: FakeLlm
 ) -> None:
-    llm.script.append(Answer(delay_s=1.5))
+    llm.script.append(Answer(delay_s=5))
     name = await job_for(ingest, world, 1)
-    async with working(database, asking(llm), lease_s=0.5, heartbeat_s=0.1):
+    # Long enough that a busy machine misses no heartbeat, and shorter than the call.
+    async with working(database, asking(llm), lease_s=3, heartbeat_s=0.1):
         await asked(llm, 1)
         async with working(await storage.open(), asking(llm), worker=SECOND):
             job = await ended(database, name)

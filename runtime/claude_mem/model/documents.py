@@ -40,8 +40,14 @@ class Document:
 
     @property
     def members(self) -> dict[str, Any]:
-        """The value when it is a JSON object, else an empty one."""
-        value = self.value
+        """The value when it is a JSON object that can be read, else an empty one.
+
+        Adopted rows may hold what a database takes and the parser does not: numbers beyond a double, deeper nesting.
+        """
+        try:
+            value = self.value
+        except ValueError:
+            return {}
         return value if isinstance(value, dict) else {}
 
     def __eq__(self, other: Any) -> bool:

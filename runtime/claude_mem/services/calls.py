@@ -191,14 +191,22 @@ def _parts(
 def _call(
     members: list[tuple[Taken, EventInput]], tokens: int, terms: CallTerms, projects: dict[str, Project]
 ) -> Call:
-    asked: dict[tuple[str, bytes], EventInput] = {}
+    asked: dict[tuple[str, bytes | str], EventInput] = {}
     jobs_of: dict[str, tuple[str, ...]] = {}
     for taken, event in members:
-        first = asked.setdefault((event.event_type, dumps(event.payload)), event)
+        first = asked.setdefault((event.event_type, _said(event)), event)
         jobs_of[first.id] = (*jobs_of.get(first.id, ()), taken.job.id)
     job = members[0][0].job
     request = make_request(job, tuple(asked.values()), terms, projects)
     return Call(tuple(taken for taken, _ in members), request, jobs_of, tokens)
+
+
+def _said(event: EventInput) -> bytes | str:
+    """What events have in common that say the same; an adopted one may be nested too deeply to be compared."""
+    try:
+        return dumps(event.payload)
+    except TypeError:
+        return event.id
 
 
 def _event_id(job: Job) -> str:

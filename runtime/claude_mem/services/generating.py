@@ -151,7 +151,7 @@ class Generator:
             over()
             if error.usage is not None:
                 self._count(error.usage, error.provider, error.model)
-            await self._set_back(call.taken, error)
+            await self._answer_failed(call.taken, error)
             return
         over()
         self._count(result.usage, result.provider, result.model)
@@ -178,7 +178,7 @@ class Generator:
         try:
             reply = KeptAnswer.read(document, default_type=self._terms.mode.default_type)
         except GenerationError as error:
-            await self._set_back(taken, error)
+            await self._answer_failed(taken, error)
             return
         await self.settle(self._answered(tuple(taken), reply, call_id))
 
@@ -234,13 +234,24 @@ class Generator:
                 drafted.append(Drafted(item, index, owners[0], job_ids))
         return drafted
 
-    async def _set_back(self, taken: Sequence[Taken], error: GenerationError) -> None:
+    async def _answer_failed(self, taken: Sequence[Taken], error: GenerationError) -> None:
         if error.category == CIRCUIT_OPEN:
             # Nobody was asked, so no attempt was used.
             until = now_us() + (error.retry_after_ms or CIRCUIT_PAUSE_MS) * 1000
             await self._postpone(taken, until, Failure.of(error))
             return
-        failure = Failure.of(error)
+        await self._fail(taken, Failure.of(error))
+
+    async def set_back(self, taken: Sequence[Taken], error: Exception) -> None:
+        """Try jobs again later that cannot be worked on for an error nobody foresaw; end them after their last attempt.
+
+        Parameters:
+            error: what happened; its class is kept, its text is not, for it may quote what is private.
+        """
+        reason = f"unexpected {type(error).__name__} before any provider was asked"
+        await self._fail(taken, Failure("unknown", reason, retryable=True))
+
+    async def _fail(self, taken: Sequence[Taken], failure: Failure) -> None:
         outcomes = [
             Failed(
                 each,
@@ -257,10 +268,10 @@ class Generator:
             await self._persist(
                 lambda: run_transaction(self._database, lambda transaction: settle(transaction, outcomes))
             )
-        except StorageError as error:
+        except Exception as error:
             if len(outcomes) == 1:
                 return [error]
-            # One answer that the database refuses must not take the others with it.
+            # One answer that cannot be stored must not take the others with it.
             return [(await self._settle([outcome]))[0] for outcome in outcomes]
         return [None] * len(outcomes)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from claude_mem.model.records import Job
     from claude_mem.services.calls import Call
     from claude_mem.services.generating import Generator
+    from claude_mem.worker.leases import HandedBack
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +166,9 @@ class Engine:
         except (ClaudeMemError, StorageError) as error:
             logger.warning("no jobs can be taken", extra={"reason": type(error).__name__})
             return False
+        except Exception:
+            logger.exception("taking jobs met an unexpected error")
+            return False
         if claimed:
             before = set(self._tasks)
             await self._plan([Taken(job, jobs.Claim(job.id, job.attempts, self.worker)) for job in claimed])
@@ -175,9 +179,12 @@ class Engine:
     async def _plan(self, group: list[Taken]) -> None:
         try:
             plan = await self._generator.plan(group)
-        except (ClaudeMemError, StorageError) as error:
+        except (Unavailable, Retryable) as error:
             logger.warning("jobs are handed back", extra={"reason": type(error).__name__})
-            self._begin(group, self._hand_back(group))
+            self._begin(group, self._hand_back(group, reason="database_unavailable"))
+            return
+        except Exception as error:
+            await self._plan_apart(group, error)
             return
         for outcome in plan.settled:
             self._begin(taken_of(outcome), self._generator.settle(outcome))
@@ -185,6 +192,18 @@ class Engine:
             self._ask(call)
         for call_id, (kept, document) in plan.kept.items():
             self._begin(kept, self._generator.use(kept, call_id, document))
+
+    async def _plan_apart(self, group: list[Taken], error: Exception) -> None:
+        """Plan each half of a group alone, down to the job that cannot be planned: it is set back, the others go on."""
+        if len(group) > 1:
+            middle = len(group) // 2
+            await self._plan(group[:middle])
+            await self._plan(group[middle:])
+            return
+        logger.warning(
+            "a job cannot be planned", extra={"jobId": group[0].job.id, "reason": type(error).__name__}
+        )
+        self._begin(group, self._generator.set_back(group, error))
 
     async def _claim(self, limit: int) -> list[Job]:
         async def take(transaction: Executor) -> list[Job]:
@@ -211,7 +230,7 @@ class Engine:
         async def make() -> None:
             await place.enter()
             if self._stopping.is_set():
-                await self._hand_back(call.taken)
+                await self._hand_back(call.taken, reason="worker_stopping")
             else:
                 await self._generator.make(call, over=place.leave)
 
@@ -253,7 +272,7 @@ class Engine:
         except (Unavailable, Retryable) as error:
             # Nothing was paid for yet.
             logger.warning("jobs are handed back", extra={"reason": type(error).__name__})
-            await self._hand_back(taken)
+            await self._hand_back(taken, reason="database_unavailable")
         except StorageError as error:
             # Without its traceback, which leads to an error that may quote what was to be stored.
             logger.warning("an answer cannot be stored", extra={"reason": type(error).__name__})
@@ -271,7 +290,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for claimed in left:
-            await self._leases.offer(claimed)
+            await self._leases.offer(claimed, reason="worker_stopping")
 
-    async def _hand_back(self, taken: Sequence[Taken]) -> None:
-        await self._leases.hand_back([each.claim for each in taken])
+    async def _hand_back(self, taken: Sequence[Taken], *, reason: HandedBack) -> None:
+        await self._leases.hand_back([each.claim for each in taken], reason=reason)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from claude_mem.model.errors import ClaudeMemError, Unavailable
 from claude_mem.model.times import now_us
+from claude_mem.services import trail
 from claude_mem.storage import jobs
-from claude_mem.storage.database import Retryable, StorageError
+from claude_mem.storage.database import Retryable, StorageError, run_transaction
 from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from claude_mem.storage.database import Database
+    from claude_mem.storage.database import Database, Executor
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between tries to give jobs back, while the database does not answer.
 AGAIN_S = 1.0
+
+#: Why jobs are given back as if they had not been taken.
+HandedBack = Literal["worker_stopping", "database_unavailable"]
 
 
 class Leases:
@@ -72,18 +77,30 @@ class Leases:
                 metrics.CLAIMS_LOST.inc()
                 task.cancel()
 
-    async def hand_back(self, claims: Iterable[jobs.Claim]) -> None:
-        """Give jobs back, however long the database is away: left to their leases they would lose an attempt."""
+    async def hand_back(self, claims: Iterable[jobs.Claim], *, reason: HandedBack) -> None:
+        """Give jobs back, however long the database is away: left to their leases they would lose an attempt.
+
+        Parameters:
+            reason: why, as the jobs' histories tell it.
+        """
         left = list(claims)
         while left:
-            left = [claimed for claimed in left if not await self.offer(claimed)]
+            left = [claimed for claimed in left if not await self.offer(claimed, reason=reason)]
             if left:
                 await asyncio.sleep(AGAIN_S)
 
-    async def offer(self, claimed: jobs.Claim) -> bool:
+    async def offer(self, claimed: jobs.Claim, *, reason: HandedBack) -> bool:
         """Give a job back, unless it is no longer ours; whether the database answered."""
+
+        async def give(transaction: Executor) -> None:
+            now = now_us()
+            job = await jobs.hand_back(transaction, claimed, now_us=now)
+            if job is not None:
+                line = trail.line(job, "queued", "queued", {"reason": reason}, at_us=now)
+                await jobs.append_events(transaction, [replace(line, attempt=claimed.attempt)])
+
         try:
-            await jobs.hand_back(self._database, claimed, now_us=now_us())
+            await run_transaction(self._database, give)
         except (Unavailable, Retryable):
             return False
         return True
