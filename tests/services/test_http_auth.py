@@ -73,6 +73,7 @@ GUARDED = [
     Route("GET", "/v1/memories", READ),
     Route("GET", "/v1/memories/x", READ),
     Route("GET", "/v1/memories/x/timeline", READ),
+    Route("GET", "/v1/memories/x/origin", READ),
     Route("GET", "/v1/sessions/x/timeline", READ),
     Route("PATCH", "/v1/memories/x", WRITE, {"content": "c"}),
     Route("DELETE", "/v1/memories/x", WRITE),

@@ -28,6 +28,7 @@ from claude_mem.storage import (
     jobs,
     keys,
     observations,
+    origins,
     rows,
     search,
     sessions,
@@ -287,7 +288,8 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     assert await jobs.count(database, everything) == 2
     assert await jobs.count(database, jobs.JobFilter(since_us=NOW + 1)) == 0
     assert await jobs.count_by_status(database, **scope) == {"queued": 2, "cancelled": 1}
-    assert await backlog.lane_counts(database, now_us=NOW) == {("event", "queued"): 2}
+    assert await backlog.lane_counts(database, now_us=NOW, limit=9) == {("event", "queued"): 2}
+    assert await backlog.lane_counts(database, now_us=NOW, limit=1) == {("event", "queued"): 1}
 
 
 async def paged_jobs(database: Database, world: World) -> None:
@@ -321,7 +323,7 @@ async def job_changes(database: Database, world: World) -> None:
     waiting = await jobs.find_anywhere(database, job.id)
     assert waiting is not None
     assert (waiting.next_attempt_ms, waiting.last_error) == (later // 1000, FAILURE)
-    assert await backlog.lane_counts(database, now_us=NOW) == {
+    assert await backlog.lane_counts(database, now_us=NOW, limit=9) == {
         ("event", "queued"): 1,
         ("event", "delayed"): 1,
     }
@@ -340,7 +342,7 @@ async def job_changes(database: Database, world: World) -> None:
     assert failed is not None
     assert failed.status is JobStatus.FAILED
     await redrive_filters(database, world, failed)
-    assert (await backlog.lane_counts(database, now_us=NOW))["event", "failed"] == 1
+    assert (await backlog.lane_counts(database, now_us=NOW, limit=9))["event", "failed"] == 1
     payloads = {name: Document.of({"retried_count": 1}) for name in (job.id, other.id, "absent")}
     retried_now = await failed_jobs.retry(database, payloads, now_us=NOW)
     assert list(retried_now) == [other.id], "only what failed or was cancelled"
@@ -423,6 +425,38 @@ async def brief_rows(database: Database, world: World) -> None:
     assert await timeline.find_observation(database, "absent", team_id=world.team_id) is None
 
 
+async def origin_rows(database: Database, world: World) -> None:
+    """What led to a memory shows within its team and project, and nothing does of one that has no sources."""
+    memory = new_observation(world, "of-calls", "Caches lie", key="generation-9", job="job-event-1")
+    await work.insert_observations(database, [memory], now_us=NOW)
+    for number in range(2):
+        kind, job = ("agent_event", "job-event-1") if number else ("manual", None)
+        link = ObservationSource(f"of-{number}", "of-calls", kind, f"event-{number}", job, NOW // 1000)
+        await work.insert_sources(database, [(link, Document.of({"callId": "call-9"}))], now_us=NOW)
+    call = usage.UsageRow(
+        id="call-9",
+        team_id=world.team_id,
+        project_id=world.project_id,
+        kind="tokens",
+        quantity=70,
+        at_us=NOW,
+        metadata={"model": "m", "inputTokens": 50},
+    )
+    await usage.append(database, [call, replace(call, id="another")])
+    made = origins.Made("of-calls", world.team_id, world.project_id)
+    sources = await origins.sources(database, made, limit=9)
+    assert [(one.id, one.generation_job_id) for one in sources] == [("of-1", "job-event-1"), ("of-0", None)]
+    assert [row["id"] for row in await origins.events(database, made, limit=9)] == ["event-1"]
+    assert [job.id for job in await origins.jobs(database, made, limit=9)] == ["job-event-1"]
+    assert await origins.calls(database, made, limit=9) == [call]
+    for elsewhere in (replace(made, team_id=world.other_team_id), replace(made, project_id=world.sibling_id)):
+        assert await origins.events(database, elsewhere, limit=9) == []
+        assert await origins.jobs(database, elsewhere, limit=9) == []
+    assert await origins.calls(database, replace(made, team_id=world.other_team_id), limit=9) == []
+    assert await origins.sources(database, replace(made, observation_id="absent"), limit=9) == []
+    await observations.delete(database, "of-calls", team_id=world.team_id, project_id=None)
+
+
 async def observation_rows(database: Database, world: World) -> None:
     scope = {"team_id": world.team_id, "project_id": world.project_id}
     memory = new_observation(world, "memory-1", "Deploy with blue-green servers")
@@ -441,7 +475,6 @@ async def observation_rows(database: Database, world: World) -> None:
         await work.insert_sources(database, [(source, EMPTY)], now_us=NOW)
     ((found, link),) = await observations.of_event(database, "event-1", **scope)
     assert (found.id, link) == ("memory-2", source)
-    assert await work.origins(database, ["memory-1", "memory-2"]) == {"memory-2": ["event-1"]}
     assert await work.origins(database, ["memory-1", "memory-2"]) == {"memory-2": ["event-1"]}
 
     async def listed(**filters: Any) -> list[str]:
@@ -767,6 +800,7 @@ SUBJECTS = (
     search_rows,
     worker_rows,
     accounting_rows,
+    origin_rows,
     changed_rows,
     idempotent_rows,
     purged_rows,

@@ -75,18 +75,22 @@ def observation(found: Observation) -> shapes.Observation:
     }
 
 
-def sourced_observation(found: Observation, source: ObservationSource) -> shapes.SourcedObservation:
+def sourced_observation(found: Observation, origin: ObservationSource) -> shapes.SourcedObservation:
     return {
         **observation(found),
         "generationKey": found.generation_key,
         "createdByJobId": found.created_by_job_id,
-        "source": {
-            "id": source.id,
-            "sourceType": source.source_type,
-            "sourceId": source.source_id,
-            "generationJobId": source.generation_job_id,
-            "createdAtEpoch": source.created_ms,
-        },
+        "source": source(origin),
+    }
+
+
+def source(found: ObservationSource) -> shapes.ObservationSource:
+    return {
+        "id": found.id,
+        "sourceType": found.source_type,
+        "sourceId": found.source_id,
+        "generationJobId": found.generation_job_id,
+        "createdAtEpoch": found.created_ms,
     }
 
 

@@ -19,6 +19,7 @@ from claude_mem.services.keys import KeyService
 from claude_mem.services.limits import Admission, FailedAuthentications, Limits
 from claude_mem.services.memories import MemoryService
 from claude_mem.services.monitoring import Monitoring
+from claude_mem.services.origins import OriginService
 from claude_mem.services.publishing import JobTerms
 from claude_mem.services.recall import RecallService
 from claude_mem.services.retention import RetentionService
@@ -55,6 +56,7 @@ class Services:
     recall: RecallService
     briefing: BriefingService
     timeline: TimelineService
+    origins: OriginService
     search_index: SearchIndex
     jobs: JobService
     keys: KeyService
@@ -103,6 +105,7 @@ class Services:
             recall=recall,
             briefing=BriefingService(database, recall),
             timeline=TimelineService(database),
+            origins=OriginService(database, prices=prices),
             search_index=search_index,
             jobs=JobService(database, queue),
             keys=KeyService(database),

@@ -54,19 +54,20 @@ async def store_answers(
     """Store observations and their sources, and note in `writes` what else is to be stored of jobs that are done."""
     jobs_by_id = {taken.job.id: taken.job for outcome in answered for taken in outcome.taken}
     drafts = [(draft, jobs_by_id[draft.job_ids[0]]) for outcome in answered for draft in outcome.drafted]
+    calls = [outcome.call_id for outcome in answered for _ in outcome.drafted]
     observations = [_observation(draft, job, now) for draft, job in drafts]
     stored = await work.insert_observations(executor, observations, now_us=now)
     made: dict[str, list[tuple[str, Drafted]]] = {}
     sources = []
     fresh: Counter[str] = Counter()
-    for (draft, job), observation in zip(drafts, observations, strict=True):
+    for (draft, job), call_id, observation in zip(drafts, calls, observations, strict=True):
         observation_id = stored[observation.generation_key or ""]
         if observation_id == observation.id:
             fresh[job.id] += 1
             writes.entries.append(trail.created_entry(job, observation_id, draft.index, draft.item))
         for job_id in draft.job_ids:
             made.setdefault(job_id, []).append((observation_id, draft))
-            sources.append(_source(jobs_by_id[job_id], observation_id, draft, now))
+            sources.append(_source(jobs_by_id[job_id], observation_id, draft, call_id=call_id, now=now))
     await work.insert_sources(executor, sources, now_us=now)
     summaries = [
         (job.id, stored[found.generation_key or ""])
@@ -97,10 +98,13 @@ def _observation(draft: Drafted, job: Job, now: int) -> Observation:
     )
 
 
-def _source(job: Job, observation_id: str, draft: Drafted, now: int) -> tuple[ObservationSource, Document]:
+def _source(
+    job: Job, observation_id: str, draft: Drafted, *, call_id: str | None, now: int
+) -> tuple[ObservationSource, Document]:
     payload = job.payload.members
     metadata = {
         "provider": draft.item.metadata.get("provider"),
+        "callId": call_id,
         "parsedObservationIndex": draft.index,
         "source_adapter": payload.get("source_adapter"),
         "actor_id": payload.get("actor_id"),

@@ -179,7 +179,7 @@ class TimelineService:
         ordered = _merged(observed, happened, back=back)
         shown = ordered[:limit]
         more = _end(start, shown).encode() if len(ordered) > limit else None
-        entries = [_entry(row) for row in (reversed(shown) if back else shown)]
+        entries = [entry_of(row) for row in (reversed(shown) if back else shown)]
         wanted = sorted({entry.session_id for entry in entries if entry.session_id is not None})
         known = await sessions.find_by_ids(self._database, wanted, team_id=stretch.team_id) if wanted else {}
         return Span(entries, more if back else None, None if back else more, known)
@@ -226,7 +226,8 @@ def _end(start: Position, shown: list[Row]) -> Position:
     return Position(start.direction, observation, event)
 
 
-def _entry(row: Row) -> Entry:
+def entry_of(row: Row) -> Entry:
+    """An observation's row, or an event's as timelines read it, as an entry."""
     if _is_observation(row):
         memory = rows.observation(row)
         kind: EntryType = "summary" if memory.kind == SUMMARY_KIND else "observation"
