@@ -88,9 +88,10 @@ def _remember(memory: Memory, stack: ExitStack) -> None:
     )
     port = forward.wait_for_line(r"Forwarding from 127\.0\.0\.1:(\d+)").group(1)
     client = stack.enter_context(Client(server_url=f"http://127.0.0.1:{port}", api_key=secret["api-key"]))
-    (project,) = client.list_projects().projects
     payload = {"tool_name": "Edit", "tool_input": {"file_path": "retry.py"}, "tool_response": "add jitter"}
-    receipt = client.record_event(event_type="tool_use", payload=payload, project_id=project.id, wait=True)
+    receipt = client.record_event(
+        event_type="tool_use", payload=payload, project_id=secret["project-id"], wait=True
+    )
     found = client.event_observations(receipt.event.id).observations
     if not found:
         job = receipt.generation_job

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
 import pytest
@@ -76,8 +75,11 @@ def test_the_key_in_the_secret_is_the_key_of_the_project_that_the_resource_names
     )
     data = {name: _decoded(value) for name, value in found["data"].items()}
     assert data["url"] == memory.get()["status"]["endpoint"]
-    answer = memory.ok("GET", "/v1/projects", data["api-key"])
-    assert data["project"] in json.dumps(answer)
+    (project,) = memory.ok("GET", "/v1/projects", data["api-key"])["projects"]
+    assert (project["id"], project["name"]) == (data["project-id"], data["project"])
+    assert project["teamId"] == data["team-id"]
+    written = {"projectId": data["project-id"], "content": "Written with nothing but the Secret."}
+    memory.ok("POST", "/v1/memories", data["api-key"], written, status=201)
 
 
 @pytest.mark.usefixtures("restarted")

@@ -33,7 +33,7 @@ from claude_mem_operator.kube.port import KubeApi, Manifest, ObjectRef
 from tests.support.claude_mem_servers import install_crd
 from tests.support.kube.control_plane import ControlPlane
 from tests.support.kube_engine import condition, engine, provider_secret, ref_to, resource
-from tests.support.kube_kubelet import PretendedKubelet
+from tests.support.kube_kubelet import REPORT, PretendedKubelet
 from tests.support.kube_memory import KilledError
 from tests.support.processes import WaitTimeoutError, wait_until
 
@@ -110,6 +110,10 @@ def test_it_converges_and_then_every_object_stays_as_it_is(api: DynamicApi, name
     status = api.get(ref)["status"]  # type: ignore[index]
     assert status["phase"] == "Ready"
     assert condition(status, "Migrated")["status"] == "True"
+    key = api.get(ObjectRef(SECRET, namespace, "memory-api-key"))
+    assert key is not None
+    told = (base64.b64decode(key["data"][name]).decode() for name in ("team-id", "project-id"))
+    assert tuple(told) == tuple(REPORT.values())
     calls: list[str] = []
     api.observe = lambda verb, _kind, _outcome: calls.append(verb)
     try:

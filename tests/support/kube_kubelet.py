@@ -7,6 +7,7 @@ StatefulSets and Jobs get there, or do not, as they would.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from claude_mem_operator.kube.errors import KubeError
 from claude_mem_operator.kube.kinds import POD
 from claude_mem_operator.kube.port import ObjectRef
 
+#: What the migration tells when it has succeeded.
+REPORT = {"teamId": "team-1", "projectId": "project-1"}
 LABELS = {"app.kubernetes.io/name": "claude-mem"}
 
 
@@ -97,11 +100,14 @@ def _containers(pod: dict[str, Any], *, phase: str, ready: bool) -> Iterable[dic
         "Failed": {"terminated": {"exitCode": 1}},
     }
     for container in pod["spec"]["containers"]:
+        state = states[phase]
+        if phase == "Succeeded" and container["name"] == "bootstrap":
+            state = {"terminated": {"exitCode": 0, "message": json.dumps(REPORT)}}
         yield {
             "name": container["name"],
             "image": container["image"],
             "imageID": "",
             "ready": ready,
             "restartCount": 0,
-            "state": states[phase],
+            "state": state,
         }

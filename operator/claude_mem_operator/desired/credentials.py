@@ -17,7 +17,7 @@ from claude_mem_operator.desired.names import (
     child_name,
     credentials_name,
 )
-from claude_mem_operator.desired.types import SecretKind
+from claude_mem_operator.desired.types import Identities, SecretKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,8 @@ PASSWORD_KEY: Final = "password"  # noqa: S105 - the name of a key
 API_KEY: Final = "api-key"
 _TEAM: Final = "team"
 _PROJECT: Final = "project"
+_TEAM_ID: Final = "team-id"
+_PROJECT_ID: Final = "project-id"
 
 #: The only user and the only database of a managed PostgreSQL.
 POSTGRES_USER: Final = "claude_mem"
@@ -74,14 +76,28 @@ def resolve(inputs: Inputs) -> Credentials:
     )
 
 
+def identities(inputs: Inputs, *, job: str) -> Identities | None:
+    """The ids of the team and the project: as the migration's `job` told them, else as they stand in the Secret.
+
+    None until the first migration has succeeded, and again after a change of the names.
+    """
+    existing = _existing(inputs)
+    team, project = existing.get(_TEAM_ID), existing.get(_PROJECT_ID)
+    known = Identities(team=team, project=project) if team and project else None
+    return inputs.reports.get(job, known)
+
+
 def _api_key(inputs: Inputs) -> str:
-    """The key as it exists, unless it is another team's or project's: a key stays with the project it was made for."""
+    return _existing(inputs).get(API_KEY) or inputs.new_secret(SecretKind.API_KEY)
+
+
+def _existing(inputs: Inputs) -> Mapping[str, str]:
+    """What the key's Secret holds, unless it is another team's or project's: a key stays with its project."""
     resource = inputs.resource
     existing = inputs.generated.get(resource.api_key_secret_name, {})
     bootstrap = resource.spec.bootstrap
     made_for = existing.get(_TEAM, bootstrap.team), existing.get(_PROJECT, bootstrap.project)
-    key = existing.get(API_KEY) if made_for == (bootstrap.team, bootstrap.project) else None
-    return key or inputs.new_secret(SecretKind.API_KEY)
+    return existing if made_for == (bootstrap.team, bootstrap.project) else {}
 
 
 def values(resource: ClaudeMemServer, credentials: Credentials) -> dict[str, str]:
@@ -102,13 +118,17 @@ def endpoint(resource: ClaudeMemServer) -> str:
     return f"http://{name}.{resource.metadata.namespace}.svc:{SERVER_PORT}"
 
 
-def build(resource: ClaudeMemServer, credentials: Credentials) -> tuple[Manifest, ...]:
+def build(
+    resource: ClaudeMemServer, credentials: Credentials, ids: Identities | None
+) -> tuple[Manifest, ...]:
     """The Secrets. PostgreSQL's outlives the resource where its volume does: the volume is of no use without it."""
     about = {
         _PROJECT: resource.spec.bootstrap.project,
         _TEAM: resource.spec.bootstrap.team,
         "url": resource.spec.server.public_url or endpoint(resource),
     }
+    if ids is not None:
+        about |= {_PROJECT_ID: ids.project, _TEAM_ID: ids.team}
     made = [
         _secret(
             resource,

@@ -1,8 +1,8 @@
 """The migration: a Job that brings the schema up to date, then makes the first team, project and key.
 
 Its name has the digest of all that it does, and of the volume that it does it to, so that a change or a new database makes
-a new Job, and no change makes none. A Job that failed is tried again with another value of the resource's annotation
-`claude-mem.dev/retry`.
+a new Job, and no change makes none. Its pod ends with a message: what `claude-mem server bootstrap --json` prints. A Job
+that failed is tried again with another value of the resource's annotation `claude-mem.dev/retry`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _GRACE_S: Final = 30
 _UNAVAILABLE: Final = 5
 _REFUSED: Final = [1, 2]
 
-_BOOTSTRAP: Final = "bootstrap"
+BOOTSTRAP: Final = "bootstrap"
+
+# What was made is told to the kubelet, and so stands in the pod's status: the pod may not write to the cluster itself.
+_SCRIPT: Final = 'exec claude-mem server bootstrap --json "$@" >/dev/termination-log'
 
 _RESOURCES: Final = Resources(requests=pods.REQUESTS[Component.MIGRATION], limits={"memory": "512Mi"})
 
@@ -57,7 +60,7 @@ def build(context: Context) -> Manifest:
                 # A key that is refused is refused the next time as well.
                 {
                     "action": "FailJob",
-                    "onExitCodes": {"containerName": _BOOTSTRAP, "operator": "In", "values": _REFUSED},
+                    "onExitCodes": {"containerName": BOOTSTRAP, "operator": "In", "values": _REFUSED},
                 },
             ]
         },
@@ -105,7 +108,7 @@ def _template(context: Context) -> Manifest:
         init_containers=[container("migrate", ["claude-mem", "server", "migrate"])],
         containers=[
             container(
-                _BOOTSTRAP,
+                BOOTSTRAP,
                 _bootstrap(context),
                 {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
             )
@@ -144,4 +147,4 @@ def _bootstrap(context: Context) -> list[str]:
         "name": f"{resource.metadata.namespace}/{resource.metadata.name}",
     }
     words = [f"--{name}={value}".replace("$", "$$") for name, value in options.items()]
-    return ["claude-mem", "server", "bootstrap", *words]
+    return [*pods.shell(_SCRIPT), BOOTSTRAP, *words]

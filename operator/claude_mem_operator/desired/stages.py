@@ -41,13 +41,14 @@ def desired(inputs: Inputs) -> tuple[Stage, ...]:
     What protects (policies and budgets) comes first and waits for nothing. A store that runs elsewhere has no stage.
     """
     context = Context.of(inputs)
-    made = credentials.build(context.resource, context.credentials)
+    job = migration.build(context)
+    ids = credentials.identities(inputs, job=job["metadata"]["name"])
     return (
         Stage(name="identity", manifests=(_service_account(context),)),
         Stage(name="protection", manifests=(*network.build(context), *disruption.build(context))),
-        Stage(name="secrets", manifests=made),
+        Stage(name="secrets", manifests=credentials.build(context.resource, context.credentials, ids)),
         *_stores(context),
-        _migration(context),
+        _migration(job),
         Stage(name="server", manifests=server.build(context), gate=server.gate(context)),
         Stage(name="worker", manifests=(worker.build(context),), scale=worker.scale(context)),
         Stage(
@@ -116,7 +117,6 @@ def _stores(context: Context) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _migration(context: Context) -> Stage:
-    job = migration.build(context)
+def _migration(job: Manifest) -> Stage:
     gate = Gate(kind=GateKind.COMPLETE, name=job["metadata"]["name"], condition="Migrated")
     return Stage(name="migration", manifests=(job,), gate=gate)

@@ -44,6 +44,14 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identities:
+    """The ids that the first team and project have in the database: what the API asks for in the place of names."""
+
+    team: str
+    project: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """All that children are computed from; the same inputs give the same children, byte for byte.
 
@@ -56,6 +64,7 @@ class Inputs:
         operator_environment: further variables of the server and the workers, which the operator was given.
         observed_storage: by name of a StatefulSet the size in its claim template, which cannot be changed.
         database_volume: uid of the managed PostgreSQL's volume claim; empty while there is none.
+        reports: by name of a migration's Job that succeeded, what it told, as far as its pod is still there.
     """
 
     resource: ClaudeMemServer
@@ -67,6 +76,7 @@ class Inputs:
     operator_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     observed_storage: Mapping[str, str] = field(default_factory=dict)
     database_volume: str = ""
+    reports: Mapping[str, Identities] = field(default_factory=dict)
 
 
 class GateKind(StrEnum):

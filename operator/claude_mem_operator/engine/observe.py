@@ -18,6 +18,7 @@ from claude_mem_operator.desired.types import (
     PROMETHEUS_RULE,
     SERVICE_MONITOR,
 )
+from claude_mem_operator.engine.reports import read_reports
 from claude_mem_operator.kube import kinds
 from claude_mem_operator.kube.port import ObjectRef
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from claude_mem_operator.api import ClaudeMemServer
+    from claude_mem_operator.desired import Identities
     from claude_mem_operator.kube.port import Kind, KubeApi, Manifest
 
 _OPTIONAL: Final = {
@@ -53,7 +55,7 @@ class Observation:
     """What was there when the reconcile began.
 
     `missing` are the references that lead nowhere. `database_volume` is the uid of the managed PostgreSQL's volume
-    claim, empty where there is none.
+    claim, empty where there is none. `reports` is what the migrations told, by name of the Job.
     """
 
     children: dict[ObjectRef, Manifest]
@@ -62,6 +64,7 @@ class Observation:
     missing: tuple[Reference, ...]
     capabilities: frozenset[str]
     database_volume: str
+    reports: Mapping[str, Identities]
 
 
 def observe(kube: KubeApi, resource: ClaudeMemServer) -> Observation:
@@ -78,6 +81,7 @@ def observe(kube: KubeApi, resource: ClaudeMemServer) -> Observation:
         capabilities=capabilities(kube),
         # After the children: where its StatefulSet was seen ready, its claim is there.
         database_volume=_database_volume(kube, resource),
+        reports=read_reports(kube, resource, children),
     )
 
 

@@ -122,4 +122,5 @@ class Engine:
                 if ref.kind == STATEFUL_SET and live["spec"].get("volumeClaimTemplates")
             },
             database_volume=seen.database_volume,
+            reports=seen.reports,
         )

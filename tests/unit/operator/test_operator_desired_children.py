@@ -12,6 +12,7 @@ import pytest
 
 from claude_mem_operator.desired import (
     GateKind,
+    Identities,
     Inputs,
     Manifest,
     Scale,
@@ -137,8 +138,7 @@ def test_credentials_are_made_once_and_kept() -> None:
     found = manifests(inputs(new_secret=new_secret))
     assert sorted(made) == sorted(SecretKind)
     secret = the("Secret", found, end="postgres-credentials")
-    data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
-    assert data == {
+    assert data_of(secret) == {
         "database": "claude_mem",
         "host": "team-memory-postgres",
         "password": SECRETS[SecretKind.POSTGRES_PASSWORD],
@@ -287,6 +287,30 @@ def test_another_project_gets_a_key_of_its_own() -> None:
     assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
 
 
+def test_the_keys_secret_has_the_ids_as_soon_as_the_migration_told_them_and_keeps_them() -> None:
+    first = manifests()
+    job = the("Job", first)["metadata"]["name"]
+    assert data_of(the("Secret", first, end="api-key")).keys() == {"api-key", "project", "team", "url"}
+    told = Identities(team="team-1", project="project-1")
+    second = manifests(inputs(reports={job: told, "another-job": Identities(team="x", project="x")}))
+    secret = the("Secret", second, end="api-key")
+    data = data_of(secret)
+    assert (data["team-id"], data["project-id"]) == ("team-1", "project-1")
+    assert {name: data[name] for name in ("api-key", "url")} == {
+        name: data_of(the("Secret", first, end="api-key"))[name] for name in ("api-key", "url")
+    }
+    assert the("Job", second)["metadata"]["name"] == job, "what it told is no reason to migrate again"
+    third = manifests(inputs(generated={"team-memory-api-key": data}))
+    assert the("Secret", third, end="api-key") == secret, "when the pod is gone, the ids stay"
+    other = resource({**SHORTEST, "bootstrap": {"project": "other"}})
+    moved = manifests(inputs(other, generated={"team-memory-api-key": data}, reports={job: told}))
+    assert "project-id" not in data_of(the("Secret", moved, end="api-key")), "it is another project's"
+
+
+def data_of(secret: Manifest) -> dict[str, str]:
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+
+
 def test_another_key_makes_another_migration_and_rolls_nothing() -> None:
     before = dict(templates(manifests()))
     kept = {"team-memory-api-key": {"api-key": "cmem_another"}}
@@ -305,7 +329,8 @@ def test_a_failed_migration_is_tried_again_by_annotation_under_another_name() ->
 def test_names_of_team_and_project_are_neither_options_nor_references() -> None:
     found = of_spec(bootstrap={"team": "--json", "project": "$(PGPASSWORD)"})
     (container,) = the("Job", found)["spec"]["template"]["spec"]["containers"]
-    assert container["command"][3:] == [
+    assert container["command"][2] == 'exec claude-mem server bootstrap --json "$@" >/dev/termination-log'
+    assert container["command"][4:] == [
         "--team=--json",
         "--project=$$(PGPASSWORD)",
         "--api-key-file=/run/secrets/claude-mem/api-key",
