@@ -153,6 +153,11 @@ class Config:
     lease_name: str = _setting(
         "LEASE_NAME", "claude-mem-operator", "The Lease whose holder acts; the other replicas wait."
     )
+    deployment: str = _setting(
+        "DEPLOYMENT",
+        "",
+        "The operator's own Deployment, with which the Lease goes. Empty means that it stays behind.",
+    )
     lease_s: int = _setting(
         "LEASE_SECONDS",
         "15",

@@ -1,7 +1,8 @@
 """Which replica acts: the holder of a Lease, as Kubernetes' own controllers do it.
 
 A holder that cannot renew stops before others may begin. Others never compare clocks: they begin once the
-Lease has not changed for its duration, by their own clock.
+Lease has not changed for its duration, by their own clock. The Lease belongs to the operator's Deployment, so that
+Kubernetes collects it when the operator is uninstalled.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from claude_mem_operator.kube.errors import AlreadyExists, Conflict, KubeError
-from claude_mem_operator.kube.kinds import LEASE
+from claude_mem_operator.kube.errors import AlreadyExists, Conflict, Forbidden, KubeError
+from claude_mem_operator.kube.kinds import DEPLOYMENT, LEASE
 from claude_mem_operator.kube.port import ObjectRef
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from claude_mem_operator.kube.port import KubeApi, Manifest
 
@@ -45,6 +46,7 @@ class Leadership:
         kube: may write at any time.
         identity: what the replica calls itself; made unique to this process.
         duration_s: how long the lease of a replica that vanished is respected.
+        owner: the Deployment in the same namespace that the Lease goes with; empty for nobody.
         clock: seconds that never go back.
     """
 
@@ -56,14 +58,17 @@ class Leadership:
         name: str,
         identity: str,
         duration_s: float,
+        owner: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
         self._ref = ObjectRef(LEASE, namespace, name)
         self.identity = f"{identity}_{uuid.uuid4()}"
         self._duration_s = duration_s
+        self._owner = ObjectRef(DEPLOYMENT, namespace, owner) if owner else None
         self._clock = clock
         self._until = 0.0
+        self._known_owners: list[Manifest] = []
         self._seen: _Seen | None = None
         self._heartbeat = clock()
 
@@ -124,15 +129,7 @@ class Leadership:
     def _hold(self) -> bool:
         lease = self._kube.get(self._ref)
         if lease is None:
-            self._kube.create(
-                {
-                    "apiVersion": LEASE.api_version,
-                    "kind": LEASE.kind,
-                    "metadata": {"name": self._ref.name, "namespace": self._ref.namespace},
-                    "spec": {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0},
-                }
-            )
-            return True
+            return self._make()
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder == self.identity:
@@ -141,8 +138,39 @@ class Leadership:
         if holder and not self._is_over(spec):
             return False
         taken = {"acquireTime": _now(), "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
-        self._write(lease, {**self._claim(), **taken})
+        self._write(lease, {**self._claim(), **taken}, owners=self._owners())
         return True
+
+    def _make(self) -> bool:
+        """Create the Lease; not while another replica may still hold the one that somebody deleted."""
+        if self._seen is not None and self._clock() - self._seen.since < self._seen.record[2]:
+            return False
+        self._kube.create(
+            {
+                "apiVersion": LEASE.api_version,
+                "kind": LEASE.kind,
+                "metadata": {
+                    "name": self._ref.name,
+                    "namespace": self._ref.namespace,
+                    "ownerReferences": self._owners(),
+                },
+                "spec": {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0},
+            }
+        )
+        return True
+
+    def _owners(self) -> list[Manifest]:
+        """The Deployment, or the one that was there last: what a replica makes that outlives it is collected, too."""
+        try:
+            found = None if self._owner is None else self._kube.get(self._owner)
+        except Forbidden as error:
+            logger.warning("the lease will be left when the operator is uninstalled: %s", error)
+            found = None
+        if found is not None:
+            name, uid = found["metadata"]["name"], found["metadata"]["uid"]
+            kind = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.kind}
+            self._known_owners = [{**kind, "name": name, "uid": uid}]
+        return self._known_owners
 
     def _is_over(self, spec: Manifest) -> bool:
         """Whether the Lease has not changed for its duration."""
@@ -160,10 +188,12 @@ class Leadership:
             "renewTime": _now(),
         }
 
-    def _write(self, lease: Manifest, spec: Manifest) -> None:
-        """Change the Lease, unless somebody else just did."""
-        version = lease["metadata"]["resourceVersion"]
-        self._kube.patch(self._ref, {"metadata": {"resourceVersion": version}, "spec": spec})
+    def _write(self, lease: Manifest, spec: Manifest, *, owners: Sequence[Manifest] = ()) -> None:
+        """Change the Lease, unless somebody else just did; its owners only where there are some."""
+        metadata: Manifest = {"resourceVersion": lease["metadata"]["resourceVersion"]}
+        if owners:
+            metadata["ownerReferences"] = list(owners)
+        self._kube.patch(self._ref, {"metadata": metadata, "spec": spec})
 
 
 def _now() -> str:

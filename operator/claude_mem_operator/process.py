@@ -80,6 +80,7 @@ class Operator:
             name=config.lease_name,
             identity=config.identity,
             duration_s=config.lease_s,
+            owner=config.deployment,
         )
         self._ledger = WatchLedger()
         engine = Engine(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from tests.cluster.conftest import Sample
 from tests.support.kube.release import NAME, NAMESPACE, Release
 from tests.support.processes import wait_until
@@ -31,10 +29,14 @@ def test_uninstalling_leaves_nothing_of_the_operator(shortest: Sample, release: 
     found = release.kubectl("get", CLUSTER_WIDE, "--output", "name").split()
     assert [name for name in found if NAME in name] == []
     kinds = "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,pdb,leases"
-    left = json.loads(release.kubectl("--namespace", NAMESPACE, "get", kinds, "--output", "json"))["items"]
-    names = {f"{one['kind']}/{one['metadata']['name']}" for one in left}
-    # The Lease is nobody's: see docs/how-to/uninstall-operator.md.
-    assert names <= {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default", f"Lease/{NAME}"}
+
+    def left() -> set[str]:
+        found = release.kubectl.json("--namespace", NAMESPACE, "get", kinds)["items"]
+        of_namespace = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
+        return {f"{one['kind']}/{one['metadata']['name']}" for one in found} - of_namespace
+
+    # The Lease is collected after its Deployment.
+    wait_until(lambda: not left(), what=f"the end of {left()}", timeout=120)
     # Helm keeps the definition: with it would go every resource of its kind.
     assert "claudememservers" in release.kubectl("get", "crd", "--output", "name")
     assert memory.kubectl("--namespace", memory.namespace, "get", "pvc", "--output", "name").split() == claims

@@ -38,24 +38,31 @@ class Installation:
     Parameters:
         namespaces: those that it looks after; all of them where there are none.
         webhook: whether the webhook's configuration and Secrets are installed, too.
+        deployed: whether the Deployment is, whose pods run nowhere.
     """
 
     def __init__(
-        self, plane: ControlPlane, helm: Helm, *, namespaces: Sequence[str] = (), webhook: bool = False
+        self,
+        plane: ControlPlane,
+        helm: Helm,
+        *,
+        namespaces: Sequence[str] = (),
+        webhook: bool = False,
+        deployed: bool = False,
     ) -> None:
         self.plane = plane
         self.namespace = plane.create_namespace(prefix="operator")
         self.namespaces = tuple(namespaces)
         values: dict[str, Any] = {"watchNamespaces": list(namespaces), "webhook": {"enabled": webhook}}
         rendered = helm.render(OPERATOR, values, release=self.namespace, namespace=self.namespace)
-        kinds = _RIGHTS | _WEBHOOK if webhook else _RIGHTS
+        kinds = _RIGHTS | (_WEBHOOK if webhook else set()) | ({"Deployment"} if deployed else set())
         self._manifests = [one for one in rendered if one["kind"] in kinds]
         for one in self._manifests:
             plane.kubectl.apply(one, namespace=one["metadata"].get("namespace", self.namespace))
         self._account = find(self._manifests, "ServiceAccount")["metadata"]["name"]
         deployment = find(rendered, "Deployment")["spec"]["template"]["spec"]["containers"][0]
         settings = {one["name"].removeprefix(_PREFIX): one.get("value", "") for one in deployment["env"]}
-        self._lease = settings["LEASE_NAME"]
+        self.lease, self.deployment = settings["LEASE_NAME"], settings["DEPLOYMENT"]
         self.webhook_settings = {
             name: value for name, value in settings.items() if name.startswith("WEBHOOK")
         }
@@ -68,7 +75,8 @@ class Installation:
         defaults = {
             "NAMESPACES": ",".join(self.namespaces),
             "NAMESPACE": self.namespace,
-            "LEASE_NAME": self._lease,
+            "LEASE_NAME": self.lease,
+            "DEPLOYMENT": self.deployment,
             "POD_NAME": name,
             "WEBHOOK": "off",
             "RUNTIME_IMAGE": DEFAULTS.runtime_image,

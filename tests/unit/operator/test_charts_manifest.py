@@ -160,7 +160,10 @@ class TestRoles:
         assert named == {
             "leases": [NAME],
             "secrets": [f"{NAME}-webhook-ca", f"{NAME}-webhook-cert"],
+            "deployments": [NAME],
         }
+        (own,) = (rule for rule in given if rule["resources"] == ["deployments"])
+        assert own["verbs"] == ["get"]
 
     def test_people_get_their_share_by_kubernetes_own_roles(self, manifests: list[Manifest]) -> None:
         view = only(manifests, "ClusterRole", f"{NAME}-view")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from claude_mem_operator.kube.errors import Conflict, Unavailable
-from claude_mem_operator.kube.kinds import LEASE
-from claude_mem_operator.kube.port import ObjectRef
+from claude_mem_operator.kube.errors import Conflict, Forbidden, Unavailable
+from claude_mem_operator.kube.kinds import DEPLOYMENT, LEASE
+from claude_mem_operator.kube.port import Manifest, ObjectRef
 from claude_mem_operator.leadership import Leadership
 from tests.support.kube_memory import MemoryApi
 
@@ -105,3 +105,84 @@ def test_a_process_that_was_started_anew_is_another_holder() -> None:
     again = replica(api, clock, "same-host")
     again.look()
     assert not again.leading()
+
+
+DEPLOYED = ObjectRef(DEPLOYMENT, "operators", "operator")
+
+
+def deploy(api: MemoryApi) -> str:
+    made = api.create(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": DEPLOYED.name, "namespace": DEPLOYED.namespace},
+            "spec": {},
+        }
+    )
+    return str(made["metadata"]["uid"])
+
+
+def owned(api: MemoryApi, clock: Clock, name: str) -> Leadership:
+    return Leadership(
+        api,
+        namespace="operators",
+        name="lease",
+        identity=name,
+        duration_s=15,
+        owner=DEPLOYED.name,
+        clock=clock,
+    )
+
+
+def owners(api: MemoryApi) -> list[str]:
+    return [one["uid"] for one in api.objects[REF]["metadata"].get("ownerReferences", [])]
+
+
+def test_a_lease_belongs_to_the_deployment_whoever_made_it_and_whoever_makes_it_again() -> None:
+    api, clock = MemoryApi(), Clock()
+    uid = deploy(api)
+    replica(api, clock, "earlier").look()
+    assert owners(api) == []
+    first = owned(api, clock, "a")
+    first.look()
+    clock.now += 15
+    first.look()
+    assert first.leading()
+    assert owners(api) == [uid]
+    assert api.objects[REF]["metadata"]["ownerReferences"][0]["kind"] == "Deployment"
+    # Both are gone, and this replica is still ending: what it makes is to be collected, too.
+    del api.objects[DEPLOYED]
+    del api.objects[REF]
+    first.look()
+    assert owners(api) == [uid]
+
+
+def test_a_deployment_that_is_not_there_or_must_not_be_read_keeps_nobody_from_leading() -> None:
+    class Refusing(MemoryApi):
+        def get(self, ref: ObjectRef) -> Manifest | None:
+            if ref.kind == DEPLOYMENT:
+                raise Forbidden("no")
+            return super().get(ref)
+
+    for api in (MemoryApi(), Refusing()):
+        alone = owned(api, Clock(), "a")
+        alone.look()
+        assert alone.leading()
+        assert owners(api) == []
+
+
+def test_who_has_seen_a_holder_waits_for_its_time_before_a_deleted_lease_is_made_again() -> None:
+    api, clock = MemoryApi(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    first.look()
+    second.look()
+    del api.objects[REF]
+    clock.now += 3
+    second.look()
+    assert not second.leading()
+    first.look()
+    assert first.leading()
+    del api.objects[REF]
+    clock.now += 15
+    second.look()
+    assert (first.leading(), second.leading()) == (False, True)
