@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,9 +14,10 @@ from claude_mem.http import replaying
 from claude_mem.http.app import ROUTES
 from claude_mem.http.openapi.operation import operation_of
 from claude_mem.model.errors import Unavailable
-from claude_mem.services import idempotency
+from claude_mem.model.times import now_us
+from claude_mem.services import idempotency, limits
 from claude_mem.storage import idempotency as kept_requests
-from tests.support.http import Server, Tenant, client_of, event_body
+from tests.support.http import Server, Storage, Tenant, client_of, database_url, event_body
 
 
 def send(
@@ -199,3 +201,57 @@ def test_answers_are_forgotten_after_a_day(api: Server, tenant: Tenant) -> None:
         line for line in api.dump().splitlines() if line.startswith("idempotent_requests")
     )
     assert send(api, "/v1/memories", tenant.full, body)[1] is False
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def limited(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    kind: Storage = request.param
+    environ = {"CLAUDE_MEM_RATE_LIMIT_PER_MIN": "5", "CLAUDE_MEM_GENERATION_DISABLED": "true"}
+    directory = tmp_path_factory.mktemp("limited")
+    with Server(directory, database_url=database_url(request, kind), environ=environ) as server:
+        yield server
+
+
+def test_limits_count_a_request_once_whatever_its_key_comes_to(
+    limited: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minute = now_us()
+    monkeypatch.setattr(limits, "now_us", lambda: minute)
+    tenant = limited.tenant()
+    body = {"projectId": tenant.project, "content": "c"}
+    waiting = idempotency.Asked(
+        team_id=tenant.team,
+        caller=tenant.ids["full"],
+        secret=tenant.full,
+        route="POST /v1/memories",
+        key="waiting",
+        body_hash=_hash(_encoded(body)),
+    )
+    limited.run(limited.services.idempotent.begin(waiting, lock_us=600_000_000))
+    stands = []
+    for key, sent in (
+        ("key-1", body),
+        ("key-1", body | {"content": "another"}),
+        ("waiting", body),
+        ("x" * 256, body),
+        ("key-1", body),
+        ("key-1", body),
+        ("key-1", body | {"content": "another"}),
+    ):
+        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        answer = limited.call("POST", "/v1/memories", tenant.full, headers=headers, content=_encoded(sent))
+        stands.append((answer.status_code, answer.headers["X-RateLimit-Remaining"]))
+        assert "RateLimit-Policy" in answer.headers
+    assert stands == [
+        (201, "4"),
+        (422, "3"),
+        (409, "2"),
+        (400, "1"),
+        (201, "0"),
+        (429, "0"),
+        (429, "0"),
+    ]
+
+
+def _encoded(body: Any) -> bytes:
+    return json.dumps(body).encode()

@@ -16,9 +16,11 @@ import httpx2
 import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
 
 from claude_mem.generation import estimate_tokens
-from tests.support.http import Server, Tenant, database_url, event_body
+from tests.support.http import PATIENCE_S, Server, Tenant, database_url, event_body
 
 Mode = Literal["auto", "legacy"]
 
@@ -116,6 +118,30 @@ async def test_a_scoped_key_is_told_its_project(api: Server, tenant: Tenant) -> 
     async with connected(api, tenant.full) as client:
         assert client.instructions is not None
         assert tenant.project not in client.instructions
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"), [(2**53 + 1, None), (2**64 - 1, None), (-(2**63), None), (2**64, -32600)]
+)
+async def test_every_request_of_the_sdks_transport_is_answered(
+    api: Server, tenant: Tenant, given: int, refusal: int | None
+) -> None:
+    headers = {"Authorization": f"Bearer {tenant.read}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False) as http,
+        streamable_http_client(f"{api.url}/v1/mcp", http_client=http) as (received, sent),
+    ):
+        await sent.send(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=given, method="tools/list")))
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await received.receive()
+    assert isinstance(answer, SessionMessage)
+    if refusal is None:
+        assert isinstance(answer.message, JSONRPCResponse)
+        assert answer.message.result["tools"]
+    else:
+        assert isinstance(answer.message, JSONRPCError)
+        assert answer.message.error.code == refusal
+    assert answer.message.id == given
 
 
 async def test_nothing_of_another_scope_shows(api: Server, tenant: Tenant) -> None:

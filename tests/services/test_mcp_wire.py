@@ -77,6 +77,39 @@ def test_what_is_no_message_is_a_parse_error(api: Server, tenant: Tenant, body: 
     assert refused(answer) == (400, -32700, "Parse error: Invalid JSON-RPC message")
 
 
+@pytest.mark.parametrize(
+    "given", ["1", "-1", "0", '"1"', '""', "9007199254740993", "-9223372036854775808", "18446744073709551615"]
+)
+def test_a_request_is_answered_under_its_very_id(api: Server, tenant: Tenant, given: str) -> None:
+    body = f'{{"jsonrpc":"2.0","id":{given},"method":"tools/list"}}'.encode()
+    answer = api.call("POST", "/v1/mcp", tenant.read, content=body, headers={"Accept": BOTH})
+    message = event(answer)
+    assert message["result"]["tools"]
+    assert message["id"] == json.loads(given)
+    assert isinstance(message["id"], type(json.loads(given)))
+
+
+@pytest.mark.parametrize("given", ["1.0", "1e3", "-2.0"])
+def test_a_whole_number_may_be_spelled_with_a_point(api: Server, tenant: Tenant, given: str) -> None:
+    body = f'{{"jsonrpc":"2.0","id":{given},"method":"tools/list"}}'.encode()
+    answer = api.call("POST", "/v1/mcp", tenant.read, content=body, headers={"Accept": BOTH})
+    assert event(answer)["id"] == float(given)
+
+
+@pytest.mark.parametrize(
+    "given", ["1.5", "18446744073709551616", "-9223372036854775809", "1e300", "null", "true", "[]", "{}"]
+)
+@pytest.mark.parametrize("method", ["tools/list", "notifications/initialized"])
+def test_an_id_that_is_none_is_refused_not_ignored(
+    api: Server, tenant: Tenant, given: str, method: str
+) -> None:
+    body = f'{{"jsonrpc":"2.0","id":{given},"method":"{method}"}}'.encode()
+    answer = api.call("POST", "/v1/mcp", tenant.read, content=body, headers={"Accept": BOTH})
+    status, code, message = refused(answer)
+    assert (status, code) == (400, -32600)
+    assert message.startswith("Invalid Request: the id ")
+
+
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream", "*/*", "text/html"])
 def test_both_types_have_to_be_accepted_by_name(api: Server, tenant: Tenant, accept: str) -> None:
     assert refused(post(api, tenant.read, LIST, Accept=accept))[:2] == (406, -32000)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from claude_mem.http import params
-from claude_mem.http.keys import RATE, REQUEST_ID, RUNTIME, SERVICES
+from claude_mem.http.keys import ADMITTED, RATE, REQUEST_ID, RUNTIME, SERVICES
 from claude_mem.model.errors import Forbidden, Unauthenticated
 from claude_mem.model.scopes import WRITE, allows
 from claude_mem.services.authentication import INVALID_KEY
@@ -25,13 +25,15 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
 
 async def authorize(request: web.Request, scope: str) -> RequestContext:
-    """Let a request in, or say why not.
+    """Let a request in, or say why not. One that was let in by the same scope is not counted again.
 
     Parameters:
         scope: what the route asks for.
 
     Raises: Unauthenticated, Forbidden, RateLimited, QuotaExceeded, Unavailable.
     """
+    if ADMITTED in request and request[ADMITTED][0] == scope:
+        return request[ADMITTED][1]
     principal = await _principal(request)
     if not allows(principal.scopes, scope):
         raise Forbidden(INVALID_KEY)
@@ -41,7 +43,9 @@ async def authorize(request: web.Request, scope: str) -> RequestContext:
         request[RATE] = window
         admission.check_rate(window)
     await admission.admit(principal, writes=scope == WRITE, method=request.method, path=route_of(request))
-    return RequestContext(principal, request.get(REQUEST_ID), traceparent=tracing.traceparent())
+    context = RequestContext(principal, request.get(REQUEST_ID), traceparent=tracing.traceparent())
+    request[ADMITTED] = (scope, context)
+    return context
 
 
 async def _principal(request: web.Request) -> Principal:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from claude_mem.model.records import Principal
     from claude_mem.services.assembly import Services
+    from claude_mem.services.context import RequestContext
     from claude_mem.services.limits import RateWindow
     from claude_mem.settings import ServerSettings
 
@@ -56,6 +57,9 @@ REQUEST_ID = web.RequestKey("request_id", str)
 
 #: Where the caller's key stands in its minute; set where requests are limited.
 RATE: web.RequestKey[RateWindow] = web.RequestKey("rate")
+
+#: Who was let in, and by which scope, so that a request counts once however many parts of it ask.
+ADMITTED: web.RequestKey[tuple[str, RequestContext]] = web.RequestKey("admitted")
 
 #: The origin of the page that asks; set where it may.
 ORIGIN = web.RequestKey("origin", str)

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from claude_mem.http.access import authorize, is_local, presented_key
+from claude_mem.http.access import authorize, presented_key
 from claude_mem.http.keys import RUNTIME, SERVICES
 from claude_mem.http.validation import read_bytes
-from claude_mem.model.errors import Forbidden, InvalidInput, Issue, Unavailable
-from claude_mem.model.scopes import WRITE, allows
+from claude_mem.model.errors import InvalidInput, Issue, Unavailable
+from claude_mem.model.scopes import WRITE
 from claude_mem.services.idempotency import Asked, KeptAnswer
 from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from claude_mem.model.records import Principal
     from claude_mem.storage.idempotency import Claim
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,7 +41,8 @@ _SPARE_S = 60
 def replayable(handler: Handler) -> Handler:
     """A handler that carries out a request with an Idempotency-Key once.
 
-    Only what succeeded is kept: a request that was refused has done nothing, and may be mended and sent again.
+    Only what succeeded is kept: a request that was refused has done nothing, and may be mended and sent again. Whatever
+    is answered, limits have counted it first, once.
     """
 
     @wraps(handler)
@@ -56,7 +56,6 @@ def replayable(handler: Handler) -> Handler:
         wait_s = request.app[RUNTIME].settings.http.wait_timeout_ms // 1000
         begun = await requests.begin(asked, lock_us=(wait_s + _SPARE_S) * 1_000_000)
         if isinstance(begun, KeptAnswer):
-            await authorize(request, WRITE)
             return _again(begun)
         return await _carry_out(request, handler, asked=asked, claim=begun)
 
@@ -64,9 +63,12 @@ def replayable(handler: Handler) -> Handler:
 
 
 async def _asked(request: web.Request) -> Asked | None:
-    """Who asks for what; None where the handler is going to refuse it."""
-    principal = await _principal(request)
-    if principal is None or principal.team_id is None or not allows(principal.scopes, WRITE):
+    """Who asks for what; None where the handler is going to refuse it.
+
+    Raises: what `authorize` raises, InvalidInput, PayloadTooLarge.
+    """
+    principal = (await authorize(request, WRITE)).principal
+    if principal.team_id is None:
         return None
     given = request.headers.getall(IDEMPOTENCY_KEY)
     if len(given) != 1 or not 0 < len(given[0]) <= LONGEST_KEY or not given[0].isprintable():
@@ -86,16 +88,6 @@ async def _asked(request: web.Request) -> Asked | None:
 def body_hash(query: str, body: bytes) -> str:
     """What two requests have in common that are the same."""
     return hashlib.sha256(query.encode() + b"\0" + body).hexdigest()
-
-
-async def _principal(request: web.Request) -> Principal | None:
-    raw = presented_key(request.headers)
-    if raw is None:
-        return request.app[RUNTIME].local if is_local(request) else None
-    try:
-        return await request.app[SERVICES].authenticator.authenticate(raw)
-    except Forbidden:
-        return None
 
 
 async def _carry_out(

@@ -45,6 +45,7 @@ IDLE = web.AppKey("mcp_streams", dict[asyncio.Event, str])
 
 VERSION_HEADER = "MCP-Protocol-Version"
 PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
 REFUSED = -32000
 
 SPELLING = Spelling(observation=wire.observation, timeline=recollections.around)
@@ -99,8 +100,8 @@ async def post(request: web.Request) -> web.StreamResponse:
     if raw and request.content_type != JSON:
         return _error(415, REFUSED, "Unsupported Media Type: Content-Type must be application/json")
     message = _message(raw)
-    if message is None:
-        return _error(400, PARSE_ERROR, "Parse error: Invalid JSON-RPC message")
+    if isinstance(message, web.Response):
+        return message
     unknown = _unknown_version(request.headers)
     if unknown is not None:
         return unknown
@@ -176,14 +177,29 @@ async def _caller(request: web.Request) -> RequestContext:
     return replace(context, via="mcp")
 
 
-def _message(raw: bytes) -> bytes | None:
-    """The message, with half surrogate pairs mended; None where it is none."""
+def _message(raw: bytes) -> bytes | web.Response:
+    """The message, with half surrogate pairs mended; a refusal where it is none.
+
+    To the SDK a request whose id is none is a notification, to which nobody answers: its sender would wait forever.
+    """
     try:
         value = parse(raw)
+        if isinstance(value, dict) and "method" in value and "id" in value:
+            value["id"] = _whole(value["id"])
+            if isinstance(value["id"], bool) or not isinstance(value["id"], str | int):
+                message = "Invalid Request: the id must be a text, or a whole number of at most 64 bits"
+                return _error(400, INVALID_REQUEST, message)
         jsonrpc_message_adapter.validate_python(value, by_name=False)
         return orjson.dumps(value)
     except (ValueError, TypeError, ValidationError):
-        return None
+        return _error(400, PARSE_ERROR, "Parse error: Invalid JSON-RPC message")
+
+
+def _whole(given: Any) -> Any:
+    """A number without a fraction as an integer, as far as a float holds integers exactly; anything else as it is."""
+    if isinstance(given, float) and given.is_integer() and abs(given) < 2**53:
+        return int(given)
+    return given
 
 
 def _unknown_version(headers: Mapping[str, str]) -> web.Response | None:
