@@ -1,9 +1,9 @@
 """The `claude-mem` command: which application handles the arguments.
 
-`claude-mem hook` runs at every step of a coding agent, so it is dispatched before anything else is
-imported. The server's commands come from `server_app`, which needs the `server` extra; it is imported only
-when one of them is wanted, and where it cannot be, `claude-mem server` says what to install. This module's
-top level imports nothing that takes time.
+`claude-mem hook` runs at every step of a coding agent, and `claude-mem server worker health` every few seconds, so
+they are dispatched before anything else is imported. The server's commands come from `server_app`, which needs the
+`server` extra; it is imported only when one of them is wanted, and where it cannot be, `claude-mem server` says what to
+install. This module's top level imports nothing that takes time.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ def main() -> int:
         from claude_mem.client import hook  # noqa: PLC0415 - see the module's docstring
 
         return hook.run(arguments[1:])
+    if arguments[:3] == ["server", "worker", "health"] and set(arguments[3:]) <= {"--json"}:
+        from claude_mem.cli import worker_health  # noqa: PLC0415 - see the module's docstring
+
+        return worker_health.run(as_json="--json" in arguments)
     application(with_server=arguments[:1] == ["server"] or _COMPLETION_VARIABLE in os.environ)()
     return 0
 

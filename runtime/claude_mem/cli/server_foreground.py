@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 import uvloop
 
-from claude_mem.cli.output import emit, fail, stderr
-from claude_mem.cli.server_context import AsJson, data_dir, reason, server_errors
+from claude_mem.cli import worker_health as health
+from claude_mem.cli.output import fail, stderr
+from claude_mem.cli.server_context import AsJson, reason, server_errors
 from claude_mem.environment import EnvironmentInvalid, Role
 from claude_mem.generation.mode import ModeError
-from claude_mem.process import beat, logs, state
+from claude_mem.process import logs, state
 from claude_mem.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -65,17 +66,7 @@ def run_worker() -> None:
 
 def worker_health(*, as_json: AsJson = False) -> None:
     """Whether the worker of this data directory works: exit status 0 if it gave a sign of life just now, else 1."""
-    found = beat.read(data_dir())
-    well = found is not None and found.age_s <= beat.STALE_S
-    result = {
-        "status": "ok" if well else "unhealthy",
-        "pid": found.pid if found else None,
-        "ageSeconds": round(found.age_s, 1) if found else None,
-    }
-    emit(result, as_json=as_json, render=lambda console: console.print(f"worker: {result['status']}"))
-    if not well:
-        age = f"the last sign of life is {found.age_s:.0f} s old" if found else "there is no sign of life"
-        fail(f"no worker works here: {age}", hint="claude-mem server worker start")
+    raise typer.Exit(health.run(as_json=as_json))
 
 
 def _configured(role: Role) -> ServerSettings:

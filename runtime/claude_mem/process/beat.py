@@ -1,41 +1,25 @@
-"""A worker's sign of life: a file that its event loop writes, for a check that may not open a port.
+"""A worker's latest sign of life: a small file, for a check that may not open a port.
 
-A worker whose loop hangs stops writing, so that the file's age says what the process table cannot.
+Who writes it is `beating`. It is read by a probe every few seconds: standard library only, and little of it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-import os
 import time
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
-
-from claude_mem.process import state
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
-
-logger = logging.getLogger(__name__)
 
 BEAT_FILE = ".server-beta-worker.json"
 
-#: Seconds between signs of life, and the age at which one no longer counts.
-EVERY_S = 5.0
+#: Seconds after which a sign of life no longer counts.
 STALE_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """The latest sign of life.
-
-    Parameters:
-        at: Unix time in seconds.
-    """
+class Beat(NamedTuple):
+    """A sign of life: of which process, and at which Unix time in seconds."""
 
     pid: int
     at: float
@@ -43,6 +27,11 @@ class Beat:
     @property
     def age_s(self) -> float:
         return max(0.0, time.time() - self.at)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was given so recently that the worker can be taken to work."""
+        return self.age_s <= STALE_S
 
 
 def read(data_dir: Path) -> Beat | None:
@@ -54,23 +43,6 @@ def read(data_dir: Path) -> Beat | None:
         return None
 
 
-@asynccontextmanager
-async def beating(data_dir: Path) -> AsyncIterator[None]:
-    """Give signs of life for as long as the block lasts; a directory that cannot be written is said once."""
-    task = asyncio.create_task(_beat(data_dir), name="beat")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        (data_dir / BEAT_FILE).unlink(missing_ok=True)
-
-
-async def _beat(data_dir: Path) -> None:
-    while True:
-        try:
-            state.put(data_dir / BEAT_FILE, json.dumps(asdict(Beat(os.getpid(), time.time()))))
-        except OSError as error:
-            logger.warning("`worker health` will not see this worker", extra={"reason": error.strerror})
-            return
-        await asyncio.sleep(EVERY_S)
+def text(beat: Beat) -> str:
+    """What the file holds."""
+    return json.dumps(beat._asdict())

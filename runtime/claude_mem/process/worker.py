@@ -10,7 +10,7 @@ import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from claude_mem.process.beat import beating
+from claude_mem.process.beating import beating
 from claude_mem.process.parts import make_consumer, make_engine, make_provider
 from claude_mem.process.state import RUNTIME_LABEL
 from claude_mem.storage import opening

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Seconds that a dependency has to answer.
 TIMEOUT_S = 2.0
 
+#: Jobs of a state that are counted for who asks how the server is: enough to see a backlog, and read in milliseconds.
+MOST_COUNTED = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -70,11 +73,15 @@ class LaneDepth:
     counts: dict[str, int] | None
 
 
-async def lanes(database: Database) -> list[LaneDepth]:
-    """The depth of each lane."""
+async def lanes(database: Database, *, limit: int = MOST_COUNTED) -> list[LaneDepth]:
+    """The depth of each lane.
+
+    Parameters:
+        limit: jobs of a state that are counted at most, over both lanes.
+    """
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            counted = await backlog.lane_counts(database, now_us=now_us())
+            counted = await backlog.lane_counts(database, now_us=now_us(), limit=limit)
     except (TimeoutError, ClaudeMemError, StorageError):
         return [LaneDepth(lane, LANE_NAMES[lane], None) for lane in LANES]
     states = {

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from claude_mem.storage.database import Executor
 
 
-async def lane_counts(executor: Executor, *, now_us: int) -> dict[tuple[str, str], int]:
+async def lane_counts(executor: Executor, *, now_us: int, limit: int) -> dict[tuple[str, str], int]:
     """Jobs by (lane, state); the states are queued, delayed, processing, completed and failed.
 
-    Of the last two at most a thousand are counted.
+    Parameters:
+        limit: jobs of each of the first three states that are counted at most; of the last two it is a thousand.
     """
-    found = await executor.fetch("jobs.lanes", now=now_us)
+    found = await executor.fetch("jobs.lanes", now=now_us, limit=limit)
     counts = {(row["lane"], row["state"]): int(row["count"]) for row in found}
     for status in ("completed", "failed"):
         ended = await executor.fetch("jobs.lanes_ended", status=status)

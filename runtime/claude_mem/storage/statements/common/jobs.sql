@@ -60,11 +60,19 @@ WHERE (CAST(:team_id AS text) IS NULL OR team_id = :team_id)
 GROUP BY status;
 
 -- name: jobs.lanes
--- Depth of each lane; a job that waits for its next attempt is delayed, not waiting.
-SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane,
-       CASE WHEN status = 'queued' AND next_attempt_at > :now THEN 'delayed' ELSE status END AS state,
-       count(*) AS count
-FROM observation_generation_jobs WHERE status IN ('queued', 'processing')
+-- Depth of each lane; a job that waits for its next attempt is delayed, not waiting. Of each state at most so many are counted, in the
+-- order of an index: who asks for health asks often, and must not wait longer for a longer queue.
+SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane, state, count(*) AS count
+FROM (SELECT * FROM (SELECT source_type, 'queued' AS state FROM observation_generation_jobs
+                     WHERE status = 'queued' AND coalesce(next_attempt_at, created_at) <= :now
+                     ORDER BY coalesce(next_attempt_at, created_at), id LIMIT :limit) AS due
+      UNION ALL
+      SELECT * FROM (SELECT source_type, 'delayed' AS state FROM observation_generation_jobs
+                     WHERE status = 'queued' AND coalesce(next_attempt_at, created_at) > :now
+                     ORDER BY coalesce(next_attempt_at, created_at), id LIMIT :limit) AS later
+      UNION ALL
+      SELECT * FROM (SELECT source_type, 'processing' AS state FROM observation_generation_jobs
+                     WHERE status = 'processing' LIMIT :limit) AS under_way) AS open_jobs
 GROUP BY 1, 2;
 
 -- name: jobs.lanes_ended
