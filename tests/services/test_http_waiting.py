@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from claude_mem.services import signals
 from tests.services.test_http_shapes import JOB_WAITED
 from tests.support.http import (
     PATIENCE_S,
@@ -23,9 +24,6 @@ from tests.support.http import (
     event_body,
     eventually,
 )
-
-#: Far below the second after which a waiter looks for itself.
-PROMPT_S = 0.8
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -112,7 +110,10 @@ async def _until(condition: Any, what: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_news_arrive_by_notification_and_not_by_polling(api: Server, tenant: Tenant) -> None:
+async def test_news_arrive_by_notification_and_not_by_polling(
+    api: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "LOOK_AGAIN_S", 3600)
     looks = counting(api)
     async with client_of(api) as client:
         task, _ = await _wait_in_the_background(client, tenant)
@@ -120,15 +121,12 @@ async def test_news_arrive_by_notification_and_not_by_polling(api: Server, tenan
         headers = {"X-Api-Key": tenant.full}
         (job,) = (await client.get("/v1/jobs", headers=headers)).json()["jobs"]
         before = looks["jobs"]
-        started = time.monotonic()
         await client.post(f"/v1/jobs/{job['id']}/cancel", headers=headers)
         answer = await task
-        elapsed = time.monotonic() - started
     looks["stop"] = 1
     assert answer.status_code == 201
     assert answer.json()["generationJob"]["status"] == "cancelled"
     assert "waitTimedOut" not in answer.json()
-    assert elapsed < PROMPT_S
     assert looks["jobs"] - before <= 2
     assert waiting(api) == 0
 
@@ -167,7 +165,7 @@ def test_a_client_that_leaves_is_no_longer_waited_for(api: Server, tenant: Tenan
     with closing_quietly(), api.connection() as raw:
         raw.sendall(head.encode() + body)
         eventually(lambda: waiting(api), what="the waiter")
-    eventually(lambda: waiting(api) == 0, what="the waiter to give up", timeout=5)
+    eventually(lambda: waiting(api) == 0, what="the waiter to give up")
     assert api.ok("GET", "/v1/jobs", tenant.full)["jobs"][0]["status"] == "queued"
 
 
@@ -175,7 +173,7 @@ def test_time_runs_out_and_says_so(impatient: Server) -> None:
     tenant = impatient.tenant()
     started = time.monotonic()
     made = impatient.ok("POST", "/v1/events?wait=true", tenant.full, event_body(tenant.project), status=201)
-    assert 0.25 < time.monotonic() - started < 5
+    assert time.monotonic() - started > 0.25
     assert made.keys() == {"event", "generationJob", "waitTimedOut"}
     assert made["waitTimedOut"] is True
     assert made["generationJob"].keys() == JOB_WAITED
@@ -183,15 +181,14 @@ def test_time_runs_out_and_says_so(impatient: Server) -> None:
 
 
 def test_a_batch_shares_its_time(impatient: Server) -> None:
+    """Each on its own would take 0.3 seconds, and all of them longer than a client waits."""
     tenant = impatient.tenant()
-    bodies = [event_body(tenant.project, occurredAtEpoch=number) for number in range(20)]
+    bodies = [event_body(tenant.project, occurredAtEpoch=number) for number in range(150)]
     done = impatient.ok("POST", "/v1/events", tenant.full, bodies[0], status=201)
     impatient.ok("POST", f"/v1/jobs/{done['generationJob']['id']}/cancel", tenant.full)
-    started = time.monotonic()
     made = impatient.ok("POST", "/v1/events/batch?wait=true", tenant.full, bodies, status=201)
-    assert time.monotonic() - started < 3
     assert made.keys() == {"events", "waitTimedOut"}
-    assert [entry.get("waitTimedOut") for entry in made["events"]] == [None] + [True] * 19
+    assert [entry.get("waitTimedOut") for entry in made["events"]] == [None] + [True] * 149
     assert waiting(impatient) == 0
 
 
@@ -211,7 +208,7 @@ def test_a_job_that_is_purged_meanwhile_ends_the_wait(api: Server, tenant: Tenan
 
 
 def test_fifty_waiters_do_not_hold_up_others(api: Server, tenant: Tenant) -> None:
-    async def play() -> float:
+    async def play() -> None:
         async with client_of(api) as client:
             headers = {"X-Api-Key": tenant.full}
             tasks = [
@@ -225,13 +222,11 @@ def test_fifty_waiters_do_not_hold_up_others(api: Server, tenant: Tenant) -> Non
                 for number in range(50)
             ]
             await _until(lambda: waiting(api) == 50, "fifty waiters")
-            started = time.monotonic()
             plain = await client.get("/v1/jobs", headers=headers)
-            elapsed = time.monotonic() - started
             for job in plain.json()["jobs"]:
                 await client.post(f"/v1/jobs/{job['id']}/cancel", headers=headers)
             answers = await asyncio.gather(*tasks)
+            # Had the others been held up until the waiters' time was out, nothing would have been cancelled by then.
             assert {answer.json()["generationJob"]["status"] for answer in answers} == {"cancelled"}
-            return elapsed
 
-    assert asyncio.run(play()) < 3
+    asyncio.run(play())

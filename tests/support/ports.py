@@ -1,15 +1,56 @@
-"""Free TCP ports on loopback. Holding them until the real listener comes is left to luck and a retry."""
+"""Free TCP ports on loopback that nobody else who asks here is given.
+
+Tests run in several processes at once, and some ports have to stay free for a while: until the real listener
+comes, or until it is started again. Two things keep them so. They lie below the range from which the system takes
+ports for outgoing connections. And whoever is given one holds the UDP port of the same number, which nothing here
+listens on; another process that asks finds that one taken and goes on to the next. The system gives it back when
+its holder ends, however that happens.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
 import socket
+from collections import deque
+
+#: Below 30000, where a cluster's node ports begin, and below 32768, from where Linux takes ports for connections.
+PORTS = range(15_000, 30_000)
+
+#: As many as a test may be using; every one costs a file descriptor. The oldest are given back.
+_HELD: deque[int] = deque()
+MOST_HELD = 128
+
+
+class NoFreePortError(AssertionError):
+    """Raised when every port of the range is in use."""
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on 127.0.0.1 that nothing listens on now, and that no other caller on this machine is given."""
+    first = secrets.randbelow(len(PORTS))
+    for step in range(len(PORTS)):
+        port = PORTS[(first + step) % len(PORTS)]
+        held = _hold(port)
+        if held is not None:
+            _HELD.append(held)
+            if len(_HELD) > MOST_HELD:
+                os.close(_HELD.popleft())
+            return port
+    raise NoFreePortError(f"every port from {PORTS[0]} to {PORTS[-1]} is in use; end what listens on them")
+
+
+def _hold(port: int) -> int | None:
+    """The file descriptor of the claim to a port; None where somebody else has it or listens on it."""
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind(("127.0.0.1", port))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        return None
+    return claim.detach()
 
 
 def is_listening(port: int, *, host: str = "127.0.0.1") -> bool:

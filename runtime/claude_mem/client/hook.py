@@ -61,6 +61,8 @@ def run(arguments: Sequence[str]) -> int:
             _handle(_parse(arguments), log, deadline=deadline)
         except Exception as error:
             log.write(f"hook failed: {type(error).__name__}: {error}")
+    # The interpreter takes the handler away on its way out; a signal that came after that would be a failure.
+    signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
 
 

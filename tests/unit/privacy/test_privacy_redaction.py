@@ -186,12 +186,18 @@ def test_counts_tell_of_every_change(text: str) -> None:
 
 
 def _cpu_seconds(work: Callable[[], object]) -> float:
-    best = float("inf")
-    for _ in range(3):
-        started = time.process_time()
-        work()
-        best = min(best, time.process_time() - started)
-    return best
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def _takes_eight_times_as_long(small: str, large: str) -> bool:
+    """Whether time grows with length: eight times, where a quadratic scan takes sixty-four times as long.
+
+    Whatever else the machine does makes a scan slower, and none faster; so one of several has to be fast enough.
+    """
+    base = max(min(_cpu_seconds(lambda: redact_text(small)) for _ in range(3)), 0.0005)
+    return any(_cpu_seconds(lambda: redact_text(large)) < base * 24 for _ in range(5))
 
 
 _PATHOLOGICAL = {
@@ -230,11 +236,8 @@ _PATHOLOGICAL = {
 
 @pytest.mark.parametrize("unit", _PATHOLOGICAL.values(), ids=_PATHOLOGICAL.keys())
 def test_time_grows_with_length_only(unit: str) -> None:
-    """Eightfold input: a linear scan takes some eight times as long, a quadratic one sixty-four times."""
     small = unit * (40_000 // len(unit))
-    large = small * 8
-    base = max(_cpu_seconds(lambda: redact_text(small)), 0.0005)
-    assert _cpu_seconds(lambda: redact_text(large)) < base * 24
+    assert _takes_eight_times_as_long(small, small * 8)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +246,4 @@ def test_time_grows_with_length_only(unit: str) -> None:
 @pytest.mark.parametrize("unit", ["a", "A=", "-", "a.", "@", " b"])
 def test_five_megabytes_of_one_thing(head: str, unit: str) -> None:
     text = head + unit * (5_000_000 // len(unit))
-    base = max(_cpu_seconds(lambda: redact_text(text[: len(text) // 8])), 0.0005)
-    started = time.process_time()
-    redact_text(text)
-    assert time.process_time() - started < base * 24
+    assert _takes_eight_times_as_long(text[: len(text) // 8], text)
