@@ -11,6 +11,7 @@ import pytest
 
 from claude_mem.model.errors import Forbidden, InvalidInput
 from claude_mem.retrieval.documents import analyse_observation
+from claude_mem.retrieval.ranking import BEFORE
 from claude_mem.services import folding, search_index
 from claude_mem.services.memories import MemoryChange, MemoryInput, MemoryService
 from claude_mem.services.purging import purge_project
@@ -70,6 +71,8 @@ async def check(storage: Storage, database: Database, world: World) -> None:
     seen: dict[str, set[str]] = {}
     for hit in page.hits:
         for one in hit.explanation or []:
+            if one.term == BEFORE:
+                continue
             counted = sum(one.term in found.frequencies for found in analysed.values())
             assert one.document_frequency == counted, one.term
             assert one.frequency == analysed[hit.observation.id].frequencies[one.term] / 2

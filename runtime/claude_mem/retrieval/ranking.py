@@ -1,120 +1,38 @@
-"""BM25 over the segments of one project, with the project's own statistics.
+"""Documents scored for a question, with the project's own statistics, and put into order.
 
-    score(d) = sum over terms t of  w(t) * idf(t) * f(k1 + 1) / (f + k1 (1 - b + b |d| / average))
+    score(d) = sum over terms t of  w(t) * idf(t) * impact(t, d)
     idf(t)   = ln(1 + (N - n(t) + 0.5) / (n(t) + 0.5))
 
-after Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), with Lucene's idf, which
-is never negative, and the usual k1 and b. f is weighted by field before it is saturated, as in their BM25F. N documents,
-n(t) of them with the term, and their average length are counted over what is alive at the moment of the question. A
-time that the question names is one more term, which all documents from then hold once.
+This is BM25, after Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), with Lucene's
+idf, which is never negative; `impacts` says what a term's occurrences count for. Frequencies are weighted by field before
+they are saturated, as in their BM25F. N documents, n(t) of them with the term, and their average length are counted over
+what is alive at the moment of the question. A time that the question names is one more term, which all documents from
+then hold once. Only documents with a term of the question match, whatever they borrow.
 
 Equal scores are ordered by time, newest first, and then by id.
 """
 
 from __future__ import annotations
 
-import bisect
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from claude_mem.retrieval.impacts import Held, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from claude_mem.retrieval.query import Query
-    from claude_mem.retrieval.segments import Columns, Numbers, Postings
+    from claude_mem.retrieval.snapshot import Scores, Snapshot
 
-K1 = 1.2
-B = 0.75
-
-#: How the time that a question names is called in an explanation.
+#: How an explanation calls the time that a question names, and what a short document borrows of the one before it.
 PERIOD = "(time)"
-
-Scores = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-
-_NONE = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A segment as it is at one moment.
-
-    Parameters:
-        key: names it.
-        deleted: numbers of its documents that are no more.
-    """
-
-    key: str
-    columns: Columns
-    deleted: Numbers
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All documents of a project at one moment, numbered through its parts."""
-
-    parts: tuple[Part, ...]
-
-    @cached_property
-    def bases(self) -> list[int]:
-        """The number of each part's first document."""
-        sizes = [len(part.columns.lengths) for part in self.parts]
-        return [sum(sizes[:at]) for at in range(len(sizes))]
-
-    @cached_property
-    def size(self) -> int:
-        """Documents in all, those that are no more included."""
-        return sum(len(part.columns.lengths) for part in self.parts)
-
-    @cached_property
-    def dead(self) -> Mask | None:
-        """Which documents are no more; None when all are alive."""
-        if not any(len(part.deleted) for part in self.parts):
-            return None
-        mask = np.zeros(self.size, np.bool_)
-        for base, part in zip(self.bases, self.parts, strict=True):
-            mask[part.deleted.astype(np.int64) + base] = True
-        return mask
-
-    @cached_property
-    def lengths(self) -> Scores:
-        return np.concatenate(
-            [part.columns.lengths.astype(np.int64) for part in self.parts] or [_NONE]
-        ).astype(np.float64)
-
-    @cached_property
-    def created(self) -> NDArray[np.int64]:
-        return np.concatenate([part.columns.created for part in self.parts] or [_NONE])
-
-    @cached_property
-    def updated(self) -> NDArray[np.int64]:
-        return np.concatenate([part.columns.updated for part in self.parts] or [_NONE])
-
-    @cached_property
-    def norms(self) -> Scores:
-        """What each document's length is compared with."""
-        return _norms(self.lengths, self.average_length)
-
-    @cached_property
-    def documents(self) -> int:
-        """How many are alive."""
-        return self.size if self.dead is None else int(self.size - self.dead.sum())
-
-    @cached_property
-    def average_length(self) -> float:
-        """Of those that are alive, in words; 1 where there is nothing to measure."""
-        lengths = self.lengths if self.dead is None else self.lengths[~self.dead]
-        return float(lengths.mean()) if len(lengths) and lengths.any() else 1.0
-
-    def id_of(self, number: int) -> str:
-        """The id of a document."""
-        at = bisect.bisect_right(self.bases, number) - 1
-        return bytes(self.parts[at].columns.ids[number - self.bases[at]]).decode()
+BEFORE = "(before)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,58 +75,6 @@ class Contribution:
     document_frequency: int
     idf: float
     score: float
-
-
-class Held:
-    """The documents of a snapshot that hold a term.
-
-    Attributes:
-        documents: their numbers, ascending.
-        frequencies: how often each holds it, weighted by field.
-    """
-
-    __slots__ = ("_impacts", "documents", "frequencies")
-
-    def __init__(self, documents: NDArray[np.int64], frequencies: NDArray[np.float32]) -> None:
-        self.documents = documents
-        self.frequencies = frequencies
-        self._impacts: NDArray[np.float32] | None = None
-
-    def impacts(self, snapshot: Snapshot, *, average_length: float) -> NDArray[np.float32]:
-        """What each document's frequency counts for; kept for the snapshot's own average length."""
-        if average_length != snapshot.average_length:
-            return _saturated(self.frequencies, _norms(snapshot.lengths[self.documents], average_length))
-        if self._impacts is None:
-            self._impacts = _saturated(self.frequencies, snapshot.norms[self.documents])
-        return self._impacts
-
-    @property
-    def weight(self) -> int:
-        """Bytes that it takes, with its impacts."""
-        return 16 * len(self.documents)
-
-
-def gather(snapshot: Snapshot, found: Sequence[Sequence[Postings]]) -> Held:
-    """Number the documents of postings through the whole snapshot.
-
-    Parameters:
-        found: for each part of the snapshot the postings of a term, or of all words that it stands for.
-    """
-    documents = [_NONE]
-    frequencies = [np.empty(0, np.float32)]
-    several = False
-    for base, postings in zip(snapshot.bases, found, strict=True):
-        several |= len(postings) > 1
-        for one in postings:
-            documents.append(one.documents.astype(np.int64) + base)
-            frequencies.append(one.frequencies.astype(np.float32) * np.float32(0.5))
-    numbers, values = np.concatenate(documents), np.concatenate(frequencies)
-    if several:
-        sums = np.zeros(snapshot.size, np.float32)
-        np.add.at(sums, numbers, values)
-        numbers = np.flatnonzero(sums)
-        values = sums[numbers]
-    return Held(numbers, values)
 
 
 @dataclass(frozen=True)
@@ -259,19 +125,26 @@ class Ranking:
         return Position(float(self.scores[number]), int(snapshot.updated[number]), snapshot.id_of(number))
 
     def explain(self, number: int) -> list[Contribution]:
-        """What each term adds to the score of a document, most first; terms that it lacks are left out."""
+        """What each term adds to the score of a document, most first; terms that it lacks are left out.
+
+        What it borrows of the document before it is one contribution more, in which nothing is counted.
+        """
         found = []
+        borrowed = 0.0
+        average = self.statistics.average_length
         for (name, weight), where, count in zip(
             _named(self.query), self.held, self.statistics.frequencies, strict=True
         ):
-            at = int(np.searchsorted(where.documents, number))
-            if at == len(where.documents) or where.documents[at] != number:
-                continue
             idf = _idf(self.statistics.documents, count)
-            impacts = where.impacts(self.snapshot, average_length=self.statistics.average_length)
-            impact = 1.0 if name == PERIOD else float(impacts[at])
-            frequency = float(where.frequencies[at])
-            found.append(Contribution(name, weight, frequency, count, idf, impact * weight * idf))
+            frequency, own, impact = where.of(number, self.snapshot, average_length=average)
+            if name == PERIOD:
+                own = impact = frequency
+            borrowed += weight * idf * (impact - own)
+            if frequency:
+                found.append(Contribution(name, weight, frequency, count, idf, weight * idf * own))
+        if borrowed > 0:
+            part = float(share(self.snapshot.lengths[number]))
+            found.append(Contribution(BEFORE, part, 0.0, 0, 0.0, borrowed))
         return sorted(found, key=lambda item: -item.score)
 
 
@@ -297,13 +170,17 @@ def rank(
         counts = tuple(_alive(snapshot, where.documents) for where in everywhere)
         statistics = Statistics(snapshot.documents, snapshot.average_length, counts)
     scores = np.zeros(snapshot.size)
+    matching = np.zeros(snapshot.size, np.bool_)
     for (name, weight), where, count in zip(_named(query), everywhere, statistics.frequencies, strict=True):
         worth = weight * _idf(statistics.documents, count)
+        matching[where.documents] = True
         if name == PERIOD:
             scores[where.documents] += worth
         else:
             impacts = where.impacts(snapshot, average_length=statistics.average_length)
-            scores[where.documents] += impacts * worth
+            scores[where.documents] += impacts.values * worth
+            scores[impacts.borrowers] += impacts.borrowed * worth
+    scores[~matching] = 0
     for where in required:
         outside = np.ones(snapshot.size, np.bool_)
         outside[where.documents] = False
@@ -327,14 +204,6 @@ def _inside(snapshot: Snapshot, query: Query) -> list[Held]:
 def _named(query: Query) -> list[tuple[str, float]]:
     named = [(term.text, term.weight) for term in query.terms]
     return [*named, (PERIOD, 1.0)] if query.period is not None else named
-
-
-def _norms(lengths: Scores, average_length: float) -> Scores:
-    return K1 * (1 - B + B / average_length * lengths)
-
-
-def _saturated(frequencies: NDArray[np.float32], norms: Scores) -> NDArray[np.float32]:
-    return (frequencies * (K1 + 1) / (frequencies + norms)).astype(np.float32)
 
 
 def _idf(documents: int, count: int) -> float:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from claude_mem.model.errors import Unavailable
-from claude_mem.retrieval.ranking import Held, Part, Snapshot, gather, rank
+from claude_mem.retrieval.impacts import Held, gather
+from claude_mem.retrieval.ranking import rank
 from claude_mem.retrieval.segments import NO_POSTINGS, Block, build
+from claude_mem.retrieval.snapshot import Part, Snapshot
 from claude_mem.services.folding import ColumnCache, Folder, last_operations, read_document
 from claude_mem.services.lru import Lru
 from claude_mem.services.scope import require_team

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_mem.retrieval.analyzer import analyse
+from claude_mem.retrieval.impacts import K1, SHARE, STANDS_ALONE, B, gather
 from claude_mem.retrieval.query import parse
-from claude_mem.retrieval.ranking import K1, B, Part, Position, Ranking, Snapshot, gather, rank
+from claude_mem.retrieval.ranking import BEFORE, Position, Ranking, rank
 from claude_mem.retrieval.segments import (
     NO_POSTINGS,
     Block,
@@ -24,6 +25,7 @@ from claude_mem.retrieval.segments import (
     build,
     merge,
 )
+from claude_mem.retrieval.snapshot import FOLLOWS_US, Part, Snapshot
 
 WORDS = ("alpha", "beta", "gamma", "delta", "記憶", "retry_count")
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=1, max_size=12)
@@ -50,19 +52,26 @@ def ranked(segments: list[Segment], deleted: list[list[int]], question: str) -> 
 
 
 def by_definition(texts: dict[str, str], question: str) -> dict[str, float]:
-    """The formula over all documents, term by term."""
+    """The formula over all documents, which follow each other, term by term."""
     analysed = {name: analyse(text) for name, text in texts.items()}
     average = sum(one.length for one in analysed.values()) / max(1, len(analysed)) or 1.0
+    names = list(texts)
+    before = dict(zip(names[1:], names, strict=False))
     scores: dict[str, float] = {}
-    for term in parse(question, now_us=0).terms:
-        having = [name for name, one in analysed.items() if term.text in one.frequencies]
-        idf = math.log(1 + (len(texts) - len(having) + 0.5) / (len(having) + 0.5))
-        for name in having:
-            frequency = analysed[name].frequencies[term.text] / 2
-            norm = K1 * (1 - B + B * analysed[name].length / average)
-            gain = term.weight * idf * frequency * (K1 + 1) / (frequency + norm)
-            scores[name] = scores.get(name, 0) + gain
-    return scores
+    asked = parse(question, now_us=0).terms
+    for term in asked:
+        impacts = {}
+        for name, one in analysed.items():
+            frequency = one.frequencies.get(term.text, 0) / 2
+            norm = K1 * (1 - B + B * one.length / average)
+            impacts[name] = frequency * (K1 + 1) / (frequency + norm)
+        having = sum(impact > 0 for impact in impacts.values())
+        idf = math.log(1 + (len(texts) - having + 0.5) / (having + 0.5))
+        for name, one in analysed.items():
+            lent = SHARE * max(0, 1 - one.length / STANDS_ALONE) * impacts.get(before.get(name, ""), 0)
+            scores[name] = scores.get(name, 0) + term.weight * idf * max(impacts[name], lent)
+    matching = {name for name, one in analysed.items() if any(term.text in one.frequencies for term in asked)}
+    return {name: score for name, score in scores.items() if name in matching}
 
 
 @settings(deadline=None)
@@ -94,6 +103,49 @@ def test_scores_are_bm25_over_what_is_alive(
     for number in split.best(99):
         explained = split.explain(number)
         assert sum(one.score for one in explained) == pytest.approx(float(split.scores[number]))
+
+
+def test_a_short_document_borrows_of_the_one_before_it() -> None:
+    turns = ["What does the grandma collect?", "Old stamps", "Stamps are nice", "grandma " + "filler " * 60]
+    found = ranked(
+        [build([document(number, text) for number, text in enumerate(turns)])], [[]], "grandma stamps"
+    )
+    answer, later = found.explain(1), found.explain(2)
+    assert [one.term for one in answer] == ["stamp", BEFORE]
+    assert answer[1].weight == pytest.approx(SHARE * (1 - 2 / STANDS_ALONE))
+    assert [one.term for one in later] == ["stamp"], "what is borrowed is not lent on"
+    assert [one.term for one in found.explain(3)] == ["grandma"], "a long one borrows nothing"
+    alone = ranked(
+        [build([document(number, text) for number, text in enumerate(turns)])], [[0]], "grandma stamps"
+    )
+    assert [one.term for one in alone.explain(1)] == ["stamp"], "of what is no more nothing is borrowed"
+
+
+def test_what_lacks_every_word_is_not_found_by_what_came_before_it() -> None:
+    texts = ["grandma", "yes", "no"]
+    found = ranked([build([document(number, text) for number, text in enumerate(texts)])], [[]], "grandma")
+    assert found.best(9) == [0]
+
+
+@pytest.mark.parametrize(("made", "follows"), [(FOLLOWS_US, True), (FOLLOWS_US + 1, False), (0, False)])
+def test_following_is_soon_after_and_not_at_once(made: int, *, follows: bool) -> None:
+    segment = build(
+        [NewDocument("b", made, made, analyse("alpha")), NewDocument("a", 0, 0, analyse("alpha beta"))]
+    )
+    found = Snapshot((Part("0", segment.columns, NO_POSTINGS.documents),)).followers.tolist()
+    assert found == [-1, 0 if follows else -1]
+
+
+def test_what_is_written_later_changes_no_impact_of_what_was_there() -> None:
+    texts = ["alpha", "beta alpha", "alpha gamma"]
+    documents = [document(number, text) for number, text in enumerate(texts)]
+    before = ranked([build(documents)], [[]], "alpha beta")
+    after = ranked([build(documents), build([document(9, "beta beta")])], [[], []], "alpha beta")
+    for was, now in zip(before.held, after.held, strict=True):
+        assert (
+            now.impacts(after.snapshot, average_length=1.5).values[: len(was.documents)].tolist()
+            == was.impacts(before.snapshot, average_length=1.5).values.tolist()
+        )
 
 
 def test_blocks_are_sorted_and_a_frequent_term_has_its_own() -> None:
