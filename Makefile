@@ -56,6 +56,14 @@ images: ## Build the container images (Docker, or Podman where there is none).
 test-containers: setup-test images ## Run the tests against the compose file's whole stack.
 	@hack/containers/within $(PYTEST) tests/containers
 
+# Not part of `make test`: it builds other people's programs, and nothing of ours depends on them.
+.PHONY: test-addons
+test-addons: setup-test ## Run the tests with what others add to a cluster: cert-manager, Prometheus and its adapter.
+	@hack/cluster/programs control-plane >/dev/null
+	@hack/cluster/programs client >/dev/null
+	@hack/cluster/addons >/dev/null
+	$(PYTEST) tests/addons
+
 .PHONY: cluster-up cluster-down cluster-demo test-cluster
 cluster-up: ## Start a local Kubernetes cluster by kind (Docker, or Podman where there is none).
 	@hack/cluster/cluster up

@@ -19,7 +19,7 @@ def test_the_lease_goes_with_the_deployment_though_a_replica_outlives_it(
 ) -> None:
     install_crd(control_plane.kubectl)
     api = DynamicApi(control_plane.client())
-    installed = Installation(control_plane, helm, deployed=True)
+    installed = Installation(control_plane, helm, also={"Deployment"})
     lease = ObjectRef(LEASE, installed.namespace, installed.lease)
     deployment = ObjectRef(DEPLOYMENT, installed.namespace, installed.deployment)
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +38,8 @@ class Installation:
     Parameters:
         namespaces: those that it looks after; all of them where there are none.
         webhook: whether the webhook's configuration and Secrets are installed, too.
-        deployed: whether the Deployment is, whose pods run nowhere.
+        values: of the chart, beyond these.
+        also: further kinds of the chart's objects that are installed; pods run nowhere.
     """
 
     def __init__(
@@ -48,14 +49,15 @@ class Installation:
         *,
         namespaces: Sequence[str] = (),
         webhook: bool = False,
-        deployed: bool = False,
+        values: Mapping[str, Any] | None = None,
+        also: Iterable[str] = (),
     ) -> None:
         self.plane = plane
         self.namespace = plane.create_namespace(prefix="operator")
         self.namespaces = tuple(namespaces)
-        values: dict[str, Any] = {"watchNamespaces": list(namespaces), "webhook": {"enabled": webhook}}
-        rendered = helm.render(OPERATOR, values, release=self.namespace, namespace=self.namespace)
-        kinds = _RIGHTS | (_WEBHOOK if webhook else set()) | ({"Deployment"} if deployed else set())
+        given = {"watchNamespaces": list(namespaces), "webhook": {"enabled": webhook}} | dict(values or {})
+        rendered = helm.render(OPERATOR, given, release=self.namespace, namespace=self.namespace)
+        kinds = _RIGHTS.union(_WEBHOOK if webhook else (), also)
         self._manifests = [one for one in rendered if one["kind"] in kinds]
         for one in self._manifests:
             plane.kubectl.apply(one, namespace=one["metadata"].get("namespace", self.namespace))

@@ -3,7 +3,7 @@
 It starts in seconds on free ports of loopback, by any user, and enforces what a real cluster does: CRDs and
 CEL, admission policies and webhooks (by URL), RBAC, ServiceAccount tokens, garbage collection, the end of
 namespaces. Workloads get their children (a StatefulSet its Pod, a Pod its PodDisruptionBudget's count), but
-nothing ever runs and no Service has an address behind it: that is what kind is for.
+nothing ever runs and no Service has an address behind it but those that a test gives it: that is what kind is for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import ssl
 import tempfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -41,10 +41,15 @@ class ControlPlane:
 
     ``kubeconfig`` is the administrator's; ``kubectl`` and ``client()`` use it.
 
+    Parameters:
+        api_server: further arguments of the API server.
+        controllers: further arguments of the controller manager.
+
     Raises: UnavailableError where the programs are not built.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, api_server: Sequence[str] = (), controllers: Sequence[str] = ()) -> None:
+        self._further = {"kube-apiserver": tuple(api_server), "kube-controller-manager": tuple(controllers)}
         self._programs = programs("control-plane")
         self.directory = Path(tempfile.mkdtemp(prefix="claude-mem-control-plane-"))
         self._token = secrets.token_hex(16)
@@ -119,7 +124,8 @@ class ControlPlane:
         self.close()
 
     def _start(self, name: str, *arguments: str) -> Process:
-        process = Process([self._programs / name, *arguments], cwd=self.directory)
+        further = self._further.get(name, ())
+        process = Process([self._programs / name, *arguments, *further], cwd=self.directory)
         self._processes[name] = process
         return process
 
