@@ -341,3 +341,22 @@ def test_teams_and_projects_are_made_and_named(api: Server, cli: CommandLine) ->
     assert renamed in cli.json("project", "list", "--limit", "500")["projects"]
     cli.refused("project", "create", "x", "--team", "lost", status=3)
     cli.refused("project", "rename", "lost", "x", status=3)
+
+
+def test_a_projects_mode_and_language_are_chosen(api: Server, cli: CommandLine) -> None:
+    team = cli.json("team", "create", "linguists")
+    project = cli.json("project", "create", "corpus", "--team", team["id"])
+    assert (project["mode"], project["language"]) == (None, None)
+    chosen = cli.json("project", "set", project["id"], "--mode", "research", "--language", "German")
+    assert chosen == project | {"mode": "research", "language": "German"}
+    assert cli.json("project", "list", "--team", team["id"])["projects"] == [chosen]
+    back = cli.json("project", "set", project["id"], "--language", "")
+    assert back == project | {"mode": "research"}
+    assert audited(api, "project.update", project["id"]) == [
+        {"mode": "research", "language": "German", "source": "server-cli"},
+        {"language": None, "source": "server-cli"},
+    ]
+    assert "code, research" in cli.refused("project", "set", project["id"], "--mode", "absent", status=2)
+    assert "language" in cli.refused("project", "set", project["id"], "--language", "Klingon", status=2)
+    cli.refused("project", "set", project["id"], status=2)
+    cli.refused("project", "set", "lost", "--mode", "code", status=3)

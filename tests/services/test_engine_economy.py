@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
+from claude_mem.generation.mode import ModeLibrary
+from claude_mem.model.errors import NotFound
 from claude_mem.model.records import JobStatus
 from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.ingest import IngestService
+from claude_mem.services.projects import ProjectChange
 from claude_mem.services.publishing import JobTerms
 from claude_mem.services.sessions import SessionInput, SessionService
+from claude_mem.services.tenancy import TenancyService
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage
 from tests.support.engines import asking, ended, job_for, working
@@ -108,6 +112,28 @@ async def test_a_summary_of_a_session_whose_calls_all_failed_is_made_from_its_ev
         assert (await ended(database, name)).status is JobStatus.FAILED
         await summed_up(database, world, session)
     assert "<last_assistant_message>The budget was the cause" in llm.requests[-1].user
+
+
+async def test_a_language_that_was_set_is_what_the_next_request_asks_for(
+    database: Database, world: World, ingest: IngestService, llm: FakeLlm
+) -> None:
+    projects = TenancyService(database, ModeLibrary())
+    in_german = ProjectChange(observing={"language": "de"})
+    wanted = [
+        (in_german, "in German."),
+        (ProjectChange(observing={"language": "French"}), "in French."),
+        (ProjectChange(observing={"language": None}), None),
+    ]
+    async with working(database, asking(llm)) as engine:
+        for number, (change, said) in enumerate(wanted):
+            await projects.change_project(world.caller, world.project_id, change)
+            name = await job_for(ingest, world, number)
+            engine.wake()
+            await ended(database, name)
+            system = llm.requests[-1].system
+            assert said in system if said else "Write all text in" not in system
+    with pytest.raises(NotFound):
+        await projects.change_project(world.caller_of(world.other_team_id), world.project_id, in_german)
 
 
 @pytest.mark.parametrize(

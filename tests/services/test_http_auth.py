@@ -97,7 +97,7 @@ GUARDED = [
     Route("GET", "/v1/projects", READ),
     Route("POST", "/v1/projects", WRITE, {"name": "n"}),
     Route("GET", "/v1/projects/x", READ),
-    Route("PATCH", "/v1/projects/x", WRITE, {"name": "n"}),
+    Route("PATCH", "/v1/projects/x", WRITE, {"name": "n", "mode": "research"}),
     Route("GET", "/v1/audit", READ),
     Route("GET", "/v1/export", READ),
     Route("POST", "/v1/import", WRITE),

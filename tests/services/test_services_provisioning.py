@@ -68,8 +68,13 @@ async def test_a_team_that_is_there_keeps_its_id(database: Database) -> None:
 async def test_a_team_and_a_project_that_were_renamed_are_still_the_same(database: Database) -> None:
     done = await provision(database, WANTED)
     await tenancy.rename_team(database, team_id=done.team.id, name="new", now_us=now_us())
-    await tenancy.rename_project(
-        database, project_id=done.project.id, team_id=done.team.id, name="renamed", now_us=now_us()
+    await tenancy.update_project(
+        database,
+        project_id=done.project.id,
+        team_id=done.team.id,
+        name="renamed",
+        metadata=done.project.metadata,
+        now_us=now_us(),
     )
     again = await provision(database, WANTED)
     assert again.created == ()

@@ -110,9 +110,16 @@ async def tenancy_rows(database: Database, world: World) -> None:
         database, team_id=team, project_id=world.sibling_id, after=None, limit=9
     )
     assert [row["id"] for row in only] == [world.sibling_id]
-    changed = await tenancy.rename_project(database, project_id=project, team_id=team, name="new", now_us=NOW)
+    changed = await tenancy.update_project(
+        database,
+        project_id=project,
+        team_id=team,
+        name="new",
+        metadata=Document.of({"mode": "research"}),
+        now_us=NOW,
+    )
     assert changed is not None
-    assert changed.name == "new"
+    assert (changed.name, changed.metadata.members) == ("new", {"mode": "research"})
     async with database.transaction() as transaction:
         held = await tenancy.lock_shared(transaction, {project, "absent", world.other_project_id})
         assert held == {project: team, world.other_project_id: world.other_team_id}

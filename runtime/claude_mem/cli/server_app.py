@@ -148,8 +148,9 @@ _group(
         "create": server_tenancy.project_create,
         "list": server_tenancy.project_list,
         "rename": server_tenancy.project_rename,
+        "set": server_tenancy.project_set,
     },
-    text="Make, list and rename projects.",
+    text="Make, list, name and set up projects.",
 )
 _group(
     "retention",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from claude_mem.cli.server_context import AsJson, Limit, Team, run, show_lines, show_rows, time_or_none
+from claude_mem.generation.mode import ModeLibrary
 from claude_mem.model.times import now_us
 from claude_mem.services import bootstrap
+from claude_mem.services.projects import LANGUAGE, MODE, ProjectChange, change_project, checked
+from claude_mem.settings.fields import fill
+from claude_mem.settings.groups import PathSettings
 from claude_mem.storage import audit, rows, tenancy
 from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, Retryable, run_transaction
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 200
 
+ProjectId = Annotated[str, typer.Argument(metavar="ID", help="Id of the project.")]
 Name = Annotated[str, typer.Argument(help="What it is to be called.")]
 
 
@@ -87,7 +93,7 @@ def project_list(*, team: Team = None, limit: Limit = 100, as_json: AsJson = Fal
     show_rows(
         {"teamId": team, "count": len(listed), "projects": listed},
         [entry.values() for entry in listed],
-        columns=("id", "teamId", "name", "createdAt"),
+        columns=("id", "teamId", "name", "createdAt", "mode", "language"),
         as_json=as_json,
         nothing="no projects; make one with: claude-mem server project create NAME --team ID",
     )
@@ -95,29 +101,56 @@ def project_list(*, team: Team = None, limit: Limit = 100, as_json: AsJson = Fal
 
 def project_rename(
     *,
-    project_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the project.")],
+    project_id: ProjectId,
     name: Name,
     as_json: AsJson = False,
 ) -> None:
     """Give a project another name; its id and its memories stay."""
-    chosen = checked_name(name)
+    _change(project_id, ProjectChange(name=checked_name(name)), as_json=as_json)
+
+
+def project_set(
+    *,
+    project_id: ProjectId,
+    mode: Annotated[
+        str | None,
+        typer.Option("--mode", help="Mode in which its events are observed; '' for that of all projects."),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option("--language", help="Language to write its memories in; '' for that of all projects."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the mode and the language in which a project is observed from now on."""
+    given = {MODE: mode, LANGUAGE: language}
+    observing = {member: value or None for member, value in given.items() if value is not None}
+    if not observing:
+        raise typer.BadParameter("give --mode, --language or both")
+    _change(project_id, ProjectChange(observing=observing), as_json=as_json)
+
+
+def _change(project_id: str, wanted: ProjectChange, *, as_json: bool) -> None:
+    paths = fill(PathSettings, os.environ)
+    modes = ModeLibrary.of(data_dir=paths.data_dir, modes_dir=paths.modes_dir)
 
     async def change(transaction: Executor) -> Project:
+        known = checked(wanted, modes)
         project = await bootstrap.require_project(transaction, project_id)
-        renamed = await tenancy.rename_project(
-            transaction, project_id=project_id, team_id=project.team_id, name=chosen, now_us=now_us()
+        changed = await change_project(
+            transaction, known, project_id=project_id, team_id=project.team_id, now_us=now_us()
         )
-        if renamed is None:
+        if changed is None:
             raise Retryable("the project was deleted meanwhile")
         await _audit(
             transaction,
             "project.update",
             resource_id=project_id,
-            team_id=renamed.team_id,
+            team_id=changed.team_id,
             project_id=project_id,
-            name=chosen,
+            **known.details,
         )
-        return renamed
+        return changed
 
     show_lines(_project(run(lambda database: run_transaction(database, change))), as_json=as_json)
 
@@ -129,9 +162,9 @@ async def _audit(
     resource_id: str,
     team_id: str,
     project_id: str | None = None,
-    name: str,
+    **details: object,
 ) -> None:
-    entry = bootstrap.cli_entry(action, resource_id, team_id=team_id, project_id=project_id, name=name)
+    entry = bootstrap.cli_entry(action, resource_id, team_id=team_id, project_id=project_id, **details)
     await audit.append(executor, [entry], now_us=now_us())
 
 
@@ -163,4 +196,6 @@ def _project(project: Project) -> dict[str, str | None]:
         "teamId": project.team_id,
         "name": project.name,
         "createdAt": time_or_none(project.created_ms),
+        "mode": project.metadata.members.get(MODE),
+        "language": project.metadata.members.get(LANGUAGE),
     }

@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -94,6 +94,11 @@ class ModeLibrary:
         """Search `directories` in order, then the package's own modes."""
         self._directories = (*directories, PACKAGE_MODES)
         self._loaded: dict[str, Mode] = {}
+
+    @classmethod
+    def of(cls, *, data_dir: Path, modes_dir: Path | None) -> Self:
+        """The library of an installation: its own directory if it has one, then `modes` of the data directory."""
+        return cls([*([modes_dir] if modes_dir else []), data_dir / "modes"])
 
     def load(self, mode_id: str = DEFAULT_MODE) -> Mode:
         """Return the mode of that id.

@@ -195,6 +195,20 @@ class ProjectBody(NameBody):
     metadata: Object = Field(default_factory=dict)
 
 
+class ProjectChangeBody(Body):
+    """What to change of a project; null goes back to what holds for all projects."""
+
+    name: Annotated[str, Strict(), Field(min_length=1, max_length=200)] = Field(default=None)  # type: ignore[assignment] # optional, but null is refused
+    mode: Label | None = None
+    language: Label | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> ProjectChangeBody:
+        if not self.model_fields_set:
+            raise PydanticCustomError("custom", "name at least one of name, mode and language")
+        return self
+
+
 class RetentionBody(Body):
     """A retention rule."""
 
@@ -249,6 +263,7 @@ KEY: TypeAdapter[KeyBody] = TypeAdapter(KeyBody)
 ROTATION: TypeAdapter[RotationBody] = TypeAdapter(RotationBody)
 NAME: TypeAdapter[NameBody] = TypeAdapter(NameBody)
 PROJECT: TypeAdapter[ProjectBody] = TypeAdapter(ProjectBody)
+PROJECT_CHANGE: TypeAdapter[ProjectChangeBody] = TypeAdapter(ProjectChangeBody)
 RETENTION: TypeAdapter[RetentionBody] = TypeAdapter(RetentionBody)
 COMPAT_OBSERVATION: TypeAdapter[CompatObservationBody] = TypeAdapter(CompatObservationBody)
 COMPAT_SUMMARY: TypeAdapter[CompatSummaryBody] = TypeAdapter(CompatSummaryBody)

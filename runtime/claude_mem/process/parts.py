@@ -116,8 +116,7 @@ def make_engine(settings: ServerSettings, database: Database, *, provider: Provi
 
     Raises: ModeError when the configured mode cannot be loaded.
     """
-    own = [settings.paths.modes_dir] if settings.paths.modes_dir else []
-    modes = ModeLibrary([*own, settings.paths.data_dir / "modes"])
+    modes = ModeLibrary.of(data_dir=settings.paths.data_dir, modes_dir=settings.paths.modes_dir)
     generator = Generator(
         database,
         provider,

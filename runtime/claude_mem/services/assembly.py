@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from claude_mem.generation.mode import ModeLibrary
 from claude_mem.generation.prices import PRICES_FILE, PriceList
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.services.authentication import Authenticator
@@ -109,7 +110,10 @@ class Services:
             search_index=search_index,
             jobs=JobService(database, queue),
             keys=KeyService(database),
-            tenancy=TenancyService(database),
+            tenancy=TenancyService(
+                database,
+                ModeLibrary.of(data_dir=settings.paths.data_dir, modes_dir=settings.paths.modes_dir),
+            ),
             usage=UsageService(database, prices=prices),
             budgets=budgets,
             budget_changes=BudgetChanges(database, budgets),

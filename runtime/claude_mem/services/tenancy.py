@@ -9,6 +9,7 @@ from claude_mem.model.identity import new_id
 from claude_mem.model.times import now_us
 from claude_mem.services.cleaning import clean, clean_text
 from claude_mem.services.paging import Page, page_of
+from claude_mem.services.projects import change_project, checked
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.storage import audit, rows, tenancy
 from claude_mem.storage.cursors import Cursor
@@ -17,16 +18,20 @@ from claude_mem.storage.database import Database, Executor, run_transaction
 if TYPE_CHECKING:
     from typing import Any
 
+    from claude_mem.generation.mode import ModeLibrary
     from claude_mem.model.documents import Document
     from claude_mem.model.records import Project, Team
     from claude_mem.services.context import RequestContext
+    from claude_mem.services.projects import Check, ProjectChange
 
 
 class TenancyService:
     """Shows and changes the caller's team and its projects."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, modes: ModeLibrary) -> None:
+        """Manage the tenants of `database`; a project may have any of the `modes`."""
         self._database = database
+        self._modes = modes
 
     async def team(self, context: RequestContext, team_id: str) -> Team:
         """The caller's own team; any other is not there for it.
@@ -98,20 +103,37 @@ class TenancyService:
         with refuse_storage_errors():
             return await run_transaction(self._database, store)
 
-    async def rename_project(self, context: RequestContext, project_id: str, *, name: str) -> Project:
-        """Raises: NotFound outside the caller's team or project."""
+    async def change_project(
+        self, context: RequestContext, project_id: str, wanted: ProjectChange, *, check: Check | None = None
+    ) -> Project:
+        """Give a project another name, mode or language.
+
+        Parameters:
+            check: is shown the project before anything is changed, while nobody else can change it, and may raise.
+
+        Raises: NotFound outside the caller's team or project, InvalidInput, and what `check` does.
+        """
         await self.project(context, project_id)
-        name, _ = clean_text(name)
+        known = checked(wanted, self._modes)
 
         async def change(transaction: Executor) -> Project:
             now = now_us()
-            project = await tenancy.rename_project(
-                transaction, project_id=project_id, team_id=context.team_id, name=name, now_us=now
+            project = await change_project(
+                transaction,
+                known,
+                project_id=project_id,
+                team_id=context.team_id,
+                now_us=now,
+                check=check,
             )
             if project is None:
                 raise NotFound("Project not found")
             entry = context.audit(
-                "project.update", "project", resource_id=project_id, project_id=project_id, name=name
+                "project.update",
+                "project",
+                resource_id=project_id,
+                project_id=project_id,
+                **known.details,
             )
             await audit.append(transaction, [entry], now_us=now)
             return project

@@ -116,10 +116,18 @@ async def list_projects(
     )
 
 
-async def rename_project(
-    executor: Executor, *, project_id: str, team_id: str, name: str, now_us: int
+async def update_project(
+    executor: Executor, *, project_id: str, team_id: str, name: str, metadata: Document, now_us: int
 ) -> Project | None:
-    row = await fetch_one(executor, "projects.rename", id=project_id, team_id=team_id, name=name, now=now_us)
+    row = await fetch_one(
+        executor,
+        "projects.update",
+        id=project_id,
+        team_id=team_id,
+        name=name,
+        metadata=metadata.text,
+        now=now_us,
+    )
     return rows.project(row) if row else None
 
 

@@ -64,7 +64,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "description": "`true` where the answer to an earlier request with this Idempotency-Key is given again.",
         "schema": {"type": "string"},
     },
-    "ETag": {"description": "The version of the memory.", "schema": {"type": "string"}},
+    "ETag": {"description": "The version of what is answered.", "schema": {"type": "string"}},
 }
 
 _REPLAYS = {

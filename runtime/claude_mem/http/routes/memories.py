@@ -50,7 +50,7 @@ async def create(request: web.Request) -> web.Response:
             metadata=_metadata(body),
         ),
     )
-    return answer(_written(written), status=201, headers=etags.etag(written.memory))
+    return answer(_written(written), status=201, headers=etags.etag(wire.observation(written.memory)))
 
 
 def _metadata(body: MemoryBody) -> dict[str, Any]:
@@ -75,9 +75,10 @@ async def get(request: web.Request) -> web.Response:
     context = await authorize(request, READ)
     memory_id = params.path_id(request, "id", what="Memory")
     memory = await request.app[SERVICES].memories.get(context, memory_id)
-    if etags.known(request, memory):
-        return web.Response(status=304, headers=etags.etag(memory))
-    return answer({"memory": wire.observation(memory)}, headers=etags.etag(memory))
+    shown = wire.observation(memory)
+    if etags.known(request, shown):
+        return web.Response(status=304, headers=etags.etag(shown))
+    return answer({"memory": shown}, headers=etags.etag(shown))
 
 
 @describe(
@@ -133,9 +134,9 @@ async def change(request: web.Request) -> web.Response:
     body = validate(MEMORY_CHANGE, await read_json(request))
     wanted = MemoryChange(content=body.content, kind=body.kind, metadata=body.metadata)
     written = await request.app[SERVICES].memories.change(
-        context, memory_id, wanted=wanted, check=etags.check(request)
+        context, memory_id, wanted=wanted, check=etags.check(request, wire.observation, what="memory")
     )
-    return answer(_written(written), headers=etags.etag(written.memory))
+    return answer(_written(written), headers=etags.etag(wire.observation(written.memory)))
 
 
 @describe(
@@ -154,7 +155,9 @@ async def delete(request: web.Request) -> web.Response:
     context = await authorize(request, WRITE)
     try:
         memory_id = params.path_id(request, "id", what="Memory")
-        await request.app[SERVICES].memories.delete(context, memory_id, check=etags.check(request))
+        await request.app[SERVICES].memories.delete(
+            context, memory_id, check=etags.check(request, wire.observation, what="memory")
+        )
     except NotFound:
         return error_answer(request, 404, body={"error": "not_found"})
     return answer({"deleted": True, "id": memory_id})

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from claude_mem.http import params, wire
+from claude_mem.http import etags, params, wire
 from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import SERVICES
-from claude_mem.http.openapi.operation import CURSOR, LIMIT, Operation, Parameter, describe
+from claude_mem.http.openapi.operation import CURSOR, LIMIT, Operation, Other, Parameter, describe
 from claude_mem.http.openapi.operation import PROJECT as OF_PROJECT
 from claude_mem.http.responses import answers
-from claude_mem.http.schemas import NAME, PROJECT
+from claude_mem.http.schemas import NAME, PROJECT, PROJECT_CHANGE
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.scopes import READ, WRITE
 from claude_mem.services.paging import page_of
+from claude_mem.services.projects import LANGUAGE, MODE, ProjectChange
 from claude_mem.services.scope import require_project
 from claude_mem.storage import audit, rows
 from claude_mem.storage.cursors import Cursor
@@ -117,33 +118,50 @@ async def create_project(request: web.Request) -> web.Response:
         "Read a project",
         tag="Teams and projects",
         scope=READ,
-        answers={200: answers.ProjectFound},
+        answers={200: answers.ProjectFound, 304: Other(None, "The client has this version already.")},
+        parameters=(etags.IF_NONE_MATCH,),
+        versioned=True,
     )
 )
 async def get_project(request: web.Request) -> web.Response:
     """GET /v1/projects/:projectId."""
     context = await authorize(request, READ)
     project_id = params.path_id(request, "projectId", what="Project")
-    return answer({"project": wire.project(await request.app[SERVICES].tenancy.project(context, project_id))})
+    shown = wire.project(await request.app[SERVICES].tenancy.project(context, project_id))
+    if etags.known(request, shown):
+        return web.Response(status=304, headers=etags.etag(shown))
+    return answer({"project": shown}, headers=etags.etag(shown))
 
 
 @describe(
     Operation(
-        "renameProject",
-        "Rename a project",
+        "changeProject",
+        "Name a project, or choose its mode and its language",
         tag="Teams and projects",
         scope=WRITE,
-        body=NAME,
+        body=PROJECT_CHANGE,
         answers={200: answers.ProjectFound},
+        refusals=frozenset({412}),
+        parameters=(etags.IF_MATCH,),
+        versioned=True,
     )
 )
-async def rename_project(request: web.Request) -> web.Response:
+async def change_project(request: web.Request) -> web.Response:
     """PATCH /v1/projects/:projectId."""
     context = await authorize(request, WRITE)
     project_id = params.path_id(request, "projectId", what="Project")
-    body = validate(NAME, await read_json(request))
-    project = await request.app[SERVICES].tenancy.rename_project(context, project_id, name=body.name)
-    return answer({"project": wire.project(project)})
+    body = validate(PROJECT_CHANGE, await read_json(request))
+    observing: dict[str, str | None] = {
+        member: getattr(body, member) for member in (MODE, LANGUAGE) if member in body.model_fields_set
+    }
+    project = await request.app[SERVICES].tenancy.change_project(
+        context,
+        project_id,
+        ProjectChange(name=body.name, observing=observing),
+        check=etags.check(request, wire.project, what="project"),
+    )
+    shown = wire.project(project)
+    return answer({"project": shown}, headers=etags.etag(shown))
 
 
 @describe(
@@ -193,6 +211,6 @@ ROUTES = [
     web.get("/v1/projects", list_projects),
     web.post("/v1/projects", create_project),
     web.get("/v1/projects/{projectId}", get_project),
-    web.patch("/v1/projects/{projectId}", rename_project),
+    web.patch("/v1/projects/{projectId}", change_project),
     web.get("/v1/audit", list_audit),
 ]

@@ -42,6 +42,6 @@ WHERE team_id = :team_id
   AND (CAST(:after_id AS text) IS NULL OR (created_at, id) > (CAST(:after_at AS timestamptz), :after_id))
 ORDER BY created_at, id LIMIT :limit;
 
--- name: projects.rename
-UPDATE projects SET name = :name, updated_at = :now WHERE id = :id AND team_id = :team_id
+-- name: projects.update
+UPDATE projects SET name = :name, metadata = :metadata, updated_at = :now WHERE id = :id AND team_id = :team_id
 RETURNING id, team_id, name, metadata, created_at, updated_at;
