@@ -102,7 +102,12 @@ DECLARED: dict[str, tuple[Ask, ...]] = {
         Ask(body=PROJECT | {"content": "own"}),
         Ask(body=OWN | {"content": "own", "serverSessionId": "{session}"}),
     ),
-    "/v1/memories/{id}": (Ask(body={"content": "own"}), Ask(headers={"If-None-Match": "{etag}"})),
+    "/v1/memories/{id}": (
+        Ask(body={"content": "own"}),
+        Ask(headers={"If-None-Match": "{etag}"}),
+        Ask(body={"content": "own"}, headers={"If-Match": "{etag}"}),
+        Ask(body={"content": "own"}, headers={"If-Match": '"of-nothing"'}),
+    ),
     "/v1/memories/{id}/timeline": (Ask(), Ask("cursor={timeline_cursor}")),
     "/v1/memories/{id}/origin": (Ask(),),
     "/v1/search": (
