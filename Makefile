@@ -100,6 +100,10 @@ bench-retrieval: setup-test ## Measure how often search finds what answers a que
 bench-operator: setup-test ## Measure the operator with RESOURCES=100 resources, then for IDLE=600 seconds in which nothing happens.
 	@$(BIN)/python -m hack.bench_operator $(if $(RESOURCES),--resources $(RESOURCES)) $(if $(IDLE),--idle $(IDLE))
 
+.PHONY: bench-admission
+bench-admission: setup-test ## Measure the webhook over TLS, at RATE=100 reviews a second and at as many as it answers.
+	@$(BIN)/python -m hack.bench_admission $(if $(RATE),--rate $(RATE))
+
 .PHONY: lock check-lock audit docs
 lock: ## Pin and hash the requirements again from pyproject.toml.
 	hack/lock
