@@ -20,18 +20,24 @@ from claude_mem_operator.kube.dynamic import DynamicApi
 from claude_mem_operator.kube.kinds import (
     AUTOSCALER,
     CHILD_KINDS,
+    CONFIG_MAP,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    HTTP_ROUTE,
+    INGRESS,
     JOB,
     NETWORK_POLICY,
+    PROMETHEUS_RULE,
     SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
+    SERVICE_MONITOR,
     STATEFUL_SET,
 )
 from claude_mem_operator.kube.port import KubeApi, Manifest, ObjectRef
 from tests.support.claude_mem_servers import install_crd
 from tests.support.kube.control_plane import ControlPlane
+from tests.support.kube.foreign import foreign_kinds
 from tests.support.kube_engine import condition, engine, provider_secret, ref_to, resource
 from tests.support.kube_kubelet import REPORT, PretendedKubelet
 from tests.support.kube_memory import KilledError
@@ -78,6 +84,7 @@ def children(api: DynamicApi, namespace: str) -> dict[ObjectRef, Manifest]:
     return {
         ObjectRef(kind, namespace, live["metadata"]["name"]): live
         for kind in CHILD_KINDS
+        if api.serves(kind)
         for live in api.list(kind, namespace, OURS)
     }
 
@@ -156,20 +163,25 @@ def test_killed_after_any_write_it_gets_to_the_same_end(api: DynamicApi, control
     counting = KilledAfter(api, 1000)
     ready(counting, create(api, first))
     reference = owned(api, first)
-    assert counting.count > 20
+    children_alone = len(reference)
+    assert counting.count > children_alone > 15
 
     def killed(k: int) -> tuple[int, dict[str, Any]]:
         namespace = control_plane.create_namespace()
         ref = create(api, namespace)
-        with pytest.raises(KilledError):
+        try:
             ready(KilledAfter(api, k), ref)
-        ready(api, ref)
+        except KilledError:
+            ready(api, ref)
+        else:
+            # Of the status there are as many writes as there were states to be seen.
+            assert k > children_alone
         found = owned(api, namespace)
         control_plane.delete_namespace(namespace)
         return k, found
 
     with ThreadPoolExecutor(6) as pool:
-        for k, found in pool.map(killed, range(counting.count - 1)):
+        for k, found in pool.map(killed, range(counting.count)):
             assert set(found.items()) ^ set(reference.items()) == set(), f"killed after write {k}"
     control_plane.delete_namespace(first)
 
@@ -210,14 +222,36 @@ EDITS: list[tuple[Any, str, list[dict[str, Any]]]] = [
     (JOB, "migrate", [{"op": "replace", "path": "/metadata/labels", "value": {}}]),
     (SECRET, "postgres-credentials", [{"op": "replace", "path": "/metadata/labels", "value": {}}]),
     (SERVICE_ACCOUNT, "", [{"op": "replace", "path": "/automountServiceAccountToken", "value": True}]),
+    (INGRESS, "server", [{"op": "replace", "path": "/spec/rules/0/host", "value": "evil.example.org"}]),
+    (CONFIG_MAP, "", [{"op": "replace", "path": "/data", "value": {}}]),
+    (HTTP_ROUTE, "server", [{"op": "replace", "path": "/spec/hostnames", "value": ["evil.example.org"]}]),
+    (SERVICE_MONITOR, "", [{"op": "replace", "path": "/spec/endpoints", "value": []}]),
+    (PROMETHEUS_RULE, "", [{"op": "remove", "path": "/spec/groups"}]),
 ]
+#: With these there is a child of every kind.
+EVERYTHING: dict[str, Any] = {
+    "server": {
+        "ingress": {"host": "memory.example.org"},
+        "httpRoute": {"parentRefs": [{"name": "gateway"}], "hostnames": ["memory.example.org"]},
+    },
+    "monitoring": {"enabled": True},
+}
+
+
+@pytest.fixture
+def everywhere(api: DynamicApi, control_plane: ControlPlane) -> Iterator[DynamicApi]:
+    """A cluster with the definitions of the Gateway API and of Prometheus' operator."""
+    with foreign_kinds(control_plane.kubectl):
+        yield DynamicApi(control_plane.client())
 
 
 def test_every_edit_is_put_back_exactly_and_every_deleted_child_comes_back(
-    api: DynamicApi, namespace: str
+    everywhere: DynamicApi, namespace: str
 ) -> None:
-    ref = create(api, namespace)
+    api = everywhere
+    ref = create(api, namespace, **EVERYTHING)
     running = ready(api, ref)
+    assert {one.kind for one in children(api, namespace)} == set(CHILD_KINDS) == {kind for kind, *_ in EDITS}
     before = owned(api, namespace)
     for kind, component, operations in EDITS:
         name = next(
@@ -234,8 +268,7 @@ def test_every_edit_is_put_back_exactly_and_every_deleted_child_comes_back(
         running.reconcile(ref)
         if kind in (SERVICE, NETWORK_POLICY, SECRET, SERVICE_ACCOUNT):  # no controller changes these
             assert versions(api, namespace)[edited] == was
-    gone = [one for one in children(api, namespace) if one.kind not in (SECRET, STATEFUL_SET)]
-    for one in gone:
+    for one in children(api, namespace):
         api.delete(one)
     ready(api, ref, running)
     assert owned(api, namespace) == before
@@ -244,8 +277,10 @@ def test_every_edit_is_put_back_exactly_and_every_deleted_child_comes_back(
 def toggled(api: DynamicApi, ref: ObjectRef, running: Engine, change: dict[str, Any]) -> None:
     live = api.get(ref)
     assert live is not None
+    before = owned(api, str(ref.namespace))
     api.patch(ref, {"spec": change})
     ready(api, ref, running)
+    assert owned(api, str(ref.namespace)) != before, change
     for part in change:
         operation: dict[str, Any] = {"op": "remove", "path": f"/spec/{part}"}
         if part in live["spec"]:
@@ -255,12 +290,18 @@ def toggled(api: DynamicApi, ref: ObjectRef, running: Engine, change: dict[str, 
 
 
 def test_what_is_switched_on_and_off_leaves_the_objects_of_a_fresh_resource(
-    api: DynamicApi, namespace: str
+    everywhere: DynamicApi, namespace: str
 ) -> None:
+    api = everywhere
     ref = create(api, namespace)
     running = ready(api, ref)
     before = owned(api, namespace)
+    url = {"urlSecretRef": {"name": "anthropic", "key": "api-key"}}
     changes: list[dict[str, Any]] = [
+        EVERYTHING,
+        {"valkey": {"managed": None, "external": url}},
+        {"server": {"service": {"type": "NodePort", "annotations": {"a": "b"}}}},
+        {"server": {"podDisruptionBudget": {"enabled": False}}},
         {"networkPolicy": {"enabled": False}},
         {
             "worker": {
@@ -277,7 +318,7 @@ def test_what_is_switched_on_and_off_leaves_the_objects_of_a_fresh_resource(
             }
         },
         {"image": "runtime:2", "log": {"level": "DEBUG"}},
-        {"postgres": {"managed": {"resources": {"limits": {"memory": "1Gi"}}}}},
+        {"postgres": {"managed": {"resources": {"limits": {"memory": "2Gi"}}}}},
     ]
     for change in changes:
         toggled(api, ref, running, change)

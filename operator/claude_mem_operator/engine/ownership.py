@@ -45,7 +45,7 @@ def lost_field(manifest: Manifest, live: Manifest, *, manager: str) -> str | Non
     owned = owned_fields(live, manager=manager)
     wanted = {name: part for name, part in manifest.items() if name not in _ADDRESS}
     wanted["metadata"] = {name: part for name, part in manifest["metadata"].items() if name not in _IDENTITY}
-    return _lost_member(wanted, owned, "")
+    return _lost_member(wanted, owned, live, "")
 
 
 def leftover_entry(live: Manifest, *, manager: str) -> int | None:
@@ -73,25 +73,26 @@ def extract(live: Any, fields: Manifest) -> Any:
     return live
 
 
-def _lost(wanted: Any, owned: Manifest, path: str) -> str | None:
+def _lost(wanted: Any, owned: Manifest, live: Any, path: str) -> str | None:
     if isinstance(wanted, dict) and wanted:
-        return _lost_member(wanted, owned, path)
+        return _lost_member(wanted, owned, live, path)
     if isinstance(wanted, list) and _is_by_element(owned):
         for position, item in enumerate(wanted):
             below = _element(item, owned)
             here = f"{path}[{position}]"
             if below is None:
                 return here
-            lost = _lost(item, below, here) if isinstance(item, dict) else None
+            lost = _lost(item, below, item, here) if isinstance(item, dict) else None
             if lost is not None:
                 return lost
     return None
 
 
-def _lost_member(wanted: Manifest, owned: Manifest, path: str) -> str | None:
-    # A map or list without members under it belongs to its owner as a whole.
+def _lost_member(wanted: Manifest, owned: Manifest, live: Any, path: str) -> str | None:
+    # A map or list without members under it belongs to its owner as a whole. So does a map whose last member somebody
+    # removed, where the schema does not name the members.
     if path and not any(name.startswith("f:") for name in owned):
-        return None
+        return None if live else path
     for name, part in wanted.items():
         if part is None:
             continue
@@ -99,7 +100,7 @@ def _lost_member(wanted: Manifest, owned: Manifest, path: str) -> str | None:
         below = owned.get(f"f:{name}")
         if below is None:
             return here
-        lost = _lost(part, below, here)
+        lost = _lost(part, below, live.get(name), here)
         if lost is not None:
             return lost
     return None
