@@ -50,6 +50,34 @@ def test_a_rule_is_added_foretold_carried_out_and_removed(api: Server, tenant: T
     assert {"retention.set", "retention.applied", "retention.remove"} <= set(actions)
 
 
+def test_empty_sessions_are_foretold_and_go(api: Server, tenant: Tenant) -> None:
+    made = {}
+    for name in ("empty", "full", "open"):
+        body = {"projectId": tenant.project, "externalSessionId": name}
+        made[name] = api.ok("POST", "/v1/sessions/start", tenant.full, body, status=201)["session"]["id"]
+    memory = {"projectId": tenant.project, "content": "c", "serverSessionId": made["full"]}
+    api.ok("POST", "/v1/memories", tenant.full, memory, status=201)
+    for name in ("empty", "full"):
+        job = api.ok("POST", f"/v1/sessions/{made[name]}/end", tenant.full, {})["generationJob"]["id"]
+        api.ok("POST", f"/v1/jobs/{job}/cancel", tenant.full)
+    past = "now() - interval '9 days'" if api.services.database.name == "postgres" else "1"
+    api.execute(
+        f"UPDATE server_sessions SET ended_at = {past} WHERE team_id = '{tenant.team}' AND ended_at IS NOT NULL"
+    )
+    rule = {"subject": "sessions", "maxAgeDays": 7}
+    assert api.call("POST", "/v1/retention", tenant.admin, rule | {"kinds": ["x"]}).status_code == 400
+    api.ok("POST", "/v1/retention", tenant.admin, rule, status=201)
+    api.run(service.RetentionService(api.services.database).run_due())
+    eventually(
+        lambda: api.ok("GET", "/v1/retention", tenant.full)["rules"][0]["lastRemoved"] == 1,
+        what="the rule to be carried out",
+    )
+    found = {
+        name: api.call("GET", f"/v1/sessions/{one}", tenant.full).status_code for name, one in made.items()
+    }
+    assert found == {"empty": 404, "full": 200, "open": 200}
+
+
 def test_rules_are_an_administrators_and_stay_within_the_team(api: Server, tenant: Tenant) -> None:
     other = api.tenant()
     rule = api.ok("POST", "/v1/retention", tenant.admin, RULE, status=201)["rule"]

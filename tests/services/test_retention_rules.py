@@ -19,10 +19,10 @@ from claude_mem.services.recall import Question, RecallService
 from claude_mem.services.retention import RetentionService
 from claude_mem.services.retention_rules import new_rule
 from claude_mem.services.search_index import SearchIndex
-from claude_mem.storage import audit, events, jobs, retention, work
-from claude_mem.storage.database import Database, Executor
+from claude_mem.storage import audit, events, jobs, retention, sessions, work
+from claude_mem.storage.database import Database, Executor, Row
 from claude_mem.storage.retention import Rule
-from tests.services.test_storage_statements import new_job
+from tests.services.test_storage_statements import new_job, new_observation, new_session
 from tests.support.databases import Storage
 from tests.support.load import World, make_world
 
@@ -167,6 +167,96 @@ async def test_events_that_wait_for_a_provider_stay(full: Database, storage: Sto
     assert await storage.query("SELECT id FROM observation_generation_jobs") == [(waiting.id,)]
 
 
+async def ended_session(database: Database, name: str, *, days: int | None) -> None:
+    """A session that ended so many days ago; None is open."""
+    began = now_us() - 400 * DAY_US
+    session = new_session(WORLD, name, external=name, content=None, platform=None)
+    assert await sessions.insert(database, session, key=name, now_us=began)
+    if days is not None:
+        at = now_us() - days * DAY_US
+        assert await sessions.end(database, name, team_id=WORLD.team_id, now_us=at)
+
+
+async def with_leavings(database: Database) -> None:
+    """Sessions that ended long ago, of which something is left, beside some of which nothing is."""
+    for name in ("event", "memory", "waiting", "summed up", "empty"):
+        await ended_session(database, name, days=100)
+    await ended_session(database, "young", days=2)
+    await ended_session(database, "open", days=None)
+    event = WORLD.stored_event("event-1", server_session_id="event")
+    await events.insert(database, [events.KeyedEvent(event, "k")])
+    memory = replace(new_observation(WORLD, "m", "relay"), server_session_id="memory")
+    async with database.transaction() as transaction:
+        await work.insert_observations(transaction, [memory], now_us=now_us())
+    summaries = [
+        replace(
+            new_job(WORLD, name),
+            agent_event_id=None,
+            source_type="session_summary",
+            source_id=name,
+            server_session_id=name,
+        )
+        for name in ("waiting", "summed up", "memory")
+    ]
+    await jobs.insert(database, summaries)
+    for one in summaries[1:]:
+        await jobs.cancel(database, one.id, now_us=now_us())
+
+
+async def names(storage: Storage) -> set[str]:
+    return {name for (name,) in await storage.query("SELECT id FROM server_sessions")}
+
+
+async def test_sessions_of_which_nothing_is_left_end_too(full: Database, storage: Storage) -> None:
+    await with_leavings(full)
+    mine = rule(subject="sessions", max_age_days=30)
+    assert await apply(full, mine) == 2
+    assert await names(storage) == {"event", "memory", "waiting", "young", "open"}
+    kept = {source for (source,) in await storage.query("SELECT source_id FROM observation_generation_jobs")}
+    assert kept == {"waiting", "memory"}, "what was done for a session goes with it"
+
+
+async def test_the_last_sessions_stay(full: Database, storage: Storage) -> None:
+    for days in (10, 20, 30):
+        await ended_session(full, f"ended {days}", days=days)
+    await ended_session(full, "open", days=None)
+    assert await apply(full, rule(subject="sessions", keep_last=2)) == 1
+    assert await names(storage) == {"ended 10", "ended 20", "open"}
+
+
+async def test_what_comes_to_a_session_in_the_middle_keeps_it(
+    full: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_leavings(full)
+    real = retention.remove
+
+    class Late:
+        """A transaction in which an event comes when sessions were chosen."""
+
+        def __init__(self, executor: Executor) -> None:
+            self._executor = executor
+            self.execute = executor.execute
+
+        async def fetch(self, statement: str, /, **given: Any) -> list[Row]:
+            found = await self._executor.fetch(statement, **given)
+            late = WORLD.stored_event("late", server_session_id="summed up")
+            await events.insert(self._executor, [events.KeyedEvent(late, "late")])
+            return found
+
+    async def meanwhile(executor: Executor, *given: Any, **options: Any) -> int:
+        late: Any = Late(executor)
+        return await real(late, *given, **options)
+
+    monkeypatch.setattr(retention, "remove", meanwhile)
+    retained = RetentionService(full)
+    mine = rule(subject="sessions", max_age_days=30)
+    await retained.add(mine, cli_entry("retention.set", mine.id, team_id=mine.team_id, project_id=None))
+    assert [removal.count for removal in await retained.run_due()] == [1]
+    assert await names(storage) == {"event", "memory", "waiting", "summed up", "young", "open"}
+    kept = {source for (source,) in await storage.query("SELECT source_id FROM observation_generation_jobs")}
+    assert "summed up" in kept, "its job too"
+
+
 async def test_audit_lines_end_too(full: Database, storage: Storage) -> None:
     entry = WORLD.caller.audit("memory.write", "observation", resource_id=None, project_id=WORLD.project_id)
     old = now_us() - 40 * DAY_US
@@ -249,6 +339,8 @@ async def test_rules_are_an_administrators_and_a_teams_own(full: Database) -> No
         {"keep_last": 0},
         {"keep_last": 1, "subject": "events", "keep_summaries": True},
         {"keep_last": 1, "subject": "teams"},
+        {"keep_last": 1, "subject": "sessions", "kinds": ["claude-code"]},
+        {"keep_last": 1, "subject": "sessions", "keep_summaries": True},
     ],
 )
 async def test_a_rule_that_makes_no_sense_is_refused(full: Database, changes: Any) -> None:

@@ -49,7 +49,7 @@ def list_rules(*, team: Team = None, project: Project = None, as_json: AsJson = 
 
 def add(
     *,
-    subject: Annotated[str, typer.Argument(help="memories, events or audit.")],
+    subject: Annotated[str, typer.Argument(help="memories, events, sessions or audit.")],
     max_age_days: Annotated[
         int | None, typer.Option("--max-age-days", min=1, max=MOST_DAYS, help="What is younger stays.")
     ] = None,

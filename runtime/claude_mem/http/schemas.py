@@ -212,7 +212,7 @@ class ProjectChangeBody(Body):
 class RetentionBody(Body):
     """A retention rule."""
 
-    subject: Literal["memories", "events", "audit"]
+    subject: Literal["memories", "events", "sessions", "audit"]
     project_id: Id | None = None
     kinds: Annotated[list[Label], Field(min_length=1, max_length=50)] | None = None
     max_age_days: Annotated[Integer, Field(ge=1, le=MOST_DAYS)] | None = None

@@ -55,6 +55,8 @@ def check(rule: Rule) -> None:
         raise InvalidInput("a rule keeps at least 1")
     if rule.keep_summaries and rule.subject != "memories":
         raise InvalidInput("summaries are memories: only a rule for those can keep them")
+    if rule.kinds is not None and rule.subject == "sessions":
+        raise InvalidInput("sessions have no kinds: leave them out")
 
 
 def told(rule: Rule) -> dict[str, object]:

@@ -13,8 +13,8 @@ from claude_mem.storage.database import fetch_one
 if TYPE_CHECKING:
     from claude_mem.storage.database import Executor, Row
 
-Subject = Literal["memories", "events", "audit"]
-SUBJECTS: Final[tuple[Subject, ...]] = ("memories", "events", "audit")
+Subject = Literal["memories", "events", "sessions", "audit"]
+SUBJECTS: Final[tuple[Subject, ...]] = ("memories", "events", "sessions", "audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Rule:
 
     Parameters:
         project_id: None is every project of the team that has no rule of its own for the subject.
-        kinds: kinds of memories, types of events, or actions of the audit log; None is all.
+        kinds: kinds of memories, types of events, or actions of the audit log; None is all. Sessions have none.
         max_age_days: what is younger stays; None is no bound.
         keep_last: so many of each project stay, the newest, however old; at least 1. None is none in particular.
         keep_summaries: summaries of sessions stay.
@@ -119,11 +119,9 @@ async def finish(
 
 
 def _scope(rule: Rule, project_id: str) -> dict[str, Any]:
-    scope: dict[str, Any] = {
-        "team_id": rule.team_id,
-        "project_id": project_id,
-        "kinds": None if rule.kinds is None else list(rule.kinds),
-    }
+    scope: dict[str, Any] = {"team_id": rule.team_id, "project_id": project_id}
+    if rule.subject != "sessions":
+        scope["kinds"] = None if rule.kinds is None else list(rule.kinds)
     return scope | ({"keep_summaries": rule.keep_summaries} if rule.subject == "memories" else {})
 
 
@@ -153,10 +151,9 @@ async def count(executor: Executor, rule: Rule, project_id: str, *, before: Curs
 
 async def remove(executor: Executor, rule: Rule, project_id: str, *, before: Cursor, limit: int) -> int:
     """Remove the oldest rows, so many at most."""
-    return await executor.execute(
-        f"retention.remove_{rule.subject}",
-        **_scope(rule, project_id),
-        before_at=before.at_us,
-        before_id=before.id,
-        limit=limit,
-    )
+    chosen = _scope(rule, project_id) | {"before_at": before.at_us, "before_id": before.id, "limit": limit}
+    if rule.subject != "sessions":
+        return await executor.execute(f"retention.remove_{rule.subject}", **chosen)
+    ids = [row["id"] for row in await executor.fetch("retention.hold_sessions", **chosen)]
+    await executor.execute("retention.remove_jobs_of_sessions", ids=ids)
+    return await executor.execute("retention.remove_sessions", ids=ids)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from claude_mem.http.responses.base import Epoch, Shape
 
-Subject = Literal["memories", "events", "audit"]
+Subject = Literal["memories", "events", "sessions", "audit"]
 
 
 class Rule(Shape):

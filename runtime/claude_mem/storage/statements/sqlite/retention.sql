@@ -58,3 +58,42 @@ DELETE FROM audit_log WHERE id IN (
   WHERE team_id = :team_id AND project_id = :project_id AND (:kinds IS NULL OR action IN (SELECT value FROM json_each(:kinds)))
     AND (created_at, id) < (:before_at, :before_id)
   ORDER BY created_at, id LIMIT :limit);
+
+-- name: retention.last_sessions
+SELECT ended_at AS at, id FROM server_sessions
+WHERE team_id = :team_id AND project_id = :project_id AND ended_at IS NOT NULL
+ORDER BY ended_at DESC, id DESC LIMIT 1 OFFSET :offset;
+
+-- name: retention.count_sessions
+-- Ended, and nothing is left of it: no event, no memory, no job that has still to be done.
+SELECT count(*) AS count, min(ended_at) AS oldest FROM server_sessions AS session
+WHERE team_id = :team_id AND project_id = :project_id AND (ended_at, id) < (:before_at, :before_id)
+  AND NOT EXISTS (SELECT 1 FROM agent_events WHERE server_session_id = session.id)
+  AND NOT EXISTS (SELECT 1 FROM observations WHERE server_session_id = session.id)
+  AND NOT EXISTS (SELECT 1 FROM observation_generation_jobs AS job WHERE job.server_session_id = session.id
+                      AND job.status IN ('queued', 'processing'));
+
+-- name: retention.hold_sessions
+-- Nobody else writes meanwhile.
+SELECT id FROM server_sessions AS session
+WHERE team_id = :team_id AND project_id = :project_id AND (ended_at, id) < (:before_at, :before_id)
+  AND NOT EXISTS (SELECT 1 FROM agent_events WHERE server_session_id = session.id)
+  AND NOT EXISTS (SELECT 1 FROM observations WHERE server_session_id = session.id)
+  AND NOT EXISTS (SELECT 1 FROM observation_generation_jobs AS job WHERE job.server_session_id = session.id
+                      AND job.status IN ('queued', 'processing'))
+ORDER BY ended_at, id LIMIT :limit;
+
+-- name: retention.remove_jobs_of_sessions
+-- A summary's job cannot be without its session. What came to a session before it was held keeps it.
+DELETE FROM observation_generation_jobs WHERE server_session_id IN (SELECT value FROM json_each(:ids))
+  AND status NOT IN ('queued', 'processing')
+  AND NOT EXISTS (SELECT 1 FROM agent_events AS event
+                  WHERE event.server_session_id = observation_generation_jobs.server_session_id)
+  AND NOT EXISTS (SELECT 1 FROM observations AS memory
+                  WHERE memory.server_session_id = observation_generation_jobs.server_session_id);
+
+-- name: retention.remove_sessions
+DELETE FROM server_sessions WHERE id IN (SELECT value FROM json_each(:ids))
+  AND NOT EXISTS (SELECT 1 FROM agent_events WHERE server_session_id = server_sessions.id)
+  AND NOT EXISTS (SELECT 1 FROM observations WHERE server_session_id = server_sessions.id)
+  AND NOT EXISTS (SELECT 1 FROM observation_generation_jobs AS job WHERE job.server_session_id = server_sessions.id);
