@@ -7,9 +7,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # Some development machines are containers and have a /.dockerenv; the product refuses development settings in those.
 export CLAUDE_MEM_DOCKER := 0
-# `make test` measures coverage over the tiers that do not kill what they test; a tier on its own just runs.
 PYTEST := $(BIN)/python -m pytest
-MEASURED := $(BIN)/coverage run -m pytest
+# Several processes share a tier's tests; each starts the services that its tests ask for, and who is done first takes over
+# what others have left. More than four would wait for the disk.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+# `make test` measures coverage over the tiers that do not kill what they test; a tier on its own just runs.
+MEASURED := --cov --cov-append --cov-report= --cov-fail-under=0
 
 .PHONY: help
 help: ## Print this list.
@@ -18,8 +21,9 @@ help: ## Print this list.
 .PHONY: setup setup-test
 setup:
 	@hack/setup run
+# Who has prepared the machine already says PREPARED=1.
 setup-test:
-	@hack/setup test
+	@$(if $(PREPARED),:,hack/setup test)
 
 .PHONY: run demo
 run: setup ## Start the server, replay a recorded coding session into it, search it, and keep serving.
@@ -29,12 +33,12 @@ demo: setup ## The same, ending with an exit code.
 
 .PHONY: test
 test: setup-test ## Run every tier, with coverage of those that run in this process.
-	@$(MAKE) --no-print-directory --keep-going lint test-measured test-browser test-chaos test-containers test-cluster
+	@$(MAKE) --no-print-directory --keep-going PREPARED=1 lint test-measured test-browser test-chaos test-containers test-cluster
 
 .PHONY: test-measured
 test-measured: setup-test
 	@$(BIN)/coverage erase
-	@$(MAKE) --no-print-directory --keep-going test-unit test-services PYTEST="$(MEASURED)"
+	@$(MAKE) --no-print-directory --keep-going test-unit test-services PARALLEL="$(PARALLEL) $(MEASURED)"
 	@$(MAKE) --no-print-directory coverage
 
 .PHONY: lint test-unit test-services coverage
@@ -44,9 +48,9 @@ lint: setup-test ## Check style, formatting, types and layers.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 test-unit: setup-test ## Run the tests that need neither network nor database.
-	$(PYTEST) tests/unit
+	$(PYTEST) $(PARALLEL) tests/unit
 test-services: setup-test ## Run the tests against a real PostgreSQL and a real Valkey.
-	$(PYTEST) tests/services
+	$(PYTEST) $(PARALLEL) tests/services
 .PHONY: test-browser
 test-browser: setup-test ## Use the viewer in a real Chromium, with its accessibility checked.
 	$(PYTEST) tests/browser
@@ -76,10 +80,9 @@ cluster-demo: setup-test images ## Install the operator on a local cluster, brin
 test-cluster: setup-test images ## Run the tests on Kubernetes: a control plane without nodes, and kind.
 	@hack/cluster/programs control-plane >/dev/null
 	@hack/cluster/cluster setup
-	@hack/cluster/cluster exec $(PYTEST) tests/cluster
+	@hack/cluster/cluster exec $(PYTEST) -n 2 --dist loadgroup tests/cluster
 
 coverage: setup-test
-	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 .PHONY: chaos test-chaos

@@ -35,12 +35,15 @@ AT_ONCE = {
 _STARTED: list[ControlPlane | KindCluster] = []
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks for groups when it is its turn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("cluster")
             if "kind_cluster" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.timeout(KIND_TIMEOUT_S))
+                # Two processes run the tier: one has kind, in the files' order, and the other what needs no pods.
+                item.add_marker(pytest.mark.xdist_group("kind"))
 
 
 @pytest.hookimpl(wrapper=True)

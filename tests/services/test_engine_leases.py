@@ -195,7 +195,7 @@ async def test_cancelling_a_job_breaks_its_call_off(
         async def free() -> bool:
             return not engine._leases.claims
 
-        await until(free, what="the call to be broken off", timeout_s=5)
+        await until(free, what="the call to be broken off", timeout_s=20)
     assert (await find(database, name)).status is JobStatus.CANCELLED
     assert llm.count == 1
 

@@ -165,7 +165,7 @@ def test_a_client_that_leaves_is_no_longer_waited_for(api: Server, tenant: Tenan
     with closing_quietly(), api.connection() as raw:
         raw.sendall(head.encode() + body)
         eventually(lambda: waiting(api), what="the waiter")
-    eventually(lambda: waiting(api) == 0, what="the waiter to give up")
+    eventually(lambda: waiting(api) == 0, what="the waiter to give up", timeout=20)
     assert api.ok("GET", "/v1/jobs", tenant.full)["jobs"][0]["status"] == "queued"
 
 

@@ -45,7 +45,7 @@ Storage = Literal["sqlite", "postgres"]
 Json = Any
 
 #: What a wait in a test may take at most, in seconds, on a busy machine.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 HOOK_SCOPES = ("events:write", "sessions:write", "observations:read", "jobs:read")
 

@@ -442,4 +442,4 @@ def test_the_recorded_session_replays(server: RecordingServer) -> None:
     ]
     sent = [event["sourceEventId"] for event in server.events if event["eventType"] == "tool_use"]
     assert sent == expected
-    wait_until(lambda: not waiting(), what="an empty spool", timeout=5)
+    wait_until(lambda: not waiting(), what="an empty spool")
