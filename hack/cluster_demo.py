@@ -6,7 +6,6 @@ special to it is a language model that invents its answers. The memory stays unt
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import subprocess
@@ -14,7 +13,6 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -45,6 +43,7 @@ def main() -> int:
     try:
         kubectl = Kubectl(Path(_program("kubectl")), Path(os.environ["KUBECONFIG"]))
         memory = _bring_up(kubectl)
+        _change(memory)
         with ExitStack() as stack:
             stack.callback(memory.close)
             _remember(memory, stack)
@@ -80,9 +79,17 @@ def _bring_up(kubectl: Kubectl) -> Memory:
     return memory
 
 
+def _change(memory: Memory) -> None:
+    """Change a field of the resource, and tell when it has reached its child."""
+    name = "example.com/demo"
+    memory.patch({"server": {"service": {"annotations": {name: "reached"}}}})
+    took = memory.wait(lambda: name in (memory.service()["metadata"].get("annotations") or {}), what=name)
+    console.print(f"A change of a field reached its child after {took:.1f} s.")
+
+
 def _remember(memory: Memory, stack: ExitStack) -> None:
     """Send an event through the Service, and show the observation that became of it."""
-    secret = _secret(memory)
+    secret = memory.secret()
     forward = stack.enter_context(
         Process(_kubectl(memory, "port-forward", f"service/{NAME}-server", ":37877"))
     )
@@ -118,12 +125,6 @@ def _tell(memory: Memory) -> None:
         "The end of it:   ": "make cluster-down",
     }.items():
         console.print(title, command, soft_wrap=True, markup=False, highlight=False)
-
-
-def _secret(memory: Memory) -> dict[str, str]:
-    name = memory.get()["status"]["apiKeySecretName"]
-    found: dict[str, Any] = memory.kubectl.json("--namespace", NAMESPACE, "get", "secret", name)
-    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
 
 
 def _kubectl(memory: Memory, *arguments: str) -> list[str]:
