@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
@@ -88,25 +90,28 @@ def test_everything_is_reached_by_keyboard_alone(viewer: Viewer, server: Server,
 def test_no_view_has_a_barrier(browser: Browser, server: Server, scheme: str, size: ViewportSize) -> None:
     tenant = server.tenant()
     session = fill(server, tenant)
-    options = {"color_scheme": scheme, "viewport": size, "reduced_motion": "reduce"}
+    job = server.ok("GET", "/v1/jobs?status=failed", tenant.full)["jobs"][0]["id"]
+    options: dict[str, Any] = {"color_scheme": scheme, "viewport": size, "reduced_motion": "reduce"}
     with viewing(browser, server, **options) as viewer:
         viewer.open()
         expect(viewer.page.get_by_label("API key")).to_be_visible()
         assert viewer.accessibility() == []
-        viewer.sign_in(tenant.full)
-        for place in (*VIEWS, f"/#/sessions/{session}", "/#/search?q=cache"):
+        viewer.sign_in(tenant.admin)
+        for place in (*VIEWS, f"/#/sessions/{session}", f"/#/jobs/{job}", "/#/search?q=cache"):
             if place in VIEWS:
                 viewer.go(place)
             else:
                 viewer.open(place)
                 viewer.settled()
-            for closed in viewer.page.locator("details:not([open]) > summary").all():
-                closed.click()
-            viewer.settled()
+            viewer.unfold()
             problems = viewer.accessibility()
             assert not problems, (place, problems)
             assert viewer.overflow() <= 0, place
         viewer.go("Keys").page.get_by_role("button", name="New key").click()
+        assert viewer.accessibility() == []
+        assert viewer.overflow() <= 0
+        viewer.page.keyboard.press("Escape")
+        viewer.go("Usage").page.get_by_role("button", name="Set a budget").click()
         assert viewer.accessibility() == []
         assert viewer.overflow() <= 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,12 +55,14 @@ class Viewer:
     """A tab with the viewer.
 
     Parameters:
+        base: where the server is found, if that is not its own address; without a slash at its end.
         problems: what scripts and the browser complained about, but for answers that are errors.
         asked: addresses of everything that was loaded.
     """
 
     page: Page
     server: Server
+    base: str = ""
     problems: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -71,12 +73,16 @@ class Viewer:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.add_init_script(_WATCH_POLICY)
 
+    @property
+    def url(self) -> str:
+        return self.base or self.server.url
+
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"} and not _ANSWERED.match(message.text):
             self.problems.append(message.text)
 
     def open(self, path: str = "/") -> Viewer:
-        self.page.goto(self.server.url + path)
+        self.page.goto(self.url + path)
         return self
 
     def sign_in(self, key: str, path: str = "/") -> Viewer:
@@ -98,6 +104,13 @@ class Viewer:
         self.settled()
         return self
 
+    def unfold(self) -> None:
+        """Open all that can be opened, and what shows then."""
+        closed = self.page.locator("main details:not([open]) > summary")
+        while closed.count():
+            closed.first.click()
+            self.settled()
+
     def settled(self) -> None:
         expect(self.page.locator("[aria-busy], .waiting")).to_have_count(0)
 
@@ -113,9 +126,15 @@ class Viewer:
         wider: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         return wider
 
-    def accessibility(self) -> list[str]:
-        """What axe finds serious or worse, by WCAG 2.2 AA and axe's own best practices."""
-        found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
+    def accessibility(self, *, leave_out: Sequence[str] = ()) -> list[str]:
+        """What axe finds serious or worse, by WCAG 2.2 AA and axe's own best practices.
+
+        Parameters:
+            leave_out: selectors of what is not looked at.
+        """
+        context = {"exclude": [[selector] for selector in leave_out]} if leave_out else None
+        ran = Axe().run(self.page, context, options={"resultTypes": ["violations"]})
+        found = ran.response["violations"]
         return [
             f"{rule['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
             for rule in found
@@ -128,21 +147,22 @@ class Viewer:
         assert not self.problems, self.problems
         violations = self.page.evaluate("window.violations")
         assert not violations, violations
-        own = urlsplit(self.server.url).netloc
+        own = urlsplit(self.url).netloc
         elsewhere = [url for url in self.asked if urlsplit(url).netloc != own or "cmem_" in url]
         assert not elsewhere, elsewhere
 
 
 @contextmanager
-def viewing(browser: Browser, server: Server, **options: Any) -> Iterator[Viewer]:
+def viewing(browser: Browser, server: Server, *, url: str = "", **options: Any) -> Iterator[Viewer]:
     """A tab of its own, held at its end to what no page may do.
 
     Parameters:
+        url: where the server is to be found, if that is not its own address.
         options: of the browser's context, such as `color_scheme`.
     """
     context: BrowserContext = browser.new_context(locale="en-GB", **options)
     try:
-        viewer = Viewer(context.new_page(), server)
+        viewer = Viewer(context.new_page(), server, url)
         yield viewer
         viewer.check()
     finally:

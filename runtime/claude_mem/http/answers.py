@@ -37,6 +37,11 @@ def answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = 
     return web.Response(body=dumps(body), status=status, content_type="application/json", headers=headers)
 
 
+def without_slash(request: web.Request) -> web.Response:
+    """Lead to the same path without the slash at its end, where addresses in a page are right under any proxy's prefix."""
+    return web.Response(status=308, headers={"Location": f"../{request.path.rstrip('/').rpartition('/')[2]}"})
+
+
 def status_of(error: errors.ClaudeMemError) -> int:
     """The HTTP status of a domain error."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)

@@ -68,6 +68,9 @@ class Other:
     also: str | None = None
 
 
+WITHOUT_SLASH: Final = Other(None, "To the same address without the slash at its end.")
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A route, as people and programs are told of it.

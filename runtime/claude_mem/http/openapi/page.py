@@ -58,7 +58,7 @@ def page(document: Mapping[str, Any]) -> str:
             f"<title>{title}</title><style>{_STYLE}</style></head><body>",
             '<a class="skip" href="#content">Skip to the operations</a>',
             f"<header><h1>{title}</h1><p>{_marked(info['description'])}</p>",
-            '<p><a href="/openapi.json">OpenAPI document</a></p></header>',
+            '<p><a href="openapi.json">OpenAPI document</a></p></header>',
             '<nav aria-label="Contents"><ul>',
             *(f'<li><a href="#{_slug(tag)}">{escape(tag)}</a></li>' for tag in tags),
             '<li><a href="#schemas">Schemas</a></li></ul></nav><main id="content">',

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from claude_mem.http.openapi.operation import JSON, Operation, Other, describe
+from claude_mem.http.answers import without_slash
+from claude_mem.http.openapi.operation import JSON, WITHOUT_SLASH, Operation, Other, describe
 from claude_mem.http.openapi.page import CONTENT_SECURITY_POLICY
 from claude_mem.http.openapi.served import DESCRIPTION
 from claude_mem.http.responses import answers
@@ -34,11 +35,13 @@ async def versioned(request: web.Request) -> web.Response:
         "readDescription",
         "This document as a page",
         tag="Description",
-        answers={200: Other("text/html", "A page without scripts.")},
+        answers={200: Other("text/html", "A page without scripts."), 308: WITHOUT_SLASH},
     )
 )
 async def page(request: web.Request) -> web.Response:
     """GET /docs."""
+    if request.path.endswith("/"):
+        return without_slash(request)
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
     return web.Response(text=request.app[DESCRIPTION].page, content_type="text/html", headers=headers)
 

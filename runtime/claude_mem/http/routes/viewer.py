@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from claude_mem.http.answers import error_answer
-from claude_mem.http.openapi.operation import Operation, Other, describe
+from claude_mem.http.answers import error_answer, without_slash
+from claude_mem.http.openapi.operation import WITHOUT_SLASH, Operation, Other, describe
 from claude_mem.model.errors import NotFound
 from claude_mem.viewer.files import CONTENT_SECURITY_POLICY, PAGE, ViewerFile, viewer_files
 
@@ -36,11 +36,17 @@ async def viewer(request: web.Request) -> web.Response:
 
 
 @describe(
-    Operation("openViewerByName", "The viewer", tag="Viewer", answers=_PAGE.answers, refusals=_PAGE.refusals)
+    Operation(
+        "openViewerByName",
+        "The viewer",
+        tag="Viewer",
+        answers={**_PAGE.answers, 308: WITHOUT_SLASH},
+        refusals=_PAGE.refusals,
+    )
 )
 async def by_name(request: web.Request) -> web.Response:
     """GET /viewer: the same."""
-    return await viewer(request)
+    return without_slash(request) if request.path.endswith("/") else await viewer(request)
 
 
 async def part(request: web.Request) -> web.Response:

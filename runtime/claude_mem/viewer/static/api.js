@@ -6,6 +6,12 @@
 
 const STORED = "claude-mem.key";
 
+/** Where the server is: above these files, whatever prefix a proxy puts before both. */
+const ROOT = new URL("../", import.meta.url);
+
+/** The address of a path of the API, such as `/v1/memories`. */
+export const address = (path) => new URL(path.slice(1), ROOT);
+
 /** What the server refused, or that it could not be reached: `message` is for people. */
 export class ApiError extends Error {
   /** @param {number} status 0 where there was no answer */
@@ -57,7 +63,7 @@ export async function call(method, path, { query = {}, body, signal } = {}) {
 }
 
 async function send(method, path, { query, body, signal }) {
-  const url = new URL(path, location.origin);
+  const url = address(path);
   for (const [name, value] of Object.entries(query)) {
     if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
   }

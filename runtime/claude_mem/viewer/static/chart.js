@@ -58,8 +58,8 @@ export function meter(share, warnAt) {
   const tone = share >= 1 ? "bad" : share >= warnAt ? "warn" : "good";
   const wide = Math.min(share, 1) * 100;
   return s("svg.meter", { viewBox: "0 0 100 4", preserveAspectRatio: "none", "data-tone": tone, "aria-hidden": "true" },
-    s("rect.track", { width: 100, height: 4, rx: 2 }),
-    wide > 0 && s("rect.spent", { width: wide, height: 4, rx: Math.min(2, wide / 2) }),
+    s("rect.track", { width: 100, height: 4 }),
+    wide > 0 && s("rect.spent", { width: wide, height: 4 }),
     s("line.limit", { x1: warnAt * 100, x2: warnAt * 100, y1: 0, y2: 4, "vector-effect": "non-scaling-stroke" }));
 }
 

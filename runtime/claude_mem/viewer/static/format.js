@@ -3,6 +3,7 @@
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const INSTANT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const NUMBER = new Intl.NumberFormat();
 const SHORT = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const MONEY = new Intl.NumberFormat(undefined, { style: "currency", currency: "USD" });
@@ -10,6 +11,8 @@ const SMALL_MONEY = new Intl.NumberFormat(undefined, { style: "currency", curren
 
 /** @param {number} epoch milliseconds */
 export const clock = (epoch) => TIME.format(epoch);
+/** @param {number} epoch milliseconds; to the second */
+export const instant = (epoch) => INSTANT.format(epoch);
 /** @param {number} epoch milliseconds */
 export const moment = (epoch) => MOMENT.format(epoch);
 export const number = (value) => NUMBER.format(value);
@@ -20,6 +23,9 @@ export function money(value) {
   if (value === null || value === undefined) return "–";
   return value > 0 && value < 0.1 ? SMALL_MONEY.format(value) : MONEY.format(value);
 }
+
+/** A moment as the server's logs have it. */
+export const utc = (epoch) => `${new Date(epoch).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 /** The day of a moment, in words. */
 export function day(epoch) {

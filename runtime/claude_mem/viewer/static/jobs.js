@@ -1,28 +1,29 @@
 /** Work for the provider: what waits, what failed and why, and what can be done about it. */
 
 import { call } from "./api.js";
+import { Arrivals } from "./arrivals.js";
 import { ask } from "./dialogs.js";
 import { h, put } from "./dom.js";
-import { count, moment, number, words } from "./format.js";
-import { badge, empty, field, head, pager, passOver, select, show, when } from "./parts.js";
+import { count, number, words } from "./format.js";
+import { empty, field, head, pager, passOver, select, show } from "./parts.js";
+import { jobActions, jobLine, jobLink, jobName, jobTrouble } from "./steering.js";
 
 const STATES = ["queued", "processing", "failed", "completed", "cancelled"];
-const TONES = { queued: "warn", processing: "accent", failed: "bad", completed: "good" };
-const SOURCES = { agent_event: "Event", session_summary: "Session summary", observation_reindex: "Index of a memory" };
 const CLASSES = ["", "transient", "rate_limit", "quota_exhausted", "auth_invalid", "unrecoverable", "parse_error", "unknown"];
 const REFRESH_MS = 400;
 
 /** Jobs that are queued again by one question, at most. */
 const MOST = 10_000;
 
-export function jobs(frame) {
+export function jobs(frame, { query }) {
   const { signal } = frame;
   const filters = h("div.filters", { role: "group", "aria-label": "State" });
   const body = h("div");
   const list = h("ol.stack");
   const pages = pager(page);
   const rows = new Map();
-  let state = "";
+  const arrivals = new Arrivals(list, enter, ["new job", "new jobs"]);
+  let state = STATES.includes(query.get("state")) ? query.get("state") : "";
   let offset = 0;
   let counting = null;
 
@@ -31,7 +32,7 @@ export function jobs(frame) {
 
   const buttons = ["", ...STATES].map((name) => {
     const figure = h("b");
-    const button = h("button", { type: "button", "aria-pressed": String(name === ""), on: { click: () => choose(name) } },
+    const button = h("button", { type: "button", "aria-pressed": String(name === state), on: { click: () => choose(name) } },
       name ? words(name) : "All", figure);
     return { name, button, figure };
   });
@@ -39,6 +40,7 @@ export function jobs(frame) {
 
   function choose(name) {
     state = name;
+    frame.keep({ state });
     for (const one of buttons) one.button.setAttribute("aria-pressed", String(one.name === name));
     load();
   }
@@ -69,6 +71,7 @@ export function jobs(frame) {
     countAll().catch(passOver);
     return show(body, async () => {
       rows.clear();
+      arrivals.clear();
       put(list);
       offset = 0;
       pages.offer(await page());
@@ -89,58 +92,12 @@ export function jobs(frame) {
     if (focused) item.querySelector("button")?.focus();
   }
 
-  function row(job) {
-    const act = frame.may("memories:write");
-    const buttonFor = (words_, handler, tone) =>
-      h(tone ? `button.${tone}` : "button", { type: "button", on: { click: () => handler(job) } }, words_);
-    return h("article.card.row.split", { "data-id": job.id },
-      h("div.row", {},
-        h("div.line", {}, badge(words(job.status), TONES[job.status]), when(job.createdAtEpoch),
-          !frame.projectId && h("span", {}, frame.projectName(job.projectId)),
-          job.attempts > 0 && h("span", {}, count(job.attempts, "attempt"))),
-        h("h2", {}, SOURCES[job.sourceType] ?? words(job.sourceType), " ", h("code.quietly", {}, job.sourceId.slice(0, 8))),
-        job.lastError?.reason && h("p.quietly", {}, job.lastError.classification && `${words(job.lastError.classification)}: `,
-          job.lastError.reason)),
-      h("div.actions", {},
-        buttonFor("History", history, "quiet"),
-        act && ["failed", "cancelled"].includes(job.status) && buttonFor("Try again", retry),
-        act && ["queued", "processing"].includes(job.status) && buttonFor("Cancel", cancel)));
-  }
-
-  async function change(job, verb, said) {
-    const done = await call("POST", `/v1/jobs/${encodeURIComponent(job.id)}/${verb}`, {});
-    settle(done.generationJob);
-    frame.announce(said);
-    return true;
-  }
-
-  const retry = (job) => ask({
-    title: "Try this job again?",
-    content: [h("p", {}, "It gets all its attempts again, and may cost as much again.")],
-    action: "Try again",
-    act: () => change(job, "retry", "The job is queued again."),
-  });
-
-  const cancel = (job) => ask({
-    title: "Cancel this job?",
-    content: [h("p", {}, "Nothing is made of its event. It can be tried again later.")],
-    action: "Cancel the job",
-    danger: true,
-    act: () => change(job, "cancel", "The job is cancelled."),
-  });
-
-  async function history(job) {
-    const place_ = h("div");
-    const fetchLines = async () => {
-      const { events } = await call("GET", `/v1/jobs/${encodeURIComponent(job.id)}/events`, { signal });
-      return h("ol.stack", {}, events.map((line) => h("li.line", {},
-        when(line.createdAtEpoch, moment), h("strong", {}, words(line.eventType)), badge(words(line.statusAfter), TONES[line.statusAfter]),
-        line.attempt > 0 && h("span", {}, `attempt ${line.attempt}`),
-        line.details?.reason && h("span", {}, String(line.details.reason)))));
-    };
-    show(place_, fetchLines, 1);
-    await ask({ title: "What happened to this job", content: [h("p.quietly", {}, h("code", {}, job.id)), place_] });
-  }
+  const row = (job) => h("article.card.row.split", { "data-id": job.id },
+    h("div.row", {},
+      jobLine(job, frame),
+      h("h2", {}, jobLink(job, jobName(job), " ", h("code.quietly", {}, job.sourceId.slice(0, 8)))),
+      jobTrouble(job)),
+    h("div.actions", {}, jobActions(job, frame, settle)));
 
   /** Queue many that failed again: first asked what that would be, then done. */
   async function redrive() {
@@ -172,12 +129,16 @@ export function jobs(frame) {
     if (state && job.status !== state) {
       rows.get(job.id)?.remove();
       rows.delete(job.id);
+      arrivals.drop(job.id);
     } else if (rows.has(job.id)) place(job);
-    else if (!body.hasAttribute("aria-busy")) {
-      place(job, { fresh: true });
-      offset += 1;
-      if (!list.isConnected) put(body, list, pages.holder);
-    }
+    else if (arrivals.has(job.id)) arrivals.change(job.id, job);
+    else if (!body.hasAttribute("aria-busy")) arrivals.take(job.id, job);
+  }
+
+  function enter(job) {
+    place(job, { fresh: true });
+    offset += 1;
+    if (!list.isConnected) put(body, list, pages.holder);
   }
 
   function hear({ event, data }) {
@@ -189,7 +150,7 @@ export function jobs(frame) {
   load();
   const action = frame.may("memories:write") && h("button", { type: "button", on: { click: redrive } }, "Queue failed jobs again…");
   return {
-    element: h("div.view", {}, head("Jobs", "Each turns an event, or a session that ended, into memories.", action || []), filters, body),
+    element: h("div.view", {}, head("Jobs", "Each turns an event, or a session that ended, into memories.", action || []), filters, arrivals.element, body),
     hear,
   };
 }

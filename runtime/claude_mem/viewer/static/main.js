@@ -2,8 +2,10 @@
 
 import { ApiError, SignedOut, all, call, forget, hasKey, keep, keyStart } from "./api.js";
 import { h, icon, put } from "./dom.js";
+import { job } from "./job.js";
 import { jobs } from "./jobs.js";
 import { keys } from "./keys.js";
+import { memory } from "./memory.js";
 import { field, problem, problemLine, select, waiting } from "./parts.js";
 import { search } from "./search.js";
 import { session } from "./session.js";
@@ -15,8 +17,13 @@ import { usage } from "./usage.js";
 
 const VIEWS = { timeline, search, sessions, jobs, usage, keys };
 const NAMES = { timeline: "Timeline", search: "Search", sessions: "Sessions", jobs: "Jobs", usage: "Usage", keys: "Keys" };
+/** What has an address of its own, and the view that it belongs to. */
+const SINGLE = { sessions: [session, "sessions"], jobs: [job, "jobs"], memories: [memory, "timeline"] };
 const PROJECT = "claude-mem.project";
-const WRITES = ["*", "memories:write", "events:write", "sessions:write"];
+const SCOPES = {
+  "memories:write": ["*", "memories:write", "events:write", "sessions:write"],
+  administer: ["*", "admin", "memories:admin"],
+};
 const LIVE = { live: "Live", waiting: "Reconnecting" };
 
 const app = document.getElementById("app");
@@ -108,7 +115,28 @@ function told(message) {
     : message;
 }
 
-const brand = () => h("div.brand", {}, h("img", { src: "/viewer/icon.svg", alt: "" }), h("span", {}, "claude-mem"));
+/** What the address asks for; one that cannot be read asks for nothing. */
+function place() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  try {
+    const [name, id] = path.split("/").map(decodeURIComponent);
+    return { name, id, query: new URLSearchParams(query) };
+  } catch (error) {
+    if (error instanceof URIError) return { name: "", query: new URLSearchParams() };
+    throw error;
+  }
+}
+
+/** Note what is chosen in a view in its address, so that the way back leads to it. */
+function note(chosen) {
+  const [path] = location.hash.split("?");
+  const given = new URLSearchParams(Object.entries(chosen).filter(([, value]) => value)).toString();
+  history.replaceState(null, "", given ? `${path || "#/timeline"}?${given}` : path || "#/timeline");
+}
+
+const titled = (title) => `${title.length > 80 ? `${title.slice(0, 79)}…` : title} · claude-mem`;
+
+const brand = () => h("div.brand", {}, h("img", { src: new URL("icon.svg", import.meta.url).href, alt: "" }), h("span", {}, "claude-mem"));
 
 function openShell(projects, identity) {
   const names = new Map(projects.map((project) => [project.id, project.name]));
@@ -124,8 +152,11 @@ function openShell(projects, identity) {
     identity,
     projectId: bound ?? (names.has(stored) ? stored : ""),
     projectName: (id) => names.get(id) ?? "Another project",
-    may: (scope) => !identity || (scope === "memories:write" && identity.scopes.some((one) => WRITES.includes(one))),
+    // A key that is not found among the team's is offered everything: the server says what it may not.
+    may: (what) => !identity || SCOPES[what].some((one) => identity.scopes.includes(one)),
     announce: (text) => { said.textContent = text; },
+    named: (title) => { document.title = titled(title); },
+    keep: note,
     gone: (id) => shown?.view.gone?.(id),
     get signal() { return viewing.signal; },
   };
@@ -160,21 +191,21 @@ function openShell(projects, identity) {
   }
 
   function route() {
-    const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-    const [name, id] = path.split("/").map(decodeURIComponent);
-    const tab = name in VIEWS ? name : "timeline";
+    const { name, id, query } = place();
+    const [make, tab] = (id && Object.hasOwn(SINGLE, name) && SINGLE[name])
+      || (Object.hasOwn(VIEWS, name) ? [VIEWS[name], name] : [VIEWS.timeline, "timeline"]);
     viewing.abort();
     viewing = new AbortController();
-    const make = tab === "sessions" && id ? session : VIEWS[tab];
     const first = shown === null;
-    shown = { view: make(frame, { id, query: new URLSearchParams(query) }) };
+    // Before the view, which may know a better one.
+    document.title = titled(NAMES[tab]);
+    shown = { view: make(frame, { id, query }) };
     for (const [other, link] of Object.entries(tabs)) {
       if (other === tab) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     put(main, shown.view.element);
     const heading = main.querySelector("h1");
-    document.title = `${heading?.textContent ?? NAMES[tab]} · claude-mem`;
     if (!first) {
       scrollTo(0, 0);
       if (!shown.view.focused?.()) heading?.focus();

@@ -3,8 +3,9 @@
 import { call } from "./api.js";
 import { ask } from "./dialogs.js";
 import { h } from "./dom.js";
-import { clock, day, dayKey, moment, words } from "./format.js";
-import { badge, longText, when } from "./parts.js";
+import { clock, count, day, dayKey, moment, words } from "./format.js";
+import { origin } from "./origin.js";
+import { badge, longText, path, prose, when } from "./parts.js";
 
 const TONES = {
   bugfix: "bad", security_alert: "bad", feature: "good", decision: "accent", summary: "accent", discovery: "warn", security_note: "warn",
@@ -12,6 +13,9 @@ const TONES = {
 const SUMMARY_PARTS = {
   request: "Request", investigated: "Investigated", learned: "Learned", completed: "Completed", next_steps: "Next steps", notes: "Notes",
 };
+
+/** Facts and files that are shown of a memory before somebody asks for the others. */
+const SOME = 8;
 
 const text = (value) => (typeof value === "string" ? value.trim() : "");
 const texts = (value) => (Array.isArray(value) ? value.map(text).filter(Boolean) : []);
@@ -37,16 +41,17 @@ export function memoryCard(memory, frame, { body, level = "h3", extra = [], date
   const card = h("article.card.memory", { "data-id": memory.id },
     h("div.line", {},
       badge(words(memory.kind), TONES[memory.kind]),
-      when(memory.createdAtEpoch, dated ? moment : clock),
+      h("a.plainly", { href: `#/memories/${encodeURIComponent(memory.id)}` }, when(memory.createdAtEpoch, dated ? moment : clock)),
       !frame.projectId && !story && h("span", {}, frame.projectName(memory.projectId)),
       session),
     frame.may("memories:write")
       && h("button.quiet.corner", { type: "button", "aria-label": `Forget “${title}”`, on: { click: () => forgetMemory(memory, frame) } },
         "Forget"),
-    h(level, {}, title),
+    h(level, {}, prose(title)),
     body ?? bodyOf(memory, title),
     chips(metadata),
-    extra);
+    extra,
+    origin(memory, frame));
   if (memory.kind === "summary") card.classList.add("summary");
   return card;
 }
@@ -55,15 +60,16 @@ function bodyOf(memory, title) {
   const metadata = memory.metadata ?? {};
   const parts = Object.entries(SUMMARY_PARTS).filter(([name]) => name !== "request" && text(metadata[name]));
   if (memory.kind === "summary" && parts.length) {
-    return h("dl.parts", {}, parts.map(([name, label]) => h("div", {}, h("dt", {}, label), h("dd", {}, text(metadata[name])))));
+    return h("dl.parts", {}, parts.map(([name, label]) => h("div", {}, h("dt", {}, label), h("dd", {}, longText(text(metadata[name]))))));
   }
   const facts = texts(metadata.facts);
   const narrative = text(metadata.narrative);
   if (narrative || facts.length) {
     return [
-      text(metadata.subtitle) && h("p.subtitle", {}, text(metadata.subtitle)),
+      text(metadata.subtitle) && h("p.subtitle", {}, prose(text(metadata.subtitle))),
       narrative && longText(narrative),
-      facts.length > 0 && h("ul.facts", {}, facts.map((fact) => h("li", {}, fact))),
+      facts.length > 0 && listed(facts.slice(0, SOME)),
+      facts.length > SOME && h("details", {}, h("summary", {}, count(facts.length - SOME, "more fact")), listed(facts.slice(SOME))),
     ];
   }
   const content = text(memory.content);
@@ -71,14 +77,17 @@ function bodyOf(memory, title) {
   return rest && longText(rest);
 }
 
+const listed = (facts) => h("ul.facts", {}, facts.map((fact) => h("li", {}, prose(fact))));
+
 function chips(metadata) {
   const files = [...new Set([...texts(metadata.files_modified), ...texts(metadata.files_read)])];
   const concepts = texts(metadata.concepts);
   if (!files.length && !concepts.length) return null;
   return h("div.chips", {},
     concepts.map((concept) => h("span.chip", {}, words(concept))),
-    files.slice(0, 8).map((file) => h("span.chip.file", {}, file)),
-    files.length > 8 && h("span.chip", {}, `${files.length - 8} more files`));
+    files.slice(0, SOME).map((file) => h("span.chip.file", {}, path(file))),
+    files.length > SOME && h("details", {}, h("summary", {}, count(files.length - SOME, "more file")),
+      h("div.chips", {}, files.slice(SOME).map((file) => h("span.chip.file", {}, path(file))))));
 }
 
 async function forgetMemory(memory, frame) {
@@ -95,6 +104,8 @@ async function forgetMemory(memory, frame) {
   if (!done) return;
   frame.announce("The memory is forgotten.");
   frame.gone(memory.id);
+  // What had the focus is gone.
+  document.querySelector("main h1")?.focus({ preventScroll: true });
 }
 
 /** Memories by day, newest first; each is there once, wherever it came from. */

@@ -1,7 +1,7 @@
 /** Small parts that every view uses: messages, badges, pages, fields. */
 
 import { h } from "./dom.js";
-import { moment } from "./format.js";
+import { moment, utc } from "./format.js";
 
 /** Where nothing is to be shown: what it means, and what to do. */
 export function empty(title, text, ...more) {
@@ -25,11 +25,24 @@ export function waiting(lines = 3) {
 
 export const badge = (text, tone) => h("span.badge", { "data-tone": tone }, text);
 
-/** A moment in words, with the whole of it at hand. */
+/** A moment in the reader's own time; in UTC for who looks closer. */
 export function when(epoch, show = moment) {
-  const date = new Date(epoch);
-  return h("time", { datetime: date.toISOString(), title: date.toLocaleString() }, show(epoch));
+  return h("time", { datetime: new Date(epoch).toISOString(), title: utc(epoch) }, show(epoch));
 }
+
+/** A text in which code between backquotes is set as code. */
+export function prose(text) {
+  const parts = [];
+  let at = 0;
+  for (const found of text.matchAll(/```[^\n`]*\n(.*?)\n?```|`([^`\n]+)`/gs)) {
+    parts.push(text.slice(at, found.index), found[2] === undefined ? h("code.block", {}, found[1]) : h("code", {}, found[2]));
+    at = found.index + found[0].length;
+  }
+  return [...parts, text.slice(at)].filter((part) => part !== "");
+}
+
+/** A file's path, which may go on in the next line behind each of its parts. */
+export const path = (text) => text.split(/(?<=[/\\])/).flatMap((part, number) => (number ? [h("wbr"), part] : [part]));
 
 /** A label with its control. */
 export function field(label, control, hint) {
@@ -54,7 +67,7 @@ export function head(title, about, ...actions) {
 /** A text that is long may be shown in part, until somebody asks for the rest. */
 export function longText(text) {
   const long = text.length > 600 || text.split("\n").length > 7;
-  const body = h(long ? "p.text.cut" : "p.text", {}, text);
+  const body = h(long ? "p.text.cut" : "p.text", {}, prose(text));
   if (!long) return body;
   const button = h("button.link", { type: "button", "aria-expanded": "false", on: { click: toggle } }, "Show all");
   function toggle() {
@@ -103,6 +116,14 @@ export async function show(place, make, lines) {
   } finally {
     place.removeAttribute("aria-busy");
   }
+}
+
+/** A part that is filled when somebody opens it, and only then. */
+export function unfolding(title, make, lines = 1) {
+  const place = h("div.unfolded");
+  const fetchOnce = () => { if (details.open && !place.hasChildNodes()) show(place, make, lines); };
+  const details = h("details", { on: { toggle: fetchOnce } }, h("summary", {}, title), place);
+  return details;
 }
 
 /** The stream comes back by itself, and so does this. */

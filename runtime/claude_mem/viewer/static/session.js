@@ -2,9 +2,10 @@
 
 import { all, call } from "./api.js";
 import { h, put } from "./dom.js";
-import { clock, words } from "./format.js";
+import { prompt, step } from "./events.js";
+import { clock } from "./format.js";
 import { memoryCard } from "./memories.js";
-import { badge, empty, head, longText, pager, passOver, show, when } from "./parts.js";
+import { empty, head, longText, pager, passOver, show } from "./parts.js";
 import { sessionLine, sessionTitle } from "./sessions.js";
 
 const REFRESH_MS = 400;
@@ -24,11 +25,15 @@ export function session(frame, { id }) {
 
   async function page() {
     const found = await call("GET", `${path}/timeline`, { query: { cursor, limit: 100 }, signal });
-    put(about, h("div.stack", {}, sessionLine(found.session, frame), h("div.card", {}, longText(sessionTitle(found.session)))));
+    const title = sessionTitle(found.session);
+    frame.named(title);
     for (const entry of found.entries) {
       if (!seen.has(entry.id)) list.append(h(`li.${TYPES[entry.type]}`, {}, shown(entry)));
       seen.add(entry.id);
     }
+    // What was asked first stands in the story too, where prompts are known.
+    const told = list.querySelector(":scope > .said") !== null;
+    put(about, h("div.stack", {}, sessionLine(found.session, frame), !told && h("div.card", {}, longText(title))));
     cursor = found.nextCursor ?? cursor;
     whole = found.nextCursor === null;
     return !whole;
@@ -54,30 +59,13 @@ export function session(frame, { id }) {
 
   function shown(entry) {
     if (entry.type === "observation" || entry.type === "summary") return made(entry);
-    if (entry.type === "prompt") {
-      return h("div.card", {}, h("div.line", {}, badge("Prompt", "accent"), when(entry.atEpoch, clock)), longText(entry.text));
-    }
-    return step(entry);
+    return entry.type === "prompt" ? prompt(entry, frame, clock) : step(entry, frame, clock);
   }
 
   /** A memory in full; of a session with very many, what the story itself says of it. */
   function made(entry) {
     const brief = { ...entry, content: entry.text, metadata: { title: entry.title }, createdAtEpoch: entry.atEpoch };
     return memoryCard(memories.get(entry.id) ?? brief, frame, { level: "h2", story: true });
-  }
-
-  /** Something that the agent did; all that is known of it comes when it is opened. */
-  function step(entry) {
-    const place = h("div");
-    const fetchOnce = async () => {
-      const { event } = await call("GET", `/v1/events/${encodeURIComponent(entry.id)}`, { signal });
-      return h("pre.json", { tabindex: "0", "aria-label": "Payload" }, JSON.stringify(event.payload, null, 2));
-    };
-    const details = h("details", { on: { toggle: () => { if (details.open && !place.hasChildNodes()) show(place, fetchOnce, 1); } } },
-      h("summary", {}, "Details"), place);
-    return h("div.step", {},
-      h("div.line", {}, when(entry.atEpoch, clock), h("strong", {}, entry.title ?? words(entry.kind))),
-      entry.text && h("p.what.clamp", {}, entry.text), details);
   }
 
   function hear({ event, data }) {

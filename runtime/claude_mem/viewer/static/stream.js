@@ -4,7 +4,7 @@
  * An EventSource cannot send a key in a header, so this reads the stream by fetch, and comes back as one would.
  */
 
-import { credentials } from "./api.js";
+import { address, credentials } from "./api.js";
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
@@ -66,7 +66,7 @@ export async function follow({ projectId, signal, hear, tell, refused }) {
 }
 
 function open(projectId, last, signal) {
-  const url = new URL("/v1/stream", location.origin);
+  const url = address("/v1/stream");
   if (projectId) url.searchParams.set("projectId", projectId);
   const headers = { Accept: "text/event-stream", ...credentials() };
   if (last !== null) headers["Last-Event-ID"] = last;

@@ -1,6 +1,7 @@
 /** What is remembered, newest first, and what is new as it comes. */
 
 import { call } from "./api.js";
+import { Arrivals } from "./arrivals.js";
 import { h, put } from "./dom.js";
 import { words } from "./format.js";
 import { MemoryList, titleOf } from "./memories.js";
@@ -10,15 +11,20 @@ const KINDS = [
   "summary", "bugfix", "feature", "refactor", "change", "discovery", "decision", "security_alert", "security_note", "manual",
 ];
 
-export function timeline(frame) {
+export function timeline(frame, { query }) {
   const list = new MemoryList(frame);
+  const arrivals = new Arrivals(list.element, enter, ["new memory", "new memories"]);
   const body = h("div");
   const pages = pager(older);
   const { signal } = frame;
-  let kind = "";
+  let kind = query.get("kind") ?? "";
   let cursor = null;
 
-  const choice = select([["", "Every kind"], ...KINDS.map((one) => [one, words(one)])], "", (value) => { kind = value; load(); });
+  const choice = select([["", "Every kind"], ...KINDS.map((one) => [one, words(one)])], kind, (value) => {
+    kind = value;
+    frame.keep({ kind });
+    load();
+  });
   choice.setAttribute("aria-label", "Kind");
 
   const fetchPage = (from) =>
@@ -30,6 +36,7 @@ export function timeline(frame) {
       const page = await fetchPage(null);
       if (wanted !== kind) return [];
       list.clear();
+      arrivals.clear();
       for (const memory of page.memories) list.add(memory);
       cursor = page.nextCursor;
       pages.offer(cursor !== null);
@@ -48,14 +55,18 @@ export function timeline(frame) {
   async function catchUp() {
     if (body.hasAttribute("aria-busy")) return;
     const page = await fetchPage(null);
-    for (const memory of page.memories.filter((one) => !list.has(one.id))) arrive(memory);
+    for (const memory of page.memories.filter((one) => !list.has(one.id)).reverse()) arrive(memory);
   }
 
   function arrive(memory) {
     if (kind && memory.kind !== kind) return;
+    arrivals.take(memory.id, memory);
+    frame.announce(`New: ${titleOf(memory)}`);
+  }
+
+  function enter(memory) {
     list.add(memory, { fresh: true });
     if (!list.element.isConnected) put(body, list.element, pages.holder);
-    frame.announce(`New: ${titleOf(memory)}`);
   }
 
   function gone(id) {
@@ -68,8 +79,10 @@ export function timeline(frame) {
     if (event === "reset" || event === "purged") load();
     if (event !== "observation" || body.hasAttribute("aria-busy")) return;
     if (data.change === "deleted") {
+      arrivals.drop(data.id);
       if (list.has(data.id)) gone(data.id);
-    } else if (data.observation && list.has(data.id)) list.add(data.observation);
+    } else if (data.observation && arrivals.has(data.id)) arrivals.change(data.id, data.observation);
+    else if (data.observation && list.has(data.id)) list.add(data.observation);
     else if (data.observation && data.change === "created") arrive(data.observation);
   }
 
@@ -78,5 +91,5 @@ export function timeline(frame) {
     : empty("Nothing is remembered yet", "As soon as an agent’s hooks send what it does, what is worth keeping appears here by itself."));
 
   load();
-  return { element: h("div.view", {}, head("Timeline", "What your agents remember, newest first.", choice), body), hear, gone };
+  return { element: h("div.view", {}, head("Timeline", "What your agents remember, newest first.", choice), arrivals.element, body), hear, gone };
 }

@@ -1,10 +1,11 @@
-/** What generation used and cost, and how much of the budgets is left. */
+/** What generation used and cost, with the budgets that limit it. */
 
 import { call } from "./api.js";
-import { barChart, figures, meter } from "./chart.js";
+import { budgets } from "./budgets.js";
+import { barChart, figures } from "./chart.js";
 import { h } from "./dom.js";
-import { money, moment, number, short, words } from "./format.js";
-import { badge, empty, head, select, show } from "./parts.js";
+import { money, number, short, words } from "./format.js";
+import { empty, head, select, show } from "./parts.js";
 
 const DAY_MS = 86_400_000;
 const DAYS = 30;
@@ -20,16 +21,14 @@ export function usage(frame) {
     call("GET", "/v1/usage/breakdown", { query: { by, since, projectId: frame.projectId, limit: 100 }, signal });
 
   show(body, async () => {
-    const [days, { budgets }] = await Promise.all([
-      breakdown("day"), call("GET", "/v1/usage/budget", { query: { projectId: frame.projectId }, signal }),
-    ]);
+    const days = await breakdown("day");
     if (days.total.calls > 0) splitBy("model");
     const used = days.total.calls > 0;
     return [
       tiles(days.total),
       used ? daily(days.lines) : empty("Nothing was used", "No provider was asked in these days."),
       used && told(),
-      budgetSection(budgets),
+      budgets(frame),
     ];
   });
 
@@ -80,29 +79,4 @@ function daily(lines) {
     h("div.card", {}, barChart(bars, short)),
     lines.length > 0 && h("details", {}, h("summary", {}, "The same as a table"),
       figures("Tokens a day", ["Day", "Calls", "Tokens in", "Tokens out", "Cost"], lines.map((line) => [line.day, ...sums(line)]))));
-}
-
-function budgetSection(budgets) {
-  return h("section.section", {}, h("h2", {}, "Budgets"), budgets.length ? h("ul.stack", {}, budgets.map((one) => h("li", {}, budget(one))))
-    : empty("No budget", "Nothing limits what generation may cost. See “Watch and limit what generation costs” in the documentation."));
-}
-
-function budget(found) {
-  const name = `${found.scope === "team" ? "Team" : "Project"}, ${found.period === "day" ? "a day" : "a month"}`;
-  const lines = [
-    found.tokens !== null && limit("tokens", found.spentTokens, found.tokens, found.warnPercent, number),
-    found.usd !== null && limit("", found.spentUsd ?? 0, found.usd, found.warnPercent, money),
-  ];
-  const spent = found.state === "spent" || found.remainingTokens === 0;
-  return h("article.card.row", {},
-    h("div.line", {}, h("h3", {}, name), found.isDefault && badge("Default"),
-      found.warning && badge(spent ? "Used up" : "Nearly used up", spent ? "bad" : "warn"),
-      h("span.end", {}, `Starts again ${moment(found.resetsAtEpoch)}`)),
-    lines.some(Boolean) ? lines : h("p.quietly", {}, "No limit."));
-}
-
-function limit(unit, spent, most, warnPercent, show_) {
-  const share = most > 0 ? spent / most : 1;
-  return h("div", {}, meter(share, warnPercent / 100),
-    h("p.quietly", {}, `${show_(spent)} of ${show_(most)} ${unit} (${Math.round(share * 100)} %); warns at ${warnPercent} %.`));
 }

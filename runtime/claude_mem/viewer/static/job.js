@@ -1,0 +1,68 @@
+/** One job, with its own address: how it stands, what it is for, what happened to it, and what came of it. */
+
+import { call } from "./api.js";
+import { h } from "./dom.js";
+import { payload } from "./events.js";
+import { memoryCard } from "./memories.js";
+import { head, problemLine, show, unfolding, when } from "./parts.js";
+import { jobActions, jobHistory, jobLine, jobName, jobTrouble } from "./steering.js";
+
+const REFRESH_MS = 400;
+
+export function job(frame, { id }) {
+  const { signal } = frame;
+  const body = h("div");
+  let looking = null;
+
+  const load = () => show(body, fetchAll);
+
+  async function fetchAll() {
+    const { generationJob: found } = await call("GET", `/v1/jobs/${encodeURIComponent(id)}`, { signal });
+    frame.named(`${jobName(found)}, ${found.status}`);
+    const [history, made] = await Promise.all([jobHistory(found, signal), memoriesOf(found)]);
+    return h("div.view", {}, about(found),
+      h("section.section", {}, h("h2", {}, "What happened to it"), h("div.card", {}, history)),
+      made.length > 0 && h("section.section", {}, h("h2", {}, "What came of it"), h("ol.stack", {}, made.map((one) => h("li", {}, one)))));
+  }
+
+  function about(found) {
+    return h("article.card.row.split", { "data-id": found.id },
+      h("div.row", {},
+        jobLine(found, frame),
+        h("h2", {}, jobName(found)),
+        h("p.quietly", {}, h("code", {}, found.id)),
+        jobTrouble(found),
+        found.status === "queued" && found.nextAttemptAtEpoch !== null && h("p.quietly", {}, "Next attempt ", when(found.nextAttemptAtEpoch)),
+        found.serverSessionId && h("p", {}, h("a", { href: `#/sessions/${encodeURIComponent(found.serverSessionId)}` }, "Its session")),
+        found.agentEventId && unfolding("The event", () => payload(found.agentEventId, signal))),
+      h("div.actions", {}, jobActions(found, frame, load)));
+  }
+
+  /** What is there of its event; of a session's summary, that is in the session. */
+  async function memoriesOf(found) {
+    if (!found.agentEventId || found.status !== "completed") return [];
+    try {
+      const { observations } = await call("GET", `/v1/events/${encodeURIComponent(found.agentEventId)}/observations`, { signal });
+      return observations.map((one) => memoryCard(one, frame, { dated: true }));
+    } catch (error) {
+      if (error.name !== "ApiError") throw error;
+      return [problemLine(error.message)];
+    }
+  }
+
+  /** A burst of news is one look; what is open stays open until something changes. */
+  function hear({ event, data }) {
+    if (event !== "job" || data.generationJob.id !== id || body.hasAttribute("aria-busy")) return;
+    looking ??= setTimeout(() => {
+      looking = null;
+      if (!signal.aborted) load();
+    }, REFRESH_MS);
+  }
+
+  load();
+  return {
+    element: h("div.view", {}, h("p", {}, h("a", { href: "#/jobs" }, "‹ All jobs")), head("Job", null), body),
+    hear,
+    gone: (memoryId) => body.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li").remove(),
+  };
+}

@@ -1,0 +1,25 @@
+/** One memory, with its own address. */
+
+import { call } from "./api.js";
+import { h } from "./dom.js";
+import { memoryCard, titleOf } from "./memories.js";
+import { empty, head, show } from "./parts.js";
+
+export function memory(frame, { id }) {
+  const body = h("div");
+  const load = () => show(body, async () => {
+    const found = await call("GET", `/v1/memories/${encodeURIComponent(id)}`, { signal: frame.signal });
+    frame.named(titleOf(found.memory));
+    return memoryCard(found.memory, frame, { level: "h2", dated: true });
+  });
+  const gone = () => body.replaceChildren(empty("Forgotten", "This memory is not there any more."));
+
+  load();
+  return {
+    element: h("div.view", {}, h("p", {}, h("a", { href: "#/timeline" }, "‹ Timeline")), head("Memory", null), body),
+    hear: ({ event, data }) => {
+      if (event === "observation" && data.id === id) data.change === "deleted" ? gone() : load();
+    },
+    gone,
+  };
+}
