@@ -12,10 +12,20 @@ from tests.support.databases import (
 )
 from tests.support.engines import impatient, llm
 from tests.support.http import api, tenant
+from tests.support.semantic import (
+    assemble,
+    endpoint,
+    vector_database,
+    vector_postgres,
+    vector_storage,
+    vector_template,
+)
 
 __all__ = [
     "api",
+    "assemble",
     "database",
+    "endpoint",
     "impatient",
     "llm",
     "postgres_storage",
@@ -24,4 +34,8 @@ __all__ = [
     "sqlite_template",
     "storage",
     "tenant",
+    "vector_database",
+    "vector_postgres",
+    "vector_storage",
+    "vector_template",
 ]

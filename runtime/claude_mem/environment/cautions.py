@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from claude_mem.environment import breaches
-from claude_mem.environment.catalogue import UNREAD, VARIABLES, generation, service, tenancy
+from claude_mem.environment.catalogue import UNREAD, VARIABLES, embedding, generation, service, tenancy
 from claude_mem.environment.catalogue.client import CLIENT
 from claude_mem.environment.providers import PROVIDERS
 from claude_mem.environment.rule import BOTH, SERVER, Rule, Severity, Where
@@ -111,6 +111,26 @@ CAUTIONS: Final[tuple[Rule, ...]] = (
             remedy="Set {variable} or {others}, or leave generation to workers.",
         )
         for provider in PROVIDERS.values()
+    ),
+    _caution(
+        id="embeddings-without-model",
+        variable=embedding.MODEL.name,
+        roles=BOTH,
+        where=Where.ANY,
+        demand="set where CLAUDE_MEM_EMBEDDINGS_BASE_URL is",
+        breach=breaches.incomplete_embeddings,
+        message="CLAUDE_MEM_EMBEDDINGS_BASE_URL is set without {variable}, so search is by words alone.",
+        remedy="Set {variable} to a model of that service.",
+    ),
+    _caution(
+        id="embeddings-without-postgres",
+        variable=embedding.BASE_URL.name,
+        roles=BOTH,
+        where=Where.ANY,
+        demand="unset on SQLite",
+        breach=breaches.embeddings_without_postgres,
+        message="{variable} is set, but SQLite holds no vectors: search is by words alone.",
+        remedy="Set CLAUDE_MEM_SERVER_DATABASE_URL to a PostgreSQL with pgvector, or remove {variable}.",
     ),
     *(
         _caution(

@@ -20,6 +20,7 @@ from claude_mem.http.app import create_app
 from claude_mem.http.keys import GenerationState, Runtime
 from claude_mem.model.times import iso8601_ms, now_us
 from claude_mem.process import state
+from claude_mem.process.embedding import embedding, make_embedder
 from claude_mem.process.parts import make_engine, make_provider, make_queue
 from claude_mem.process.worker import hearing
 from claude_mem.services.assembly import Services
@@ -100,14 +101,21 @@ async def serve(settings: ServerSettings) -> None:
             # leave it open, for its threads would keep the process.
             stack.push_async_callback(database.close)
             engine = _engine(stack, settings, database=database)
+            embedder = make_embedder(settings.embeddings)
+            if embedder:
+                stack.push_async_callback(embedder.close)
             services = Services.over(
-                database, make_queue(settings.queue, engine.wake if engine else None), settings=settings
+                database,
+                make_queue(settings.queue, engine.wake if engine else None),
+                settings=settings,
+                embedder=embedder,
             )
             stack.push_async_callback(services.close)
             runtime = await _runtime(settings, database, engine=engine, stopping=stopping)
             await stack.enter_async_context(_background(services, engine))
             if engine:
                 await stack.enter_async_context(hearing(settings, engine))
+                await stack.enter_async_context(embedding(settings, database, embedder))
             await stack.enter_async_context(_listening(listener, create_app(services, runtime)))
             stack.callback(services.waiter.stop)
             _announce(stack, settings, runtime=runtime, listener=listener)

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from claude_mem.process.beating import beating
+from claude_mem.process.embedding import embedding_here
 from claude_mem.process.parts import make_consumer, make_engine, make_provider
 from claude_mem.process.state import RUNTIME_LABEL
 from claude_mem.storage import opening
@@ -55,6 +56,7 @@ async def work(settings: ServerSettings) -> None:
         stack.push_async_callback(provider.close)
         engine = make_engine(settings, database, provider=provider)
         await stack.enter_async_context(hearing(settings, engine))
+        await stack.enter_async_context(embedding_here(settings, database))
         await stack.enter_async_context(beating(settings.paths.data_dir))
         await stack.enter_async_context(reporting(database, engine.worker))
         loop = asyncio.get_running_loop()

@@ -22,20 +22,24 @@ from claude_mem.services.memories import MemoryService
 from claude_mem.services.monitoring import Monitoring
 from claude_mem.services.origins import OriginService
 from claude_mem.services.publishing import JobTerms
+from claude_mem.services.question_vectors import QuestionVectors
 from claude_mem.services.recall import RecallService
 from claude_mem.services.retention import RetentionService
 from claude_mem.services.search_index import SearchIndex
+from claude_mem.services.semantic import SemanticSearch
 from claude_mem.services.sessions import SessionService
 from claude_mem.services.signals import JobWaiter
 from claude_mem.services.tenancy import TenancyService
 from claude_mem.services.timeline import TimelineService
 from claude_mem.services.transfer_spool import SpoolRoom
 from claude_mem.services.usage import UsageService
+from claude_mem.services.vector_support import VectorSupport
 from claude_mem.storage.database import StorageError
 
 if TYPE_CHECKING:
+    from claude_mem.embeddings.port import Embedder
     from claude_mem.queue.port import Queue
-    from claude_mem.settings import ServerSettings
+    from claude_mem.settings import EmbeddingSettings, ServerSettings
     from claude_mem.storage.database import Database
 
 
@@ -55,6 +59,7 @@ class Services:
     sessions: SessionService
     memories: MemoryService
     recall: RecallService
+    semantic: SemanticSearch | None
     briefing: BriefingService
     timeline: TimelineService
     origins: OriginService
@@ -72,8 +77,13 @@ class Services:
     import_room: SpoolRoom
 
     @classmethod
-    def over(cls, database: Database, queue: Queue, *, settings: ServerSettings) -> Self:
+    def over(
+        cls, database: Database, queue: Queue, *, settings: ServerSettings, embedder: Embedder | None = None
+    ) -> Self:
         """Make every service; nothing is opened here.
+
+        Parameters:
+            embedder: makes vectors of questions; None where search is by words alone.
 
         Raises: PricesError for a file of prices that cannot be used.
         """
@@ -88,7 +98,8 @@ class Services:
             database, prices=prices, default_daily_tokens=settings.generation.daily_token_budget
         )
         search_index = SearchIndex(database)
-        recall = RecallService(database, search_index)
+        semantic = None if embedder is None else _semantic(database, embedder, budgets, settings.embeddings)
+        recall = RecallService(database, search_index, semantic)
         terms = JobTerms(
             max_attempts=settings.generation.max_attempts,
             session_window_us=settings.generation.session_window_ms * 1000,
@@ -104,6 +115,7 @@ class Services:
             sessions=SessionService(database, queue, terms=terms),
             memories=MemoryService(database),
             recall=recall,
+            semantic=semantic,
             briefing=BriefingService(database, recall),
             timeline=TimelineService(database),
             origins=OriginService(database, prices=prices),
@@ -129,6 +141,8 @@ class Services:
         await self.authenticator.write_last_used()
         await self.admission.write_metered()
         await self.admission.forget_old_windows()
+        if self.semantic is not None:
+            await self.semantic.write_usage()
         try:
             await self.idempotent.forget_old()
             await self.database.refresh_statistics()
@@ -143,3 +157,16 @@ class Services:
         await self.write_behind()
         await self.queue.close()
         await self.database.close()
+
+
+def _semantic(
+    database: Database, embedder: Embedder, budgets: BudgetService, settings: EmbeddingSettings
+) -> SemanticSearch:
+    questions = QuestionVectors(database, embedder, budgets, timeout_s=settings.query_timeout_ms / 1000)
+    return SemanticSearch(
+        database,
+        VectorSupport(database),
+        questions,
+        model=embedder.model,
+        min_similarity=settings.min_similarity / 100,
+    )

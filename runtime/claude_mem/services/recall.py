@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from claude_mem.model.times import now_us
-from claude_mem.retrieval.documents import searched_text
 from claude_mem.retrieval.highlights import highlight
-from claude_mem.retrieval.phrases import holds_all, holds_any
 from claude_mem.retrieval.query import parse
+from claude_mem.services import narrowing, search_pages
 from claude_mem.services.cleaning import clean_id, clean_text
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.scope import require_project
@@ -25,10 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from claude_mem.model.records import Observation
+    from claude_mem.retrieval.fusion import Placed
     from claude_mem.retrieval.highlights import Piece
     from claude_mem.retrieval.query import Query
     from claude_mem.retrieval.ranking import Contribution, Ranking, Statistics
     from claude_mem.services.context import RequestContext
+    from claude_mem.services.search_pages import Found, Part
+    from claude_mem.services.semantic import Meaning, SemanticSearch
     from claude_mem.storage.database import Database
 
 #: Newest observations that are looked through for those that pass the filters, where there is no text to find.
@@ -66,12 +68,14 @@ class Hit:
         score: compares within one search only.
         highlights: fragments of the content as pieces; None unless asked for.
         explanation: what each term adds to the score; None unless asked for.
+        placed: its ranks by words and by meaning; None unless asked for, and where words alone rank.
     """
 
     observation: Observation
     score: float
     highlights: list[list[Piece]] | None = None
     explanation: list[Contribution] | None = None
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +85,31 @@ class SearchPage:
     Parameters:
         next_cursor: asks for what follows; None at the end.
         statistics: of the project, as the scores used them; None when nothing was asked for.
+        meaning: what meaning brought to a first page; None where words alone rank.
     """
 
     hits: list[Hit]
     next_cursor: str | None = None
     statistics: Statistics | None = None
+    meaning: Meaning | None = None
 
 
 class RecallService:
-    """Finds observations of a project."""
+    """Finds observations of a project.
 
-    def __init__(self, database: Database, index: SearchIndex | None = None) -> None:
+    Parameters:
+        semantic: what compares meanings; None where words alone rank.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        index: SearchIndex | None = None,
+        semantic: SemanticSearch | None = None,
+    ) -> None:
         self._database = database
         self._index = index or SearchIndex(database)
+        self._semantic = semantic
 
     async def find(self, context: RequestContext, question: Question, *, mode: str = "search") -> SearchPage:
         """A page of the best matches, best first.
@@ -161,50 +177,55 @@ class RecallService:
             team_id=context.team_id,
             statistics=cursor.statistics if cursor else None,
         )
-        found = await self._passing(context, question, ranking=ranking, cursor=cursor)
-        shown = found[: question.limit]
+        meaning = None if cursor else await self._meaning(context, question, query)
+        part = await self._part(context, question, ranking, cursor=cursor, meaning=meaning)
         following = None
-        if len(found) > question.limit:
-            last = ranking.position(shown[-1][0])
-            following = SearchCursor(asked, asked_us, ranking.statistics, last).encode()
+        if part.ends is not None:
+            following = SearchCursor(asked, asked_us, ranking.statistics, *part.ends).encode()
         if question.highlights:
             # Beside the event loop: marking what was found in long texts takes its time.
-            hits = await asyncio.to_thread(_hits, shown, ranking, question)
+            hits = await asyncio.to_thread(_hits, part.shown, ranking, question)
         else:
-            hits = _hits(shown, ranking, question)
-        return SearchPage(hits, following, ranking.statistics)
+            hits = _hits(part.shown, ranking, question)
+        return SearchPage(hits, following, ranking.statistics, meaning)
 
-    async def _passing(
-        self, context: RequestContext, question: Question, *, ranking: Ranking, cursor: SearchCursor | None
-    ) -> list[tuple[int, Observation]]:
-        """The best matches that pass all filters, one more than asked for if there is one; by their numbers."""
-        found: list[tuple[int, Observation]] = []
-        position = cursor.position if cursor else None
-        size = question.limit + 1
-        while True:
-            numbers = ranking.best(size, after=position)
-            ids = {number: ranking.snapshot.id_of(number) for number in numbers}
-            rows_by_id = await stored.found_rows(
+    async def _meaning(self, context: RequestContext, question: Question, query: Query) -> Meaning | None:
+        if self._semantic is None:
+            return None
+        return await self._semantic.near(
+            question.text,
+            query,
+            team_id=context.team_id,
+            project_id=question.project_id,
+            filters=question.filters,
+            read_in_texts=narrowing.in_texts(question, query),
+        )
+
+    async def _part(
+        self,
+        context: RequestContext,
+        question: Question,
+        ranking: Ranking,
+        *,
+        cursor: SearchCursor | None,
+        meaning: Meaning | None,
+    ) -> Part:
+        team_id = context.team_id
+        if cursor is not None and cursor.window is not None:
+            return await search_pages.next_fused(
                 self._database,
-                list(ids.values()),
-                team_id=context.team_id,
-                project_id=question.project_id,
-                filters=question.filters,
+                question,
+                ranking,
+                team_id=team_id,
+                position=cursor.position,
+                window=cursor.window,
             )
-            page = [
-                (number, memory)
-                for number, identity in ids.items()
-                if (memory := rows_by_id.get(identity)) is not None
-            ]
-            if ranking.query.phrases or ranking.query.excluded_phrases:
-                # Phrases are looked for in whole texts.
-                found += await asyncio.to_thread(_passing, page, question, ranking.query)
-            else:
-                found += _passing(page, question, ranking.query)
-            if len(found) > question.limit or len(numbers) < size:
-                return found
-            position = ranking.position(numbers[-1])
-            size *= 4
+        if meaning is not None and meaning.missing is None:
+            return await search_pages.first_fused(
+                self._database, question, ranking, meaning.nearest, team_id=team_id
+            )
+        after = cursor.position if cursor else None
+        return await search_pages.by_words(self._database, question, ranking, team_id=team_id, after=after)
 
     async def recent(self, context: RequestContext, *, project_id: str, limit: int) -> list[Observation]:
         """The newest observations of a project.
@@ -258,7 +279,9 @@ class RecallService:
             )
         anything = parse("", now_us=now_us())
         ordered = (passing[row["id"]] for row in newest if row["id"] in passing)
-        return [memory for memory in ordered if _passes(memory, question, anything)][: question.limit]
+        return [memory for memory in ordered if narrowing.passes(memory, question, anything)][
+            : question.limit
+        ]
 
     async def _audit(
         self, context: RequestContext, project_id: str, *, found: Sequence[Observation], **details: object
@@ -281,44 +304,20 @@ def _cleaned(question: Question) -> Question:
     return replace(question, filters=replace(question.filters, platform=platform))
 
 
-def _hits(shown: Sequence[tuple[int, Observation]], ranking: Ranking, question: Question) -> list[Hit]:
-    return [_hit(number, memory, ranking=ranking, question=question) for number, memory in shown]
+def _hits(shown: Sequence[Found], ranking: Ranking, question: Question) -> list[Hit]:
+    return [_hit(found, ranking=ranking, question=question) for found in shown]
 
 
-def _hit(number: int, memory: Observation, *, ranking: Ranking, question: Question) -> Hit:
+def _hit(found: Found, *, ranking: Ranking, question: Question) -> Hit:
+    memory, number, placed = found
+    explanation: list[Contribution] | None = None
+    if question.explain:
+        explanation = [] if number is None else ranking.explain(number)
+    score = 0.0 if number is None else float(ranking.scores[number])
     return Hit(
         memory,
-        float(ranking.scores[number]),
+        score if placed is None else placed.score,
         highlight(memory.content, ranking.query) if question.highlights else None,
-        ranking.explain(number) if question.explain else None,
+        explanation,
+        placed if question.explain else None,
     )
-
-
-def _passing(
-    page: list[tuple[int, Observation]], question: Question, query: Query
-) -> list[tuple[int, Observation]]:
-    return [(number, memory) for number, memory in page if _passes(memory, question, query)]
-
-
-def _passes(memory: Observation, question: Question, query: Query) -> bool:
-    """What only the text and the metadata themselves can tell."""
-    if query.phrases or query.excluded_phrases:
-        text = searched_text(memory.content, memory.metadata.members)
-        if not holds_all(text, query.phrases) or holds_any(text, query.excluded_phrases):
-            return False
-    if question.concepts is not None:
-        wanted = {concept.casefold() for concept in question.concepts}
-        if wanted.isdisjoint(concept.casefold() for concept in _texts(memory, "concepts")):
-            return False
-    if question.files is not None:
-        named = [f"/{path.strip('/')}/" for path in _texts(memory, "files_read", "files_modified", "files")]
-        return any(f"/{file.strip('/')}/" in path for file in question.files for path in named)
-    return True
-
-
-def _texts(memory: Observation, *names: str) -> list[str]:
-    found: list[str] = []
-    for name in names:
-        value = memory.metadata.members.get(name)
-        found += [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
-    return found

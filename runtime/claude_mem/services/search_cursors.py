@@ -1,7 +1,8 @@
 """Cursors of searches: a position in a ranking, with all that the ranking depends on.
 
 Scores depend on statistics, and those change with every write. A cursor carries the statistics of the first page, so the
-pages of one search are pages of one ranking: what did not change itself is shown once and not left out.
+pages of one search are pages of one ranking: what did not change itself is shown once and not left out. Ranks change with
+every write too, so the cursor of a search that was fused with meaning carries those that it has not shown yet.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import binascii
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from claude_mem.model.errors import InvalidInput, Issue
 from claude_mem.model.times import MAX_EPOCH_MS, now_us
+from claude_mem.retrieval.fusion import MEANINGS, WORDS, Placed
 from claude_mem.retrieval.ranking import Position, Statistics
 
 #: Microseconds by which a server that gave a cursor may be ahead of this one.
@@ -26,18 +29,48 @@ _LEAST_LENGTH = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """What of a fused ranking is still to be shown; behind it the words' own ranking goes on.
+
+    Parameters:
+        rest: in their order.
+        passed: how many of the words' ranking come before the position.
+        brought: ids that meaning brought, which the words' ranking may have behind the position.
+    """
+
+    rest: tuple[Placed, ...] = ()
+    passed: int = 0
+    brought: tuple[str, ...] = ()
+
+    def encoded(self) -> list[object]:
+        """As JSON."""
+        rest = [[one.id, one.words, one.meaning, one.similarity] for one in self.rest]
+        return [rest, self.passed, self.brought]
+
+    @classmethod
+    def read(cls, rest: list[list[object]], passed: object, brought: list[object]) -> Window:
+        """What `encoded` gave; raises ValueError or TypeError for anything else."""
+        if len(rest) > WORDS + MEANINGS or len(brought) > MEANINGS:
+            raise ValueError(len(rest))
+        return cls(tuple(_placed(*one) for one in rest), _count(passed), tuple(map(str, brought)))
+
+
+@dataclass(frozen=True, slots=True)
 class SearchCursor:
     """Where a search goes on.
 
     Parameters:
         question: a digest of what was asked; the cursor is good for nothing else.
         asked_us: when the first page was asked for, in microseconds since the epoch.
+        position: in the ranking by words.
+        window: of a ranking that meaning had a say in; None where words alone rank.
     """
 
     question: str
     asked_us: int
     statistics: Statistics
     position: Position
+    window: Window | None = None
 
     def encode(self) -> str:
         """The text that a client sends back for the next page."""
@@ -46,6 +79,7 @@ class SearchCursor:
             self.asked_us,
             [self.statistics.documents, self.statistics.average_length, self.statistics.frequencies],
             list(self.position),
+            *([self.window.encoded()] if self.window is not None else []),
         ]
         return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
@@ -58,12 +92,13 @@ class SearchCursor:
         try:
             padded = text + "=" * (-len(text) % 4)
             parts = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-            asked, asked_us, (documents, average, frequencies), (score, updated_us, identity) = parts
+            asked, asked_us, (documents, average, frequencies), (score, updated_us, identity), *window = parts
             cursor = cls(
                 question=str(asked),
                 asked_us=_time(asked_us),
                 statistics=Statistics(_count(documents), _finite(average), tuple(map(_count, frequencies))),
                 position=Position(_finite(score), _whole(updated_us), str(identity)),
+                window=_window(*window) if window else None,
             )
         except (binascii.Error, ValueError, TypeError) as error:
             raise refusal_of_cursor() from error
@@ -75,6 +110,25 @@ class SearchCursor:
 def digest(*parts: object) -> str:
     """A short digest of what a search asks for."""
     return hashlib.blake2b(orjson.dumps(parts, default=str), digest_size=9).hexdigest()
+
+
+def _window(encoded: list[Any]) -> Window:
+    return Window.read(*encoded)
+
+
+def _placed(identity: object, words: object, meaning: object, similarity: object) -> Placed:
+    return Placed(
+        str(identity), _rank(words), _rank(meaning), None if similarity is None else _finite(similarity)
+    )
+
+
+def _rank(value: object) -> int | None:
+    if value is None:
+        return None
+    found = _count(value)
+    if not found:
+        raise ValueError(value)
+    return found
 
 
 def _whole(value: object) -> int:

@@ -10,6 +10,7 @@ from claude_mem.environment import EnvironmentInvalid
 from claude_mem.settings.groups import (
     AuthSettings,
     DatabaseSettings,
+    EmbeddingSettings,
     GenerationSettings,
     HttpSettings,
     JobSettings,
@@ -23,6 +24,7 @@ from claude_mem.settings.server import ServerSettings, database_settings, queue_
 __all__ = [
     "AuthSettings",
     "DatabaseSettings",
+    "EmbeddingSettings",
     "EnvironmentInvalid",
     "GenerationSettings",
     "HttpSettings",

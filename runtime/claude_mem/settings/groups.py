@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from claude_mem.environment import AuthMode, QueueEngine
-from claude_mem.environment.catalogue import generation, service, tenancy
+from claude_mem.environment.catalogue import embedding, generation, service, tenancy
 from claude_mem.environment.providers import OFFLINE
 from claude_mem.settings.fields import resolved, setting
 
@@ -122,6 +122,21 @@ class GenerationSettings:
     def enabled(self) -> bool:
         """Whether this process turns events into observations."""
         return not self.disabled and self.provider is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingSettings:
+    """Where vectors are made, and how long that may take; the similarity in percent, a text in characters."""
+
+    base_url: str | None = setting(embedding.BASE_URL)
+    api_key: SecretStr | None = setting(embedding.API_KEY)
+    model: str | None = setting(embedding.MODEL)
+    dimensions: int | None = setting(embedding.DIMENSIONS)
+    min_similarity: int = setting(embedding.MIN_SIMILARITY)
+    query_timeout_ms: int = setting(embedding.QUERY_TIMEOUT_MS)
+    timeout_seconds: float = setting(embedding.TIMEOUT_SECONDS)
+    batch: int = setting(embedding.BATCH)
+    max_characters: int = setting(embedding.MAX_CHARACTERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from claude_mem.settings.groups import (
     SQLITE_FILE,
     AuthSettings,
     DatabaseSettings,
+    EmbeddingSettings,
     GenerationSettings,
     HttpSettings,
     JobSettings,
@@ -45,6 +46,7 @@ class ServerSettings:
     auth: AuthSettings
     limits: LimitSettings
     generation: GenerationSettings
+    embeddings: EmbeddingSettings
     jobs: JobSettings
     paths: PathSettings
     log: LogSettings
@@ -76,6 +78,7 @@ class ServerSettings:
                 provider=verdict.provider,
                 model=_model(environ, verdict),
             ),
+            embeddings=fill(EmbeddingSettings, environ),
             jobs=fill(JobSettings, environ, heartbeat_seconds=_heartbeat_seconds(environ)),
             paths=fill(PathSettings, environ),
             log=fill(LogSettings, environ),

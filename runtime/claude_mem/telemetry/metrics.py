@@ -181,6 +181,37 @@ CLAIMS_LOST: Final = counter(
     where=Where.WORKER,
 )
 
+EMBEDDING_CALLS: Final = counter(
+    "claude_mem_embedding_calls_total",
+    "Calls for vectors of a `question` or of a batch of memories (`memory`), by outcome: `ok`, `abandoned`, or the class "
+    "of the error. Only with semantic search, as all figures of vectors.",
+    "kind",
+    "outcome",
+    where=Where.BOTH,
+)
+EMBEDDING_SECONDS: Final = histogram(
+    "claude_mem_embedding_call_seconds",
+    "How long such a call takes.",
+    "kind",
+    buckets=_FAST,
+    where=Where.BOTH,
+)
+MEMORIES_EMBEDDED: Final = counter(
+    "claude_mem_memories_embedded_total", "Memories that got a vector.", where=Where.WORKER
+)
+SEMANTIC_SEARCHES: Final = counter(
+    "claude_mem_semantic_searches_total",
+    "Searches by what meaning had to say: `fused`, or why it had nothing, as `explain` has it.",
+    "outcome",
+    where=Where.SERVER,
+)
+VECTORS_COMPARED_SECONDS: Final = histogram(
+    "claude_mem_vector_search_seconds",
+    "How long the database takes to find the vectors closest to a question.",
+    buckets=_FAST,
+    where=Where.SERVER,
+)
+
 DATABASE_UP: Final = asked(
     "claude_mem_database_up",
     "1 when the database answers in time; else 0, and what is asked of it is left out.",

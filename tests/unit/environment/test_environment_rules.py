@@ -217,6 +217,22 @@ WARNING_ROWS: list[tuple[Change, tuple[Place, ...], str, str]] = [
         )
         for name in ("claude", "gemini", "openrouter")
     ),
+    (
+        {"CLAUDE_MEM_EMBEDDINGS_BASE_URL": "https://vectors.example.com/v1"},
+        EVERYWHERE,
+        "embeddings-without-model",
+        "without CLAUDE_MEM_EMBEDDINGS_MODEL",
+    ),
+    (
+        {
+            "CLAUDE_MEM_SERVER_DATABASE_URL": None,
+            "CLAUDE_MEM_EMBEDDINGS_BASE_URL": "https://vectors.example.com/v1",
+            "CLAUDE_MEM_EMBEDDINGS_MODEL": "some-model",
+        },
+        EVERYWHERE,
+        "embeddings-without-postgres",
+        "SQLite holds no vectors",
+    ),
 ]
 
 

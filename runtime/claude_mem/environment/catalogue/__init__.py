@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from claude_mem.environment.catalogue import client, generation, service, tenancy
+from claude_mem.environment.catalogue import client, embedding, generation, service, tenancy
 from claude_mem.environment.variables import Variable
 
 VARIABLES: Final[tuple[Variable[Any], ...]] = tuple(
     declared
-    for module in (service, tenancy, generation, client)
+    for module in (service, tenancy, generation, embedding, client)
     for declared in vars(module).values()
     if isinstance(declared, Variable)
 )
@@ -27,4 +27,4 @@ UNREAD: Final[dict[str, str]] = {
     "CLAUDE_MEM_REDIS_MODE": "CLAUDE_MEM_REDIS_URL alone says which Redis is used.",
 }
 
-__all__ = ["NAMES", "UNREAD", "VARIABLES", "client", "generation", "service", "tenancy"]
+__all__ = ["NAMES", "UNREAD", "VARIABLES", "client", "embedding", "generation", "service", "tenancy"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 
@@ -38,6 +38,34 @@ class Statistics(Shape):
     averageLength: Annotated[float, Field(description="Words of a memory, on average, without stop words.")]
 
 
+class Ranks(Shape):
+    """Where a memory stood before both rankings were made one."""
+
+    words: Annotated[int | None, Field(description="By words, from 1; null behind the first 64.")]
+    meaning: Annotated[int | None, Field(description="By meaning, from 1; null where it is not close.")]
+    similarity: Annotated[float | None, Field(description="Cosine of the angle to the question.")]
+
+
+class Semantic(Shape):
+    """What meaning had to say about a question."""
+
+    model: Annotated[str, Field(description="Whose vectors were compared.")]
+    used: Annotated[bool, Field(description="Whether both rankings were made one; else words alone rank.")]
+    missing: Annotated[
+        Literal[
+            "not_supported",
+            "timeout",
+            "endpoint_failed",
+            "circuit_open",
+            "budget_spent",
+            "database_failed",
+            "no_words",
+        ]
+        | None,
+        Field(description="Why not."),
+    ]
+
+
 class FoundObservation(Observation):
     """An observation with how well it matches; scores compare within one answer only."""
 
@@ -46,6 +74,7 @@ class FoundObservation(Observation):
         Annotated[list[list[Piece]], Field(description="Fragments of the text, if asked for.")]
     ]
     explanation: NotRequired[Annotated[list[Contribution], Field(description="Most first, if asked for.")]]
+    ranks: NotRequired[Annotated[Ranks, Field(description="With `explain`, of a search by meaning too.")]]
 
 
 class SearchAnswer(Shape):
@@ -56,6 +85,12 @@ class SearchAnswer(Shape):
         Annotated[str, Field(description="Asks for what follows, as `cursor`; absent at the end.")]
     ]
     statistics: NotRequired[Annotated[Statistics, Field(description="With `explain`.")]]
+    semantic: NotRequired[
+        Annotated[
+            Semantic,
+            Field(description="With `explain`, on a first page, where the server has semantic search."),
+        ]
+    ]
 
 
 class ContextAnswer(Shape):

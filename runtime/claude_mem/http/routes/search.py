@@ -21,9 +21,11 @@ from claude_mem.storage.search import Filters
 
 if TYPE_CHECKING:
     from claude_mem.http.schemas import BriefingBody, ContextBody, SearchBody
+    from claude_mem.retrieval.fusion import Placed
     from claude_mem.retrieval.ranking import Contribution, Statistics
     from claude_mem.services.context import RequestContext
     from claude_mem.services.recall import Hit
+    from claude_mem.services.semantic import Meaning
 
 #: Members of a body that ask for a budget.
 _BUDGETED = frozenset({"maxTokens", "format"})
@@ -50,6 +52,8 @@ async def search(request: web.Request) -> web.Response:
         document["nextCursor"] = page.next_cursor
     if body.explain and page.statistics is not None:
         document["statistics"] = _statistics(page.statistics)
+    if body.explain and page.meaning is not None:
+        document["semantic"] = _semantic(page.meaning)
     return answer(document)
 
 
@@ -121,7 +125,17 @@ def _hit(hit: Hit) -> dict[str, Any]:
         document["highlights"] = [[piece._asdict() for piece in fragment] for fragment in hit.highlights]
     if hit.explanation is not None:
         document["explanation"] = [_contribution(one) for one in hit.explanation]
+    if hit.placed is not None:
+        document["ranks"] = _ranks(hit.placed)
     return document
+
+
+def _ranks(placed: Placed) -> dict[str, Any]:
+    return {"words": placed.words, "meaning": placed.meaning, "similarity": placed.similarity}
+
+
+def _semantic(meaning: Meaning) -> dict[str, Any]:
+    return {"model": meaning.model, "used": meaning.missing is None, "missing": meaning.missing}
 
 
 def _contribution(one: Contribution) -> dict[str, Any]:

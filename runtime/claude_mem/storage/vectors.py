@@ -1,0 +1,173 @@
+"""Vectors of memories as rows, on PostgreSQL with pgvector; SQLite has none.
+
+The table is made by `ensure`, not by a migration: its type comes with an extension that most servers lack. Which texts
+become vectors, and what is made of the nearest, is the services' business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from claude_mem.storage.database import StorageError, run_transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from claude_mem.storage.database import Database, Executor
+    from claude_mem.storage.search import Filters
+
+_EXTENSION = (
+    "have a superuser run CREATE EXTENSION vector in this database, with its schema on the search_path; "
+    "search is by words alone until then"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A memory that is to get a vector.
+
+    Parameters:
+        text: as much of it as is sent.
+        content_hash: of all of it.
+        updated_us: when it was last changed, in microseconds since the epoch.
+    """
+
+    id: str
+    team_id: str
+    project_id: str
+    text: str
+    content_hash: str
+    updated_us: int
+
+
+async def ensure(database: Database) -> str | None:
+    """Make the table where it is missing.
+
+    Returns: why there can be none, and the way out, for people; None when it is there.
+
+    Raises: Unavailable.
+    """
+    if database.name != "postgres":
+        return "semantic search needs PostgreSQL with pgvector; search is by words alone"
+    found = (await database.fetch("vectors.support"))[0]
+    if not found["created"]:
+        missing = "is not created" if found["installed"] else "is not installed on the database's machine"
+        return f"the extension pgvector {missing}: {_EXTENSION}"
+    if found["stored"]:
+        return None
+    try:
+        await run_transaction(database, _create)
+    except StorageError as error:
+        return (
+            f"the table observation_vectors cannot be made ({error}): let the server's role create tables in its "
+            "schema, or make the table as docs/how-to/semantic-search.md says; search is by words alone until then"
+        )
+    return None
+
+
+async def _create(executor: Executor) -> None:
+    await executor.fetch("vectors.lock")
+    await executor.execute("vectors.create_table")
+    await executor.execute("vectors.create_index")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTerms:
+    """How memories are taken.
+
+    Parameters:
+        model, dimensions: of the vectors they are to have; a length of None is any.
+        limit: memories at most.
+        characters: of a text that are read.
+    """
+
+    model: str
+    dimensions: int | None
+    limit: int
+    characters: int
+
+
+async def claim(
+    executor: Executor, terms: ClaimTerms, *, holder: str, until_us: int, now_us: int, without: Sequence[str]
+) -> list[Due]:
+    """Take the newest memories that lack a current vector; those of one project stand together.
+
+    Parameters:
+        holder: names this claim, and no other.
+        until_us: when others may take them; as `now_us` in microseconds since the epoch.
+        without: projects that are left out.
+    """
+    found = await executor.fetch(
+        "vectors.claim",
+        model=terms.model,
+        dimensions=terms.dimensions,
+        limit=terms.limit,
+        characters=terms.characters,
+        holder=holder,
+        until=until_us,
+        now=now_us,
+        without=list(without),
+    )
+    names = ("id", "team_id", "project_id", "content", "content_hash", "updated_at")
+    return [Due(*(row[name] for name in names)) for row in found]
+
+
+async def store(
+    executor: Executor, made: Sequence[tuple[Due, Sequence[float]]], *, holder: str, now_us: int
+) -> int:
+    """Store vectors that the holder made, and count those that it still held."""
+    new = [
+        {
+            "id": due.id,
+            "embedding": orjson.dumps(list(vector)).decode(),
+            "content_hash": due.content_hash,
+            "updated_at": due.updated_us,
+        }
+        for due, vector in made
+    ]
+    return len(await executor.fetch_rows("vectors.store", new, holder=holder, now=now_us))
+
+
+async def release(executor: Executor, *, holder: str, until_us: int) -> int:
+    """Give back what a holder did not finish, from a time on, and count it."""
+    return await executor.execute("vectors.release", holder=holder, until=until_us)
+
+
+async def refuse(executor: Executor, ids: Sequence[str], *, holder: str, now_us: int) -> None:
+    """Give back what cannot be embedded: after a minute the first time, then ever later, a day at most."""
+    await executor.execute("vectors.refuse", ids=list(ids), holder=holder, now=now_us)
+
+
+async def nearest(
+    executor: Executor,
+    question: Sequence[float],
+    *,
+    model: str,
+    team_id: str,
+    project_id: str,
+    filters: Filters,
+    limit: int,
+) -> list[tuple[str, float]]:
+    """Ids of a project's memories that pass the filters, by cosine similarity to a question's vector, nearest first."""
+    narrowing: dict[str, Any] = {
+        "platform_source": filters.platform,
+        "kinds": None if filters.kinds is None else list(filters.kinds),
+        "server_session_id": filters.session_id,
+        "since": filters.since_us,
+        "until": filters.until_us,
+    }
+    found = await executor.fetch(
+        "vectors.nearest",
+        question=orjson.dumps(list(question)).decode(),
+        dimensions=len(question),
+        model=model,
+        team_id=team_id,
+        project_id=project_id,
+        limit=limit,
+        narrowed=any(value is not None for value in narrowing.values()),
+        **narrowing,
+    )
+    return [(row["id"], row["similarity"]) for row in found]
