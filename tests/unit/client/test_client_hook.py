@@ -336,6 +336,16 @@ def test_an_agent_that_never_closes_stdin_is_not_waited_for() -> None:
         assert child.wait(PATIENCE_S) == 0
 
 
+def test_the_alarm_does_not_ring_when_all_is_done() -> None:
+    """On its way out the interpreter has no handler left, and the signal would look like a crash to the agent."""
+    program = (
+        "import signal; from claude_mem.client import hook; hook.run([]);"
+        " print(signal.getitimer(signal.ITIMER_REAL))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], input=b"{}", capture_output=True, check=True)
+    assert done.stdout.strip() == b"(0.0, 0.0)"
+
+
 def test_an_agent_that_stopped_listening_is_no_failure(server: RecordingServer) -> None:
     server.context = "Known."
     read_end, write_end = os.pipe()
