@@ -7,7 +7,8 @@ token, store and py, and the wholes tokenstore, tokenstore.py and src/auth/token
 humps are all the same, so `user_name` finds `userName`.
 
 Scripts without spaces (Chinese, Japanese, Korean, Thai and their like) give pairs of neighbouring characters, as
-Lucene's CJK analyzer does. Accents do not count in Latin and Greek. Stems are Snowball's, chosen by script.
+Lucene's CJK analyzer does. Accents do not count in Latin and Greek. Stems are Snowball's, chosen by script, after
+`spellings`.
 
 What a stored word looks like is part of the index: after a change here every memory must be indexed again.
 """
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import Stemmer  # type: ignore[import-not-found] # carries no types
 
-from claude_mem.retrieval.irregular import BASE_FORMS
+from claude_mem.retrieval.spellings import usual
 from claude_mem.retrieval.stopwords import STOP_WORDS
 
 if TYPE_CHECKING:
@@ -233,12 +234,16 @@ def fold(text: str) -> str:
 
 
 def stem(word: str) -> str:
-    """The stem of a folded word, by the rules for its script; what has a digit or is short stays as it is."""
+    """The stem of a folded word in its usual spelling, by the rules for its script.
+
+    What has a digit or is short stays as it is.
+    """
+    word = usual(word)
     if not 3 <= len(word) <= MAX_WORD or not (word.isalpha() or _LETTERS.fullmatch(word)):
         return word
     for first, last, language in _STEMMERS:
         if first <= word[0] <= last:
-            stemmed: str = _stemmer(language).stemWord(BASE_FORMS.get(word, word))
+            stemmed: str = _stemmer(language).stemWord(word)
             return stemmed
     return word
 

@@ -29,13 +29,14 @@ matrix: matrices; vertex: vertices; criterion: criteria; phenomenon: phenomena
 """
 
 
-def _read(forms: str) -> dict[str, str]:
+def read_forms(forms: str) -> dict[str, str]:
+    """The base form of each other form, of a table like the one above."""
     found: dict[str, str] = {}
-    for entry in forms.split(";"):
+    for entry in forms.strip().removesuffix(";").split(";"):
         base, _, others = entry.partition(":")
         found |= dict.fromkeys(others.split(), base.strip())
     return found
 
 
 #: The base form of each irregular one.
-BASE_FORMS = _read(_FORMS)
+BASE_FORMS = read_forms(_FORMS)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from claude_mem.retrieval import periods
+from claude_mem.retrieval import clippings, periods
 from claude_mem.retrieval.analyzer import chunks, parse_chunk, words
 
 if TYPE_CHECKING:
@@ -152,8 +152,12 @@ def _take_word(reading: _Reading, bare: str, *, last: bool) -> None:
             into = reading.stopped if word.is_stop and not starts else reading.terms
             ends = number == len(parsed.atoms)
             _keep(into, _term(word, weight, starts=starts and ends, unfinished=last and ends))
+            for other in () if word.is_stop else clippings.OTHER_FORMS.get(word.term, ()):
+                _keep(reading.terms, Term(other, weight * clippings.WEIGHT))
+        # A name by humps alone is often written without them: JavaScript, GitHub.
+        whole_weight = 1.0 if chunk.isalnum() else weight * WHOLE_WEIGHT
         for whole in parsed.wholes:
-            _keep(reading.terms, Term(whole, weight * WHOLE_WEIGHT))
+            _keep(reading.terms, Term(whole, whole_weight))
         if not parsed.atoms:
             for character in parsed.characters:
                 _keep(reading.terms, Term(character))
