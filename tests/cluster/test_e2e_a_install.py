@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from claude_mem_operator.kube.kinds import EVENT
 from tests.cluster.conftest import Sample
 from tests.support.kube.release import Release
 from tests.support.processes import wait_until
-
-#: Seconds from apply to Ready, with the images in the node.
-READY_S = 60.0
 
 
 def test_the_operator_says_that_it_refuses_what_it_should(release: Release) -> None:
@@ -23,8 +21,12 @@ def test_two_replicas_are_ready_and_one_of_them_leads(release: Release) -> None:
     wait_until(lambda: release.leader() in names, what="a leader among them")
 
 
-def test_the_shortest_sample_is_ready_within_a_minute(shortest: Sample) -> None:
-    assert shortest.ready_s < READY_S
+def test_the_shortest_sample_gets_ready(
+    shortest: Sample, record_property: Callable[[str, object], None]
+) -> None:
+    """With the images in the node it takes under a minute; the demo prints it, and no test depends on it."""
+    record_property("seconds", shortest.ready_s)
+    assert shortest.memory.is_settled()
 
 
 def test_no_container_was_restarted_on_the_way(shortest: Sample, release: Release) -> None:

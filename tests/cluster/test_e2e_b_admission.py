@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from claude_mem_operator.kube.kinds import WEBHOOK_CONFIGURATION
 from claude_mem_operator.kube.port import Manifest, ObjectRef
 from tests.cluster.conftest import Memories, Sample
-from tests.support.kube.kubectl import KubectlError
 from tests.support.kube.memory import Memory, sample
 from tests.support.kube.release import NAME, NAMESPACE, Release
 from tests.support.processes import wait_until
@@ -31,27 +29,6 @@ def spec(*env: dict[str, str], **more: Any) -> Manifest:
     return {**sample("minimal")["spec"], "server": {"env": list(env)}, **more}
 
 
-def refusal(memory: Memory, wanted: Manifest) -> str:
-    """Why the API server refuses a resource with this spec; empty where it takes it. Nothing is stored."""
-    manifest = {**sample("minimal"), "metadata": {"name": "judged"}, "spec": wanted}
-    try:
-        memory.kubectl(
-            *(
-                "--namespace",
-                memory.namespace,
-                "apply",
-                "--server-side",
-                "--dry-run=server",
-                "--filename",
-                "-",
-            ),
-            stdin=json.dumps(manifest),
-        )
-    except KubectlError as error:
-        return error.stderr
-    return ""
-
-
 class Admission:
     """The two layers that the operator's chart installs."""
 
@@ -69,7 +46,7 @@ class Admission:
         wait_until(lambda: not self._refusal(SLOW_HEARTBEAT), what="no webhook", timeout=LEARNT_S)
 
     def _refusal(self, variable: dict[str, str]) -> str:
-        return refusal(self._memory, spec(variable))
+        return self._memory.refusal(spec(variable))
 
 
 @pytest.fixture
@@ -84,30 +61,30 @@ def admission(release: Release, memory: Memory) -> Iterator[Admission]:
     release.install()
     # The configuration is a new one, without the authority's certificate until the operator writes it.
     wait_until(
-        lambda: SLOW_HEARTBEAT["name"] in refusal(memory, spec(SLOW_HEARTBEAT)),
+        lambda: SLOW_HEARTBEAT["name"] in memory.refusal(spec(SLOW_HEARTBEAT)),
         what="the webhook",
         timeout=LEARNT_S,
     )
-    wait_until(lambda: POLICY in refusal(memory, spec(LOCAL_DEV)), what="the policy", timeout=LEARNT_S)
+    wait_until(lambda: POLICY in memory.refusal(spec(LOCAL_DEV)), what="the policy", timeout=LEARNT_S)
 
 
 def test_all_layers_together_refuse_local_development(memory: Memory) -> None:
-    said = refusal(memory, spec(LOCAL_DEV))
+    said = memory.refusal(spec(LOCAL_DEV))
     assert "local-dev is not allowed in Docker or any other container" in said
-    assert refusal(memory, spec()) == ""
+    assert memory.refusal(spec()) == ""
 
 
 def test_the_webhook_refuses_without_the_policy(memory: Memory, admission: Admission) -> None:
     admission.remove_policy()
-    said = refusal(memory, spec(LOCAL_DEV))
+    said = memory.refusal(spec(LOCAL_DEV))
     assert "local-dev is not allowed in Docker or any other container" in said
     assert "spec.server.env[0].value" in said
-    assert "CLAUDE_MEM_JOB_HEARTBEAT_SECONDS" in refusal(memory, spec(SLOW_HEARTBEAT))
+    assert "CLAUDE_MEM_JOB_HEARTBEAT_SECONDS" in memory.refusal(spec(SLOW_HEARTBEAT))
 
 
 def test_the_policy_refuses_without_the_webhook(memory: Memory, admission: Admission) -> None:
     admission.remove_webhook()
-    said = refusal(memory, spec(LOCAL_DEV))
+    said = memory.refusal(spec(LOCAL_DEV))
     assert POLICY in said
     assert "spec.server.env" in said
 
@@ -117,7 +94,7 @@ def test_the_definition_and_the_engine_refuse_without_the_others(
 ) -> None:
     admission.remove_webhook()
     admission.remove_policy()
-    assert "must not be more than maxReplicas" in refusal(memory, spec(**UPSIDE_DOWN))
+    assert "must not be more than maxReplicas" in memory.refusal(spec(**UPSIDE_DOWN))
     refused = memories.make("written-past")
     refused.create({**sample("minimal"), "spec": spec(LOCAL_DEV)})
     refused.wait(lambda: refused.condition("Ready").get("reason") == "InvalidSpec", what="InvalidSpec")
@@ -157,7 +134,7 @@ def test_metadata_and_status_pass_while_the_webhook_answers_nobody(release: Rele
     """It fails closed for a change of the spec, and holds up nothing else."""
     release.kubectl("--namespace", NAMESPACE, "scale", f"deployment/{NAME}", "--replicas=0")
     try:
-        wait_until(lambda: "failed calling webhook" in refusal(memory, spec()), what="nobody", timeout=60)
+        wait_until(lambda: "failed calling webhook" in memory.refusal(spec()), what="nobody", timeout=60)
         memory.kubectl("--namespace", memory.namespace, "label", "cms", memory.name, "example.com/a=b")
         memory.api.patch_status(memory.ref, {"phase": "Degraded"})
         memory.kubectl("--namespace", memory.namespace, "label", "cms", memory.name, "example.com/a-")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
@@ -70,10 +69,7 @@ def test_p8_and_p12_a_session_starts_ends_and_is_summarised(memory: Memory, keys
 
 
 def test_the_key_in_the_secret_is_the_key_of_the_project_that_the_resource_names(memory: Memory) -> None:
-    found = memory.kubectl.json(
-        "--namespace", memory.namespace, "get", "secret", memory.get()["status"]["apiKeySecretName"]
-    )
-    data = {name: _decoded(value) for name, value in found["data"].items()}
+    data = memory.secret()
     assert data["url"] == memory.get()["status"]["endpoint"]
     (project,) = memory.ok("GET", "/v1/projects", data["api-key"])["projects"]
     assert (project["id"], project["name"]) == (data["project-id"], data["project"])
@@ -104,7 +100,3 @@ def test_the_same_event_again_is_the_same_event(memory: Memory, keys: Keys, wait
 @pytest.mark.usefixtures("restarted")
 def test_nothing_of_it_restarted_a_container(shortest: Sample) -> None:
     assert shortest.memory.restarts() == {}
-
-
-def _decoded(value: str) -> str:
-    return base64.b64decode(value).decode()

@@ -1,18 +1,22 @@
-"""What anybody changes or deletes is put right at once, and nothing is written while all is as it should be."""
+"""What anybody changes or deletes is put right, and nothing is written while all is as it should be.
+
+How long each took is a property of its test in the report; `make bench-operator` measures it without anything beside it.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from claude_mem_operator.kube import kinds
 from claude_mem_operator.kube.port import Kind, Manifest, ObjectRef
-from tests.support.kube.memory import Memory, fair
+from tests.support.kube.memory import Memory
 from tests.support.kube.release import Release
 
-#: Seconds within which a change reaches its child, and a child is repaired.
-SOON_S = 5.0
+Recorded = Callable[[str, object], None]
 
 #: One edit of each kind of child, in a field that the operator sets. Pods of the workloads do not change by them.
 EDITS: dict[Kind, Manifest] = {
@@ -62,30 +66,40 @@ def children_of(memory: Memory, kind: Kind) -> list[ObjectRef]:
 
 
 def test_nothing_is_written_while_all_is_as_it_should_be(memory: Memory, release: Release) -> None:
-    """A look is caused by a label of the resource, which changes nothing that is asked for."""
+    """A look is caused by a label of the resource, which changes nothing that is asked for.
+
+    What the autoscaler sees of its metrics may change at any time, and the status tells of it: then there are more looks.
+    """
     memory.settle()
-    writes, looks = release.writes(), release.reconciles()
-    for value in ("one", "two", "three"):
+    labels = itertools.count()
+
+    def look() -> None:
         before = release.reconciles()
-        memory.api.patch(memory.ref, {"metadata": {"labels": {"example.com/look": value}}})
-        memory.wait(lambda seen=before: release.reconciles() > seen, what="a look")  # type: ignore[misc]
-    assert release.reconciles() >= looks + 3
-    assert release.writes() == writes
+        memory.api.patch(memory.ref, {"metadata": {"labels": {"example.com/look": str(next(labels))}}})
+        memory.wait(lambda: release.reconciles() > before, what="a look")
+
+    def looks_cost_nothing() -> bool:
+        before = release.writes()
+        for _ in range(3):
+            look()
+        return release.writes() == before
+
+    memory.wait(looks_cost_nothing, what="three looks without a write")
 
 
-def test_a_change_of_a_field_reaches_its_child_at_once(memory: Memory) -> None:
+def test_a_change_of_a_field_reaches_its_child(memory: Memory, record_property: Recorded) -> None:
     def annotation() -> str | None:
         found = memory.service()["metadata"].get("annotations") or {}
         return found.get("example.com/reached")
 
     memory.patch({"server": {"service": {"annotations": {"example.com/reached": "yes"}}}})
-    assert memory.wait(lambda: annotation() == "yes", what="the annotation") < fair(SOON_S)
+    record_property("seconds", memory.wait(lambda: annotation() == "yes", what="the annotation"))
     memory.patch({"server": {"service": {"annotations": {"example.com/reached": None}}}})
-    assert memory.wait(lambda: annotation() is None, what="no annotation") < fair(SOON_S)
+    memory.wait(lambda: annotation() is None, what="no annotation")
 
 
 @pytest.mark.parametrize("kind", EDITS, ids=lambda kind: kind.kind)
-def test_an_edited_child_is_put_right_at_once(memory: Memory, kind: Kind) -> None:
+def test_an_edited_child_is_put_right(memory: Memory, kind: Kind, record_property: Recorded) -> None:
     memory.settle()
     before = snapshot(memory)
     names = children_of(memory, kind)
@@ -98,7 +112,7 @@ def test_an_edited_child_is_put_right_at_once(memory: Memory, kind: Kind) -> Non
             lambda one=ref: snapshot(memory).get(str(one)) == before[str(one)],  # type: ignore[misc]
             what=f"{ref}, as it was",
         )
-        assert took < fair(SOON_S), ref
+        record_property(f"seconds of {ref.name}", took)
     memory.settle()
     assert snapshot(memory) == before
 
@@ -117,7 +131,7 @@ def test_an_edited_child_is_put_right_at_once(memory: Memory, kind: Kind) -> Non
     ],
     ids=lambda kind: kind.kind,
 )
-def test_a_deleted_child_is_back_at_once(memory: Memory, kind: Kind) -> None:
+def test_a_deleted_child_comes_back(memory: Memory, kind: Kind, record_property: Recorded) -> None:
     memory.settle()
     before = snapshot(memory)
     for ref in children_of(memory, kind):
@@ -129,7 +143,7 @@ def test_a_deleted_child_is_back_at_once(memory: Memory, kind: Kind) -> None:
             found = memory.api.get(one)
             return found is not None and found["metadata"]["uid"] != uid
 
-        assert memory.wait(is_back, what=f"{ref}, made again") < fair(SOON_S), ref
+        record_property(f"seconds of {ref.name}", memory.wait(is_back, what=f"{ref}, made again"))
         memory.settle()
     after = snapshot(memory)
     for live in (*before.values(), *after.values()):
@@ -146,15 +160,12 @@ def test_optional_parts_come_and_go_and_leave_what_a_fresh_resource_has(memory: 
             ref = ObjectRef(kind, memory.namespace, f"{memory.name}-{component}")
             was_there = memory.api.get(ref) is not None
             memory.patch(change)
-            took = memory.wait(
+            memory.wait(
                 lambda one=ref, was=was_there: (memory.api.get(one) is None) == was,  # type: ignore[misc]
                 what=f"{ref} to come or go",
             )
-            assert took < fair(SOON_S), ref
     memory.settle()
-    memory.wait(
-        lambda: snapshot(memory) == before, what="the objects of a fresh resource", timeout=fair(SOON_S)
-    )
+    memory.wait(lambda: snapshot(memory) == before, what="the objects of a fresh resource")
 
 
 def _forget_choices(live: Manifest) -> None:

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
 
 from claude_mem_operator.kube.kinds import SECRET, VOLUME_CLAIM
-from claude_mem_operator.kube.port import Manifest, ObjectRef
+from claude_mem_operator.kube.port import Manifest
 from tests.cluster.conftest import Memories
 from tests.support.checklist import Keys, event_body
-from tests.support.kube.memory import Memory, sample
+from tests.support.kube.memory import Memory, sample, small
 
 #: Seconds until a pod that fits no node is told of: half a minute passes before that is a failure.
 TOLD_S = 90.0
-_SMALL = {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}}
 NOWHERE = {"nodeSelector": {"example.com/no-such-node": "yes"}}
 NO_SUCH_IMAGE = {"image": "claude-mem-runtime:no-such-tag", "imagePullPolicy": "Never"}
-
-
-def small() -> Manifest:
-    """The shortest sample, asking for little and keeping nothing."""
-    manifest = sample("minimal")
-    manifest["spec"] |= {
-        "deletionPolicy": "Delete",
-        "server": {"replicas": 1, "service": {"type": "NodePort"}, **_SMALL},
-        "worker": {"autoscaling": {"enabled": False}, **_SMALL},
-        "postgres": {"managed": _SMALL},
-        "valkey": {"managed": _SMALL},
-    }
-    return manifest
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +97,4 @@ def test_what_is_retained_is_taken_up_again(memory: Memory, keys: Keys) -> None:
     memory.settle()
     path = f"/v1/events/{event['event']['id']}/observations"
     assert len(memory.ok("GET", path, keys.full)["observations"]) == 1
-    secret = memory.api.get(ObjectRef(SECRET, memory.namespace, memory.get()["status"]["apiKeySecretName"]))
-    assert secret is not None
-    assert (
-        memory.call("GET", "/v1/info", base64.b64decode(secret["data"]["api-key"]).decode()).status_code
-        == 200
-    )
+    assert memory.call("GET", "/v1/info", memory.secret()["api-key"]).status_code == 200

@@ -11,11 +11,11 @@ from typing import Any
 
 
 class KubectlError(AssertionError):
-    """Raised when kubectl fails; ``stderr`` has the server's reason."""
+    """Raised when kubectl fails; ``stderr`` has the server's reason, ``stdout`` what was written before it."""
 
-    def __init__(self, command: str, code: int, stderr: str) -> None:
+    def __init__(self, command: str, code: int, stderr: str, *, stdout: str = "") -> None:
         super().__init__(f"{command} ended with {code}: {stderr.strip()}")
-        self.stderr = stderr
+        self.stderr, self.stdout = stderr, stdout
 
 
 class Kubectl:
@@ -48,7 +48,8 @@ class Kubectl:
             check=False,
         )
         if done.returncode != 0:
-            raise KubectlError(f"kubectl {' '.join(arguments)}", done.returncode, done.stderr)
+            command_line = f"kubectl {' '.join(arguments)}"
+            raise KubectlError(command_line, done.returncode, done.stderr, stdout=done.stdout)
         return done.stdout
 
     def with_kubeconfig(self, kubeconfig: Path) -> Kubectl:

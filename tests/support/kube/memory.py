@@ -5,7 +5,8 @@ What is to be true of it is left to the tests; `checklist.Service` is what calle
 
 from __future__ import annotations
 
-import os
+import base64
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,10 +18,20 @@ from kubernetes import config
 
 from claude_mem_operator.desired.names import OWNER_LABEL
 from claude_mem_operator.kube.dynamic import DynamicApi
-from claude_mem_operator.kube.kinds import CHILD_KINDS, CLAUDE_MEM_SERVER, OPTIONAL_KINDS, POD, SERVICE
+from claude_mem_operator.kube.kinds import (
+    CHILD_KINDS,
+    CLAUDE_MEM_SERVER,
+    DEPLOYMENT,
+    JOB,
+    OPTIONAL_KINDS,
+    POD,
+    SECRET,
+    SERVICE,
+    STATEFUL_SET,
+)
 from claude_mem_operator.kube.port import Manifest, ObjectRef
 from tests.support.checklist import SERVER, WORKER
-from tests.support.kube.kubectl import Kubectl
+from tests.support.kube.kubectl import Kubectl, KubectlError
 from tests.support.kube.scripts import ROOT
 
 SAMPLES = ROOT / "config" / "samples"
@@ -32,11 +43,6 @@ LOOK_S = 0.1
 _COMPONENTS = {SERVER: "server", WORKER: "worker"}
 
 
-def fair(seconds: float) -> float:
-    """What takes so many seconds on a machine that does nothing else takes longer on a busy one: this long."""
-    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
 class NotSoError(AssertionError):
     """Raised when a resource is not as it should be by the deadline; the message has its status."""
 
@@ -45,6 +51,22 @@ def sample(name: str) -> Manifest:
     """A resource of config/samples."""
     found: Manifest = yaml.safe_load((SAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
     return found
+
+
+_LITTLE = {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}}
+
+
+def small() -> Manifest:
+    """The shortest sample, asking for little and keeping nothing, reached from outside the cluster."""
+    manifest = sample("minimal")
+    manifest["spec"] |= {
+        "deletionPolicy": "Delete",
+        "server": {"replicas": 1, "service": {"type": "NodePort"}, **_LITTLE},
+        "worker": {"autoscaling": {"enabled": False}, **_LITTLE},
+        "postgres": {"managed": _LITTLE},
+        "valkey": {"managed": _LITTLE},
+    }
+    return manifest
 
 
 def connect(kubectl: Kubectl) -> DynamicApi:
@@ -84,19 +106,55 @@ class Memory:
         self.api.delete(self.ref)
         self.wait(lambda: self.api.get(self.ref) is None, what="its end", timeout=timeout)
 
+    def refusal(self, spec: Manifest) -> str:
+        """Why the API server refuses a resource with this spec in its namespace; empty where it takes it.
+
+        Nothing is stored.
+        """
+        manifest = {**sample("minimal"), "metadata": {"name": "judged"}, "spec": spec}
+        try:
+            self.kubectl(
+                *("--namespace", self.namespace, "apply", "--server-side", "--dry-run=server"),
+                *("--filename", "-"),
+                stdin=json.dumps(manifest),
+            )
+        except KubectlError as error:
+            return error.stderr
+        return ""
+
+    def secret(self) -> dict[str, str]:
+        """What the Secret with its key holds, by name."""
+        name = self.get()["status"]["apiKeySecretName"]
+        found = self.api.get(ObjectRef(SECRET, self.namespace, name))
+        data = (found or {}).get("data", {})
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
     def condition(self, name: str) -> dict[str, Any]:
         """One of its conditions; empty where it is not told yet."""
         conditions: list[dict[str, Any]] = (self.get().get("status") or {}).get("conditions", [])
         return next((one for one in conditions if one["type"] == name), {})
 
     def is_settled(self) -> bool:
-        """Whether its current generation is Ready and nothing is under way."""
+        """Whether its current generation is Ready and nothing is under way, also nothing that its status tells later."""
         found = self.get()
         status = found.get("status") or {}
         if status.get("observedGeneration") != found["metadata"]["generation"]:
             return False
         states = {one["type"]: one["status"] for one in status.get("conditions", [])}
-        return states.get("Ready") == "True" and states.get("Progressing") == "False"
+        told = states.get("Ready") == "True" and states.get("Progressing") == "False"
+        return told and self._is_rolled(found["metadata"]["uid"])
+
+    def _is_rolled(self, uid: str) -> bool:
+        """Whether every workload runs what it asks for, in the number it asks for, and every migration succeeded."""
+        for kind in (STATEFUL_SET, DEPLOYMENT):
+            for live in self.api.list(kind, self.namespace, {OWNER_LABEL: uid}):
+                status, count = live.get("status", {}), live["spec"]["replicas"]
+                seen = status.get("observedGeneration") == live["metadata"]["generation"]
+                numbers = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+                if not seen or numbers != {count}:
+                    return False
+        jobs = self.api.list(JOB, self.namespace, {OWNER_LABEL: uid})
+        return all(job.get("status", {}).get("succeeded") for job in jobs)
 
     def settle(self, *, timeout: float = PATIENCE_S) -> float:
         """Wait until it is Ready and nothing is under way; how many seconds that took."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.kube.kubectl import Kubectl
+from tests.support.kube.kubectl import Kubectl, KubectlError
 from tests.support.kube.scripts import ROOT
 
 DEFINITIONS = ROOT / "charts" / "claude-mem-operator-crds"
@@ -49,11 +49,23 @@ class Release:
         helm("upgrade", "--install", f"{NAME}-crds", str(DEFINITIONS), "--namespace", NAMESPACE)
         self.install()
 
-    def install(self) -> None:
-        """Make what was installed as the chart says, and wait until the operator is ready."""
-        values = [f"--set-json={name}={json.dumps(value)}" for name, value in self._values.items()]
+    def install(self, **values: Any) -> None:
+        """Make what was installed as the chart says, with more `values`, and wait until the operator is ready."""
+        given = self._values | values
+        settings = [f"--set-json={name}={json.dumps(value)}" for name, value in given.items()]
         wait = ("--wait", "--timeout", "3m")
-        self._helm("upgrade", "--install", NAME, str(OPERATOR), "--namespace", NAMESPACE, *wait, *values)
+        self._helm("upgrade", "--install", NAME, str(OPERATOR), "--namespace", NAMESPACE, *wait, *settings)
+
+    def may(self, verb: str, kind: str, *, namespace: str) -> bool:
+        """Whether its roles let the operator do something in a namespace."""
+        account = f"system:serviceaccount:{NAMESPACE}:{NAME}"
+        try:
+            self.kubectl("--namespace", namespace, "auth", "can-i", verb, kind, "--as", account)
+        except KubectlError as error:
+            if error.stdout.strip() != "no":
+                raise
+            return False
+        return True
 
     def wait(self) -> None:
         """Wait until all replicas are ready."""
