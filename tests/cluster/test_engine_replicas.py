@@ -15,7 +15,7 @@ from claude_mem_operator.kube.kinds import DEPLOYMENT, STATEFUL_SET, WEBHOOK_CON
 from claude_mem_operator.kube.port import Manifest, ObjectRef
 from tests.support.claude_mem_servers import install_crd
 from tests.support.helm import Helm
-from tests.support.kube.control_plane import ControlPlane
+from tests.support.kube.control_plane import CUT, ControlPlane, forget_cut_connections
 from tests.support.kube_engine import provider_secret, ref_to, resource
 from tests.support.kube_kubelet import PretendedKubelet
 from tests.support.kube_operator import Installation
@@ -55,6 +55,7 @@ def quick(condition: Callable[[], object], what: str) -> None:
     wait_until(condition, what=what, timeout=QUICK_S)
 
 
+@pytest.mark.filterwarnings(CUT)
 def test_it_waits_for_the_definition_and_survives_an_api_server_that_goes_and_comes(
     plane: ControlPlane, api: DynamicApi, helm: Helm
 ) -> None:
@@ -83,6 +84,7 @@ def test_it_waits_for_the_definition_and_survives_an_api_server_that_goes_and_co
         assert operator.is_well
         assert operator.process.terminate() == 0
     installed.close()
+    forget_cut_connections()
 
 
 def test_another_replica_takes_over_from_one_that_was_killed_and_at_once_from_one_that_ends(

@@ -8,12 +8,14 @@ nothing ever runs and no Service has an address behind it but those that a test 
 
 from __future__ import annotations
 
+import gc
 import json
 import secrets
 import shutil
 import ssl
 import tempfile
 import urllib.request
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +31,8 @@ from tests.support.kube.scripts import programs
 from tests.support.ports import free_port
 from tests.support.processes import Process, ProcessEndedError
 
+#: The warning of a client whose API server was killed while it connected.
+CUT = "ignore:unclosed <ssl.SSLSocket:ResourceWarning"
 #: Seconds that one of the programs may take to answer on a busy machine.
 START_S = 120.0
 START_ATTEMPTS = 3
@@ -217,6 +221,16 @@ class ControlPlane:
         }
         path.touch(mode=0o600)
         path.write_text(json.dumps(document, indent=1))
+
+
+def forget_cut_connections() -> None:
+    """Have what clients kept of connections to a killed API server collected now: a later test would be blamed for it.
+
+    A test that kills an API server marks itself with `CUT`, for the collector comes when it likes.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _write_key(path: Path) -> None:
