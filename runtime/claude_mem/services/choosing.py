@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from claude_mem.generation.content import SUMMARY_KIND
 from claude_mem.retrieval.highlights import highlight
-from claude_mem.services.similarity import Profile, says_the_same, supersedes
+from claude_mem.services.similarity import Profile, says_the_same, signatures, supersedes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from claude_mem.model.records import Observation
     from claude_mem.retrieval.query import Query
@@ -91,14 +92,23 @@ def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
     Of those that say the same, the newest is told, for it has the last word, and is worth what the most useful one is.
     """
     profiles = {each.memory.id: Profile.of(each.memory) for each in candidates}
+    marked = _marked(_folded(candidates, profiles), profiles)
+    return sorted(marked, key=lambda each: (-each.value, -each.memory.updated_ms, each.memory.id))
+
+
+def _folded(candidates: Sequence[Candidate], profiles: dict[str, Profile]) -> list[Candidate]:
+    """One of those that say the same, newest first. Only what shares a mark is compared."""
+    marks = signatures(profiles.values())
     newest_first = sorted(candidates, key=lambda each: (each.memory.updated_ms, each.memory.id), reverse=True)
     kept: list[Candidate] = []
+    places: dict[tuple[int, int], list[int]] = defaultdict(list)
     for candidate in newest_first:
         own = profiles[candidate.memory.id]
-        twin = next(
-            (place for place, each in enumerate(kept) if says_the_same(profiles[each.memory.id], own)), None
-        )
+        near = sorted({place for mark in marks[own.memory.id] for place in places.get(mark, ())})
+        twin = next((place for place in near if says_the_same(profiles[kept[place].memory.id], own)), None)
         if twin is None:
+            for mark in marks[own.memory.id]:
+                places[mark].append(len(kept))
             kept.append(candidate)
             continue
         best = max(kept[twin], candidate, key=lambda each: each.value)
@@ -108,17 +118,36 @@ def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
             why=best.why,
             similar=(*kept[twin].similar, candidate.memory.id),
         )
-    marked = [_marked(each, kept[:place], profiles) for place, each in enumerate(kept)]
-    return sorted(marked, key=lambda each: (-each.value, -each.memory.updated_ms, each.memory.id))
+    return kept
 
 
-def _marked(candidate: Candidate, newer: Sequence[Candidate], profiles: dict[str, Profile]) -> Candidate:
-    """The candidate, told what took its place: the newest that did."""
-    own = profiles[candidate.memory.id]
-    for each in newer:
-        if supersedes(profiles[each.memory.id], own):
-            return replace(candidate, value=candidate.value * SUPERSEDED, superseded_by=each.memory.id)
-    return candidate
+def _marked(newest_first: Iterable[Candidate], profiles: dict[str, Profile]) -> Iterator[Candidate]:
+    """The candidates, each told what took its place: the newest that did.
+
+    Only what shares its title, or its files, concepts and kind, can have.
+    """
+    named: dict[object, list[int]] = defaultdict(list)
+    earlier: list[Profile] = []
+    for place, candidate in enumerate(newest_first):
+        own = profiles[candidate.memory.id]
+        matters = _matters(own)
+        newer = sorted({found for matter in matters for found in named[matter]})
+        by = next((earlier[found].memory.id for found in newer if supersedes(earlier[found], own)), None)
+        for matter in matters:
+            named[matter].append(place)
+        earlier.append(own)
+        if by is None:
+            yield candidate
+        else:
+            yield replace(candidate, value=candidate.value * SUPERSEDED, superseded_by=by)
+
+
+def _matters(profile: Profile) -> list[object]:
+    """What two memories share at least, of which one supersedes the other."""
+    found: list[object] = [] if profile.title is None else [profile.title]
+    if profile.files:
+        found.append((profile.files, profile.concepts, profile.memory.kind))
+    return found
 
 
 def _reasons_of_match(memory: Observation, query: Query) -> tuple[str, ...]:

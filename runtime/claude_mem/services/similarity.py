@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from claude_mem.generation.content import SUMMARY_KIND
 from claude_mem.services.briefs import title_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from claude_mem.model.records import Observation
 
 #: Share of words and pairs of words that two texts have in common from which on they say the same. Chosen so that a
@@ -25,6 +28,9 @@ _WORDS = 600
 
 #: A word; scripts without spaces are compared by character.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+
+#: The same of a text in ASCII, found in half the time.
+_PLAIN_WORD = re.compile(r"\w+", re.ASCII)
 
 _DIGIT = re.compile(r"\d")
 
@@ -51,12 +57,13 @@ class Profile:
     @classmethod
     def of(cls, memory: Observation) -> Profile:
         """The profile of a memory."""
-        words = _WORD.findall(memory.content[: _WORDS * 20].casefold())[:_WORDS]
+        text = memory.content[: _WORDS * 20].casefold()
+        words = (_PLAIN_WORD if text.isascii() else _WORD).findall(text)[:_WORDS]
         title = title_of(memory)
         return cls(
             memory=memory,
             parts=frozenset([*words, *pairwise(words)]),
-            figures=frozenset(filter(_DIGIT.search, words)),
+            figures=frozenset(filter(_DIGIT.search, words)) if _DIGIT.search(text) else frozenset(),
             title=None if title is None else " ".join(title.casefold().split()),
             files=_named(memory, *_FILES),
             concepts=_named(memory, "concepts"),
@@ -78,6 +85,41 @@ def says_the_same(first: Profile, second: Profile) -> bool:
     if small < SAME * large or first.figures != second.figures:
         return False
     return likeness(first, second) >= SAME
+
+
+def signatures(profiles: Iterable[Profile]) -> dict[str, list[tuple[int, int]]]:
+    """By memory: marks of which those that say the same have at least one in common.
+
+    Memories with figures of their own have none. The others' are their rarest parts, by prefix filtering as Chaudhuri,
+    Ganti and Kaushik have it (ICDE 2006): where two texts have the share `SAME` of their parts in common, the parts that
+    this leaves out and one more cannot all differ, in whichever order they are taken.
+    """
+    groups: dict[frozenset[str], list[Profile]] = defaultdict(list)
+    for profile in profiles:
+        groups[profile.figures].append(profile)
+    found: dict[str, list[tuple[int, int]]] = {}
+    for number, group in enumerate(groups.values()):
+        if len(group) == 1:
+            found[group[0].memory.id] = []
+            continue
+        frequencies = Counter(chain.from_iterable(profile.parts for profile in group))
+        shared = sorted(
+            (part for part, count in frequencies.items() if count > 1), key=frequencies.__getitem__
+        )
+        ranks = {part: rank for rank, part in enumerate(shared)}
+        for profile in group:
+            found[profile.memory.id] = [(number, rank) for rank in _prefix(profile, ranks)]
+    return found
+
+
+def _prefix(profile: Profile, ranks: Mapping[object, int]) -> list[int]:
+    """The first parts that a text has in common with any other; parts that it alone has come before them all."""
+    size = len(profile.parts)
+    if not size:
+        return [-1]
+    common = sorted(ranks[part] for part in profile.parts if part in ranks)
+    least = next(count for count in range(int(SAME * size), size + 1) if count / size >= SAME)
+    return common[: max(0, len(common) - least + 1)]
 
 
 def supersedes(newer: Profile, older: Profile) -> bool:

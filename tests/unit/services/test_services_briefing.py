@@ -168,6 +168,53 @@ def test_what_is_out_of_date_is_marked_and_comes_after_what_is_not() -> None:
     ]
 
 
+def by_comparing_all(memories: list[Observation]) -> dict[str, tuple[set[str], str | None]]:
+    """What each memory that is told stands for, and what superseded it, by looking at every pair."""
+    profiles = {each.id: Profile.of(each) for each in memories}
+    kept: dict[str, set[str]] = {}
+    for each in sorted(memories, key=lambda one: (one.updated_ms, one.id), reverse=True):
+        twin = next((one for one in kept if says_the_same(profiles[one], profiles[each.id])), None)
+        if twin is None:
+            kept[each.id] = set()
+        else:
+            kept[twin].add(each.id)
+    told = list(kept)
+    return {
+        one: (kept[one], next((new for new in told[:at] if supersedes(profiles[new], profiles[one])), None))
+        for at, one in enumerate(told)
+    }
+
+
+TEXTS = st.lists(st.sampled_from(["a", "b", "c", "1", "2", "né", "名", "!"]), max_size=12).map(" ".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(
+                TEXTS, TEXTS.map(lambda text: f"{'of all that is said here nothing differs ' * 2}{text}")
+            ),
+            st.sampled_from([None, "t", "u"]),
+            st.sampled_from([[], ["x.py"], ["x.py", "y.py"]]),
+            st.sampled_from(["discovery", "summary", "change"]),
+            st.integers(0, 5),
+        ),
+        max_size=25,
+    )
+)
+def test_comparing_few_finds_what_comparing_all_finds(drawn: list[tuple[Any, ...]]) -> None:
+    memories = [
+        memory(f"m{number}", f"{text}.", day=day, kind=kind, files_modified=files)
+        if title is None
+        else memory(f"m{number}", f"{text}.", day=day, kind=kind, files_modified=files, title=title)
+        for number, (text, title, files, kind, day) in enumerate(drawn)
+    ]
+    chosen = choose(by_recency(memories, now_ms=NOW_MS + 6 * DAY_MS))
+    found = {each.memory.id: (set(each.similar), each.superseded_by) for each in chosen}
+    assert found == by_comparing_all(memories)
+
+
 def test_without_a_question_kind_and_age_decide() -> None:
     found = by_recency(
         [
