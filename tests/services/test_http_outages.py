@@ -101,7 +101,7 @@ def test_waiting_survives_a_crash_of_the_database(server: Server, fragile: Postg
         eventually(lambda: server.services.waiter._waiting, what="the waiter")
         fragile.crash()
         try:
-            waiter.join(15)
+            waiter.join(30)
         finally:
             fragile.start()
         assert answers[0].status_code == 201, answers[0].text

@@ -226,7 +226,7 @@ async def test_a_receiver_that_is_away_holds_nobody_up(
     monkeypatch.setattr(tracing, "PARTING_S", 0.2)
     receiver.refuses = True
     tenant = server.tenant()
-    async with asyncio.timeout(20), tracing.exporting(receiver.url, service="claude-mem-test"):
+    async with asyncio.timeout(60), tracing.exporting(receiver.url, service="claude-mem-test"):
         answer = server.call("POST", "/v1/events", tenant.full, event_body(tenant.project))
         assert answer.status_code == 201
 

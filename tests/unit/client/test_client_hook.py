@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -100,7 +101,7 @@ def test_a_prompt_starts_the_session(server: RecordingServer) -> None:
         "prompt": "Fix the test",
     }
     hook(document)
-    (request,) = server.requests
+    request, said = server.requests
     assert (request.method, request.path) == ("POST", "/v1/sessions/start")
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.headers["content-type"] == "application/json"
@@ -113,7 +114,33 @@ def test_a_prompt_starts_the_session(server: RecordingServer) -> None:
         "platformSource": "claude",
         "metadata": {"project": "orders-service", "prompt": "Fix the test"},
     }
+    assert (said.method, said.path) == ("POST", "/v1/events")
+    event = dict(said.body)
+    assert event.pop("occurredAtEpoch") > 1_700_000_000_000
+    assert re.fullmatch("[0-9a-f]{32}", event.pop("sourceEventId"))
+    assert event == {
+        "projectId": "p1",
+        "contentSessionId": SESSION,
+        "platformSource": "claude",
+        "sourceType": "hook",
+        "eventType": "user_prompt",
+        "serverSessionId": None,
+        "payload": {"prompt": "Fix the test"},
+    }
     assert waiting() == []
+
+
+@pytest.mark.parametrize("prompt", [None, "", "  ", 7])
+def test_a_prompt_without_words_is_no_event(server: RecordingServer, prompt: object) -> None:
+    hook({"session_id": SESSION, "cwd": "/w", "hook_event_name": "UserPromptSubmit", "prompt": prompt})
+    assert server.calls == [("POST", "/v1/sessions/start")]
+
+
+def test_the_same_words_said_twice_are_two_events(server: RecordingServer) -> None:
+    for _ in range(2):
+        hook({"session_id": SESSION, "cwd": "/w", "hook_event_name": "UserPromptSubmit", "prompt": "Go on"})
+    ids = {request.body["sourceEventId"] for request in server.requests if request.path == "/v1/events"}
+    assert len(ids) == 2
 
 
 def test_a_tool_use_is_an_event_with_the_calls_own_id(server: RecordingServer) -> None:
@@ -297,7 +324,7 @@ def test_nothing_is_lost_without_a_server(monkeypatch: pytest.MonkeyPatch) -> No
         hook(tool_use(number))
     hook({"session_id": SESSION, "hook_event_name": "Stop", "cwd": "/w/x", "last_assistant_message": "Done."})
     kept = waiting()
-    assert [operation["op"] for operation in kept] == ["start", *["event"] * 3, "start", "event", "end"]
+    assert [operation["op"] for operation in kept] == ["start", *["event"] * 4, "start", "event", "end"]
     assert "wait for the server" in log_text()
     assert KEY not in log_text()
     times = {operation["body"]["occurredAtEpoch"] for operation in kept if operation["op"] == "event"}
@@ -419,7 +446,7 @@ def test_nothing_heavy_is_imported() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=60,
         env=plain,
     )
     roots = {name.partition(".")[0] for name in done.stdout.split()}

@@ -153,7 +153,7 @@ def test_what_the_hooks_sent_is_not_sent_twice(server: RecordingServer, tmp_path
     ]
     for document in documents:
         raw = json.dumps({"session_id": SESSION, **document}).encode()
-        subprocess.run([PROGRAM, "hook"], input=raw, check=True, timeout=20)
+        subprocess.run([PROGRAM, "hook"], input=raw, check=True, timeout=60)
     report = run(path)
     assert (report["sent"], report["duplicates"]) == (2, 2)
     assert sorted(server.source_ids()) == ["a2", "a5", "toolu_1", "toolu_2"]

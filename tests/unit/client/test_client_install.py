@@ -89,7 +89,7 @@ def test_the_installed_command_runs(home: Path) -> None:
     command = read(home / ".claude" / "settings.json")["hooks"]["Stop"][0]["hooks"][0]["command"]
     document = json.dumps({"hook_event_name": "Stop", "session_id": "s"})
     env = {**os.environ, "PATH": "/usr/bin:/bin", "CLAUDE_MEM_SERVER_URL": "http://127.0.0.1:1"}
-    done = subprocess.run(command, shell=True, input=document, env=env, text=True, timeout=20, check=False)
+    done = subprocess.run(command, shell=True, input=document, env=env, text=True, timeout=60, check=False)
     assert done.returncode == 0
     assert len(list((home / ".claude-mem" / "spool").glob("*.json"))) == 2
 

@@ -358,14 +358,14 @@ def test_a_kill_between_the_answer_and_forgetting_repeats_nothing_on_the_server(
                 return None
             answer = server.usual_answer(request)
             stored.set()
-            release.wait(30)
+            release.wait(120)
             return answer
 
         server.rule = store_and_stall
         with subprocess.Popen([PROGRAM, "spool", "flush"], env={**os.environ, **env}) as child:
-            assert stored.wait(20)
+            assert stored.wait(60)
             child.send_signal(signal.SIGKILL)
-            assert child.wait(10) == -signal.SIGKILL
+            assert child.wait(60) == -signal.SIGKILL
         release.set()
         server.rule = None
         assert kept(spool)[0] == "s1-3"

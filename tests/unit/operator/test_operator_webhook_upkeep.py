@@ -50,7 +50,7 @@ async def test_a_replica_that_cannot_keep_certificates_up_serves_what_there_is(l
     webhook = Webhook(config, api, metrics=Metrics(), leading=lambda: leading, opened=opened.set)
     running = asyncio.create_task(webhook.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await opened.wait()
         assert await asyncio.to_thread(is_listening, config.webhook_port)
         assert bool(refused) == leading

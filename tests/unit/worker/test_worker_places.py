@@ -21,7 +21,7 @@ class Clock:
 async def entered(places: Places, count: int) -> list[Place]:
     made = [places.reserve() for _ in range(count)]
     for place in made:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await place.enter()
     return made
 
