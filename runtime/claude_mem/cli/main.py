@@ -55,7 +55,7 @@ def application(*, with_server: bool = True) -> typer.Typer:
 
         fail(
             f"the server is not part of this installation (Python cannot import {missing})",
-            hint="pip install 'claude-mem[server]'",
+            hint="in a checkout of claude-mem: pip install '.[server]', or hack/setup run",
         )
 
     app.command(

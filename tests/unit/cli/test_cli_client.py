@@ -195,7 +195,7 @@ def test_a_missing_server_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     done = CliRunner().invoke(cli_main.application(), ["server", "start", "--daemon"])
     assert done.exit_code == 1
     assert "aiohttp" in done.stderr
-    assert "claude-mem[server]" in done.stderr
+    assert "pip install '.[server]'" in done.stderr
 
 
 def test_settings_hooks_and_exit_codes_are_documented() -> None:
