@@ -107,8 +107,19 @@ def message_payload(text: str) -> dict[str, Any]:
     return {"last_assistant_message": text, "platformSource": PLATFORM}
 
 
+def prompt_payload(text: str) -> dict[str, Any]:
+    """The payload of a `user_prompt` event: the words alone, so that of a private one nothing is left."""
+    return {"prompt": text}
+
+
 def _prompt(session: str, hook: dict[str, Any]) -> list[Operation]:
-    return [{"op": "start", "body": start_body(session, hook, prompt=hook.get("prompt"))}]
+    """The session with its latest prompt, and each prompt as an event: a session's metadata has room for one."""
+    prompt = hook.get("prompt")
+    made: list[Operation] = [{"op": "start", "body": start_body(session, hook, prompt=prompt)}]
+    if text := _text(prompt):
+        body = event_body(session, "user_prompt", prompt_payload(text), source_id=None)
+        made.append({"op": "event", "body": body})
+    return made
 
 
 def _tool_use(session: str, hook: dict[str, Any]) -> list[Operation]:

@@ -14,7 +14,7 @@ from claude_mem.generation.content import SUMMARY_KIND
 from claude_mem.generation.elements import element, escape, estimate_tokens, newest
 from claude_mem.generation.payload import cut
 from claude_mem.generation.port import clean
-from claude_mem.generation.rules import distil, words_of
+from claude_mem.generation.rules import USER_PROMPT, asked_for, distil, words_of
 from claude_mem.generation.rules.text import shorten
 from claude_mem.privacy import redact, redact_text
 
@@ -78,20 +78,18 @@ def recap(request: GenerationRequest, *, room: int) -> Recap:
 
 def _sorted_out(request: GenerationRequest) -> tuple[list[str], str | None, list[EventInput]]:
     """What the user asked for, the agent's last words, and the other events."""
-    first = clean(redact_text(request.session_prompt or "")[0])
-    asked = [cut(first, _PROMPT)] if first else []
+    asked = asked_for(request)
     answer, answering, others = None, None, []
     for event in request.events:
         words = words_of(event)
-        if event.event_type == "user_prompt" and words:
-            if words != first:
-                asked.append(cut(words, _REQUEST))
+        if event.event_type == USER_PROMPT and words:
             continue
         if event.event_type == "assistant_message" and words:
             answer, answering = words, event
         others.append(event)
-    kept = asked[:1] + asked[1:][-_MOST_REQUESTS:]
-    return kept, answer, [event for event in others if event is not answering]
+    first = [cut(words, _PROMPT) for words in asked[:1]]
+    later = [cut(words, _REQUEST) for words in asked[1:][-_MOST_REQUESTS:]]
+    return first + later, answer, [event for event in others if event is not answering]
 
 
 def _allowance(request: GenerationRequest) -> int:

@@ -225,7 +225,7 @@ def prepare(
         generate=generate,
         source=source,
         audited=audited,
-        wait_us=terms.session_window_us,
+        wait_us=terms.wait_us(received.event_type),
         max_attempts=terms.max_attempts,
         private=cleaned.removed > 0 and cleaned.is_blank,
         redactions=cleaned.removed + metadata.removed + in_type + in_source + in_platform,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from claude_mem.generation.rules import USER_PROMPT
 from claude_mem.model.documents import Document
 from claude_mem.model.identity import job_key, new_id, transport_job_id
 from claude_mem.model.records import Job, JobStatus, JobType, Lane, SourceType, Transport
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from claude_mem.model.records import Event, Session
     from claude_mem.queue.port import Queue
     from claude_mem.services.context import RequestContext
+
+
+#: Microseconds that a user's request waits at most for what the agent does about it.
+PROMPT_WAIT_US = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,16 @@ class JobTerms:
     max_attempts: int = 3
     session_window_us: int = 0
     summary_refresh_us: int = 60_000_000
+
+    def wait_us(self, event_type: str) -> int:
+        """Microseconds for which an event of a session waits for others, of which some kinds have longer to wait.
+
+        What a user asks for teaches little before the agent has done something about it, and shares the call of that. The
+        session's end does not let it wait.
+        """
+        if event_type == USER_PROMPT and self.session_window_us:
+            return max(self.session_window_us, PROMPT_WAIT_US)
+        return self.session_window_us
 
 
 #: Member of a job's payload that says privacy left nothing to generate from.

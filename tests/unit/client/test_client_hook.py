@@ -338,8 +338,13 @@ def test_nothing_is_lost_without_a_server(monkeypatch: pytest.MonkeyPatch) -> No
             ("POST", f"/v1/sessions/ses-{SESSION}/end"),
             ("POST", "/v1/events"),
         ]
-        assert server.source_ids()[:3] == ["toolu_0", "toolu_1", "toolu_2"]
-        assert {event["occurredAtEpoch"] for event in server.events[:4]} == times
+        assert [event["eventType"] for event in server.events[:5]] == [
+            "user_prompt",
+            *["tool_use"] * 3,
+            "assistant_message",
+        ]
+        assert server.source_ids()[1:4] == ["toolu_0", "toolu_1", "toolu_2"]
+        assert {event["occurredAtEpoch"] for event in server.events[:5]} == times
     assert waiting() == []
 
 

@@ -6,7 +6,7 @@ nothing; an event of unknown shape gives a plain observation that carries its te
 
 from __future__ import annotations
 
-from claude_mem.generation.rules.distil import distil, is_trivial, words_of
+from claude_mem.generation.rules.distil import USER_PROMPT, asked_for, distil, is_trivial, words_of
 from claude_mem.generation.rules.summary import summarise
 
-__all__ = ["distil", "is_trivial", "summarise", "words_of"]
+__all__ = ["USER_PROMPT", "asked_for", "distil", "is_trivial", "summarise", "words_of"]

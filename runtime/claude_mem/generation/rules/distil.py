@@ -26,12 +26,15 @@ from claude_mem.privacy import redact_text
 
 if TYPE_CHECKING:
     from claude_mem.generation.mode import Mode
-    from claude_mem.generation.port import EventInput
+    from claude_mem.generation.port import EventInput, GenerationRequest
+
+#: The type of an event that is a user's request.
+USER_PROMPT = "user_prompt"
 
 _MOST_FACTS = 10
 _SPOKEN: dict[str, tuple[tuple[str, ...], Callable[..., DraftObservation | None]]] = {
     "assistant_message": (("last_assistant_message", "message", "text"), observe_message),
-    "user_prompt": (("prompt", "user_prompt", "message", "text"), observe_prompt),
+    USER_PROMPT: (("prompt", "user_prompt", "message", "text"), observe_prompt),
 }
 
 
@@ -132,6 +135,19 @@ def words_of(event: EventInput) -> str | None:
     """What a user or the agent says in an event, private parts removed; None where it is no message."""
     keys, _ = _SPOKEN.get(event.event_type, ((), None))
     return _word(event.payload, keys) if keys else None
+
+
+def asked_for(request: GenerationRequest) -> list[str]:
+    """What the user asked for in a session, in order, private parts removed.
+
+    The prompt that the session itself is known by comes first, unless it is one of those among the events: each prompt
+    takes the place of the one before there.
+    """
+    prompts = [
+        words for event in request.events if event.event_type == USER_PROMPT and (words := words_of(event))
+    ]
+    known = clean(redact_text(request.session_prompt or "")[0])
+    return prompts if not known or known in prompts else [known, *prompts]
 
 
 def _spoken(event: EventInput) -> DraftObservation | None:

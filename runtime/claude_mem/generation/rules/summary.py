@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from claude_mem.generation.port import DraftSummary, ObservationInput, clean
-from claude_mem.generation.rules.distil import distil
+from claude_mem.generation.rules.distil import asked_for, distil
 from claude_mem.generation.rules.text import block, bullets, plural, sentences, shorten
-from claude_mem.privacy import redact, redact_text
+from claude_mem.privacy import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,14 +58,8 @@ def _observed(request: GenerationRequest) -> Iterable[ObservationInput]:
 
 
 def _request(request: GenerationRequest) -> str | None:
-    """What the user asked for: the session's first prompt, else the first prompt among the events."""
-    asked = [request.session_prompt or ""] + [
-        text
-        for event in request.events
-        if isinstance(event.payload, dict) and isinstance(text := event.payload.get("prompt"), str)
-    ]
-    visible = (clean(redact_text(text)[0]) for text in asked)
-    return next((block(text, 600) for text in visible if text), None)
+    """What the user asked for first."""
+    return next((block(text, 600) for text in asked_for(request)), None)
 
 
 def _titles(observations: Sequence[ObservationInput], kind: str) -> list[str]:
