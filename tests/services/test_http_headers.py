@@ -74,6 +74,24 @@ def test_other_origins_are_refused_with_403(api: Server, tenant: Tenant, origin:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
+def test_the_origin_of_the_public_address_is_the_servers_own(tmp_path: Any) -> None:
+    """A proxy may ask for the server by another name than the browser did."""
+    environ = {"CLAUDE_MEM_PUBLIC_URL": "https://memory.example/team", "CLAUDE_MEM_GENERATION_DISABLED": "1"}
+    with Server(tmp_path, environ=environ) as server:
+        statuses = {
+            origin: server.call("GET", "/healthz", headers={"Origin": origin}).status_code
+            for origin in (
+                "https://memory.example",
+                "https://memory.example:1",
+                "https://example",
+                "null",
+                "",
+            )
+        }
+    assert statuses.pop("https://memory.example") == 200
+    assert set(statuses.values()) == {403}
+
+
 def test_origins_can_be_named(tmp_path: Any) -> None:
     environ = {"CLAUDE_MEM_CORS_ORIGINS": "https://memory.example", "CLAUDE_MEM_GENERATION_DISABLED": "1"}
     with Server(tmp_path, environ=environ) as server:

@@ -195,10 +195,14 @@ def _request_id(given: str) -> str:
 
 
 def _is_allowed(request: web.Request, origin: str) -> bool:
-    """Pages on this machine, pages of this server, and origins that the settings name."""
-    if origin.startswith(_LOOPBACK_ORIGINS) or origin in request.app[RUNTIME].settings.http.cors_origins:
+    """Pages on this machine, pages of this server, whatever a proxy calls it, and origins that the settings name."""
+    settings = request.app[RUNTIME].settings.http
+    if origin.startswith(_LOOPBACK_ORIGINS) or origin in settings.cors_origins:
         return True
+    own = [request.headers.get("Host")]
+    if settings.public_url is not None:
+        own.append(urlsplit(settings.public_url).netloc)
     try:
-        return urlsplit(origin).netloc == request.headers.get("Host")
+        return urlsplit(origin).netloc in own
     except ValueError:
         return False

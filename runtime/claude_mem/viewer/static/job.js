@@ -1,10 +1,10 @@
 /** One job, with its own address: how it stands, what it is for, what happened to it, and what came of it. */
 
 import { call } from "./api.js";
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { payload } from "./events.js";
 import { memoryCard } from "./memories.js";
-import { head, problemLine, show, unfolding, when } from "./parts.js";
+import { head, passOver, problemLine, show, unfolding, when } from "./parts.js";
 import { jobActions, jobHistory, jobLine, jobName, jobTrouble } from "./steering.js";
 
 const REFRESH_MS = 400;
@@ -13,6 +13,7 @@ export function job(frame, { id }) {
   const { signal } = frame;
   const body = h("div");
   let looking = null;
+  let event = null;
 
   const load = () => show(body, fetchAll);
 
@@ -34,8 +35,19 @@ export function job(frame, { id }) {
         jobTrouble(found),
         found.status === "queued" && found.nextAttemptAtEpoch !== null && h("p.quietly", {}, "Next attempt ", when(found.nextAttemptAtEpoch)),
         found.serverSessionId && h("p", {}, h("a", { href: `#/sessions/${encodeURIComponent(found.serverSessionId)}` }, "Its session")),
-        found.agentEventId && unfolding("The event", () => payload(found.agentEventId, signal))),
-      h("div.actions", {}, jobActions(found, frame, load)));
+        // The same one each time, so that it stays as open as it is.
+        found.agentEventId && (event ??= unfolding("The event", () => payload(found.agentEventId, signal)))),
+      h("div.actions", {}, jobActions(found, frame, steered)));
+  }
+
+  async function steered() {
+    await refresh().catch(passOver);
+    // The button that had the focus is gone.
+    document.querySelector("main h1")?.focus({ preventScroll: true });
+  }
+
+  async function refresh() {
+    put(body, await fetchAll());
   }
 
   /** What is there of its event; of a session's summary, that is in the session. */
@@ -50,12 +62,17 @@ export function job(frame, { id }) {
     }
   }
 
-  /** A burst of news is one look; what is open stays open until something changes. */
-  function hear({ event, data }) {
-    if (event !== "job" || data.generationJob.id !== id || body.hasAttribute("aria-busy")) return;
+  function hear({ event: kind, data }) {
+    if (kind === "job" && data.generationJob.id === id) soon();
+  }
+
+  /** A burst of news is one look. */
+  function soon() {
     looking ??= setTimeout(() => {
       looking = null;
-      if (!signal.aborted) load();
+      if (signal.aborted) return;
+      if (body.hasAttribute("aria-busy")) soon();
+      else refresh().catch(passOver);
     }, REFRESH_MS);
   }
 

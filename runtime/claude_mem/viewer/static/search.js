@@ -57,7 +57,7 @@ export function search(frame, { query }) {
     extra: found.explanation?.length ? explanation(found, position) : null,
   });
 
-  if (asked) frame.named(`${asked} – Search`);
+  if (asked) frame.named(`${asked} · Search`);
   if (asked && projectId) find();
   else put(results, empty("Ask your memory", "Words, names and paths; any may match. “a phrase” in quotes must, -word must not."));
   return {
