@@ -15,7 +15,8 @@ from claude_mem.model.times import now_us
 from claude_mem.services import retention as service
 from claude_mem.services.bootstrap import cli_entry
 from claude_mem.services.periods import DAY_US
-from claude_mem.services.recall import Question, RecallService
+from claude_mem.services.questions import Question
+from claude_mem.services.recall import RecallService
 from claude_mem.services.retention import RetentionService
 from claude_mem.services.retention_rules import new_rule
 from claude_mem.services.search_index import SearchIndex

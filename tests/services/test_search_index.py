@@ -15,7 +15,8 @@ from claude_mem.retrieval.ranking import BEFORE
 from claude_mem.services import folding, search_index
 from claude_mem.services.memories import MemoryChange, MemoryInput, MemoryService
 from claude_mem.services.purging import purge_project
-from claude_mem.services.recall import Question, RecallService, SearchPage
+from claude_mem.services.questions import Question, SearchPage
+from claude_mem.services.recall import RecallService
 from claude_mem.services.search_index import SearchIndex
 from claude_mem.storage import search
 from claude_mem.storage.database import Database

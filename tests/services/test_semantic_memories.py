@@ -10,7 +10,7 @@ import pytest
 from claude_mem.model.times import now_us
 from claude_mem.services.memories import MemoryInput, MemoryService
 from claude_mem.services.memory_vectors import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from claude_mem.services.recall import Question
+from claude_mem.services.questions import Question
 from claude_mem.storage.database import Database
 from claude_mem.storage.vectors import ClaimTerms, claim, ensure
 from tests.support.databases import Storage

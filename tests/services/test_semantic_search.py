@@ -14,7 +14,8 @@ import pytest
 from claude_mem.model.errors import Forbidden, InvalidInput
 from claude_mem.retrieval.fusion import Placed
 from claude_mem.services.memories import MemoryInput, MemoryService
-from claude_mem.services.recall import Question, RecallService, SearchPage
+from claude_mem.services.questions import Question, SearchPage
+from claude_mem.services.recall import RecallService
 from claude_mem.services.search_cursors import SearchCursor, Window
 from claude_mem.storage.database import Database
 from claude_mem.storage.search import Filters

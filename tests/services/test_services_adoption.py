@@ -19,7 +19,8 @@ from claude_mem.services.ingest import EventInput, IngestService
 from claude_mem.services.jobs import JobService
 from claude_mem.services.limits import Admission, Limits
 from claude_mem.services.memories import MemoryService
-from claude_mem.services.recall import Question, RecallService
+from claude_mem.services.questions import Question
+from claude_mem.services.recall import RecallService
 from claude_mem.services.sessions import SessionInput, SessionService
 from claude_mem.services.steering import Operator
 from claude_mem.storage import opening

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from claude_mem.services.memories import MemoryInput, MemoryService
-from claude_mem.services.recall import Question, RecallService
+from claude_mem.services.questions import Question
+from claude_mem.services.recall import RecallService
 from claude_mem.storage.database import Database
 from tests.support.load import World, make_world
 

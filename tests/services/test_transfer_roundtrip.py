@@ -11,7 +11,8 @@ import pytest
 from claude_mem.model.documents import EMPTY
 from claude_mem.model.errors import InvalidInput, NotFound
 from claude_mem.services import transfer_import
-from claude_mem.services.recall import Question, RecallService
+from claude_mem.services.questions import Question
+from claude_mem.services.recall import RecallService
 from claude_mem.services.search_index import SearchIndex
 from claude_mem.storage import observations, tenancy, transfer
 from claude_mem.storage.database import Database

@@ -1,7 +1,7 @@
 """NetworkPolicies: each component is reached by those that need it, and reaches what it needs.
 
-A port of a store that runs elsewhere, of a provider at another address, and of a receiver of traces, is not to be known
-here: a Service may stand before another port. Then its component may connect to anything.
+A port of a store that runs elsewhere, of a provider at another address, of a service that makes vectors, and of a receiver
+of traces, is not to be known here: a Service may stand before another port. Then its component may connect to anything.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from claude_mem.environment import Role
-from claude_mem.environment.catalogue import service
+from claude_mem.environment.catalogue import embedding, service
 from claude_mem.environment.providers import PROVIDERS
 from claude_mem_operator.desired.environment import DATABASE_VARIABLES, migration_environment
 from claude_mem_operator.desired.names import (
@@ -34,7 +34,7 @@ _PROVIDERS: Final = {"ports": [{"port": 443, "protocol": "TCP"}]}
 _ANYTHING: Final[Manifest] = {}
 _PROXIES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 _BASE_URLS: Final = frozenset(name for provider in PROVIDERS.values() for name in provider.base_url.names)
-_ADDRESSES: Final = _BASE_URLS | {service.OTLP_ENDPOINT.name}
+_ADDRESSES: Final = _BASE_URLS | {service.OTLP_ENDPOINT.name, embedding.BASE_URL.name}
 
 _STORES: Final = DATABASE_VARIABLES | {service.REDIS_URL.name}
 

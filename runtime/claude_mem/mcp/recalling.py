@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from claude_mem.mcp.schemas import MEMORY, MEMORY_ID, PROJECT_ID, QUERY, TIMELINE
 from claude_mem.mcp.tool import Caller, Tool
 from claude_mem.services.briefing import MEMORIES, MOST_MEMORIES, MOST_TOKENS
-from claude_mem.services.recall import Question
+from claude_mem.services.questions import Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from claude_mem.model.records import Observation
     from claude_mem.services.context import RequestContext
     from claude_mem.services.packing import Packed
-    from claude_mem.services.recall import Question, RecallService
+    from claude_mem.services.questions import Question
+    from claude_mem.services.recall import RecallService
     from claude_mem.storage.database import Database
 
 #: Memories that are chosen from beyond as many as may be told: the best matches, or the newest. Beside the newest

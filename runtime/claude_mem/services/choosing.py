@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from claude_mem.model.records import Observation
     from claude_mem.retrieval.query import Query
-    from claude_mem.services.recall import Hit
+    from claude_mem.services.questions import Hit
 
 #: Days after which a memory that nobody asked for by words is worth half.
 HALF_LIFE_DAYS = 14.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from claude_mem.model.records import Observation
     from claude_mem.retrieval.query import Query
     from claude_mem.retrieval.ranking import Position, Ranking
-    from claude_mem.services.recall import Question
+    from claude_mem.services.questions import Question
     from claude_mem.storage.database import Database
 
 Numbered = tuple[int, "Observation"]

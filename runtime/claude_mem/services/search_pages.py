@@ -16,7 +16,7 @@ from claude_mem.services.search_cursors import Window
 if TYPE_CHECKING:
     from claude_mem.model.records import Observation
     from claude_mem.retrieval.ranking import Ranking
-    from claude_mem.services.recall import Question
+    from claude_mem.services.questions import Question
     from claude_mem.storage.database import Database
 
 #: Behind every document that matches.

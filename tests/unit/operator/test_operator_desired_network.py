@@ -77,6 +77,7 @@ def test_a_provider_elsewhere_opens_the_workers_alone() -> None:
         ("https_proxy", {"server"}),
         ("CLAUDE_MEM_REDIS_URL", {"server"}),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", {"server"}),
+        ("CLAUDE_MEM_EMBEDDINGS_BASE_URL", {"server"}),
         ("PGHOST", {"migration", "server"}),
         ("CLAUDE_MEM_LOG_LEVEL", set()),
     ],

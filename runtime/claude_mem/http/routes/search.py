@@ -16,7 +16,7 @@ from claude_mem.http.schemas import BRIEFING, CONTEXT, EITHER_CONTEXT, SEARCH
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.platforms import normalise_platform
 from claude_mem.model.scopes import READ
-from claude_mem.services.recall import Question
+from claude_mem.services.questions import Question
 from claude_mem.storage.search import Filters
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from claude_mem.retrieval.fusion import Placed
     from claude_mem.retrieval.ranking import Contribution, Statistics
     from claude_mem.services.context import RequestContext
-    from claude_mem.services.recall import Hit
+    from claude_mem.services.questions import Hit
     from claude_mem.services.semantic import Meaning
 
 #: Members of a body that ask for a budget.
