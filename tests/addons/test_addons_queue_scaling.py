@@ -198,10 +198,8 @@ def test_workers_follow_the_depth_that_servers_tell(memory: Memory, server: str)
     for number in range(EVENTS):
         body = event_body("local-hook-project", contentSessionId=f"content-{number}")
         assert httpx.post(f"{server}/v1/events", json=body, timeout=30).status_code == 201
-    told = re.findall(
-        rf"^{DEPTH}{{.*}} (\S+)$", httpx.get(f"{server}/metrics", timeout=30).text, re.MULTILINE
-    )
-    assert sum(map(float, told)) == EVENTS
+    # What the database is asked for is kept for a moment.
+    wait_until(lambda: _depth(server) == EVENTS, what="the server to tell", timeout=PATIENCE_S)
     wait_until(lambda: memory.metric(DEPTH) == [EVENTS], what="the depth", timeout=PATIENCE_S)
     assert memory.metric(AGE)[0] > 0
     enough = math.ceil(EVENTS / FOR_EACH_WORKER)
@@ -226,6 +224,12 @@ def test_when_nobody_knows_the_queue_the_workers_stay_and_the_status_says_why(
     scraping[0].kill()
     wait_until(lambda: active() == "False", what="the resource to tell", timeout=PATIENCE_S)
     assert memory.workers() == before
+
+
+def _depth(server: str) -> float:
+    """How many jobs wait, of all lanes, as a server tells."""
+    text = httpx.get(f"{server}/metrics", timeout=30).text
+    return sum(map(float, re.findall(rf"^{DEPTH}{{.*}} (\S+)$", text, re.MULTILINE)))
 
 
 def _number(quantity: str) -> float:
