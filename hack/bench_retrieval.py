@@ -4,6 +4,9 @@ The data is a directory with `sessions.json` (`sessionId`, and `messages` with `
 and `haystackSessionIds`, the sessions that answer it; questions without are left out). It is remembered twice: whole
 sessions as memories, and single messages as memories that stand for their session. Of each ranking the first five
 different sessions count.
+
+With `--vectors` the same is asked of a PostgreSQL with pgvector: without vectors, with those of a stand-in for a model
+(`hack.embedding_server`), and with vectors by chance, the worst of models.
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hack.bench_search_server import Serving
+from hack.embedding_server import LatentSemantics, noise
+from hack.embedding_server import serving as serving_vectors
 from tests.support.postgres import PostgresServer
 
 #: any@5, all@5 and MRR that count as met, on the data that they were set for.
@@ -76,6 +84,7 @@ def measure(serving: Serving, remembered: list[Memory], questions: list[dict[str
             found = client.post("/v1/search", json=body).raise_for_status().json()["observations"]
             return list(dict.fromkeys(session_of[memory["id"]] for memory in found))
 
+        serving.wait_for_vectors(len(remembered))
         with ThreadPoolExecutor(4) as threads:
             rankings = list(threads.map(ranked, questions))
     return figures(rankings, [question["haystackSessionIds"] for question in questions])
@@ -98,16 +107,17 @@ def main() -> int:
         prog="python -m hack.bench_retrieval", description=__doc__.splitlines()[0]
     )
     parser.add_argument("data", type=Path, help="directory with sessions.json and questions.json")
+    parser.add_argument("--vectors", action="store_true", help="compare search with vectors and without")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON only")
     arguments = parser.parse_args()
     sessions = json.loads((arguments.data / "sessions.json").read_text("utf-8"))
     asked = json.loads((arguments.data / "questions.json").read_text("utf-8"))
     questions = [question for question in asked if question["haystackSessionIds"]]
     results: dict[str, dict[str, Figures]] = {}
-    with PostgresServer() as postgres:
-        for storage in ("postgres", "sqlite"):
+    with ExitStack() as stack:
+        for storage, start in _storages(stack, sessions, vectors=arguments.vectors):
             for form, remembered in memories(sessions).items():
-                with Serving(postgres if storage == "postgres" else None) as serving:
+                with start() as serving:
                     found = measure(serving, remembered, questions)
                 results.setdefault(form, {})[storage] = found
     if arguments.json:
@@ -125,6 +135,22 @@ def main() -> int:
         for value, target in zip(one, TARGETS[form], strict=True)
     ]
     return 0 if all(met) else 1
+
+
+def _storages(
+    stack: ExitStack, sessions: list[dict[str, Any]], *, vectors: bool
+) -> Iterator[tuple[str, Callable[[], Serving]]]:
+    """What is measured, by name, each with how to start a server over it."""
+    if not vectors:
+        yield "postgres", partial(Serving, stack.enter_context(PostgresServer()))
+        yield "sqlite", partial(Serving, None)
+        return
+    postgres = stack.enter_context(PostgresServer(vectors=True))
+    texts = [memory.content for memory in memories(sessions)["turns"]]
+    yield "words", partial(Serving, postgres)
+    for name, embed in (("stand-in", LatentSemantics(texts)), ("chance", noise)):
+        url = stack.enter_context(serving_vectors(embed))
+        yield f"words + {name}", partial(Serving, postgres, embeddings=url)
 
 
 def _print(results: dict[str, dict[str, Figures]], *, questions: int) -> None:

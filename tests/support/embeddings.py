@@ -66,6 +66,7 @@ class FakeEmbeddings:
 
     Parameters:
         embed: makes the vectors of texts.
+        port: 0 is any that is free.
 
     Attributes:
         script: how the next calls are answered; when it is empty, as well as can be.
@@ -74,8 +75,11 @@ class FakeEmbeddings:
         keys: what each call was authorised with.
     """
 
-    def __init__(self, embed: Callable[[Sequence[str]], list[list[float]]] | None = None) -> None:
+    def __init__(
+        self, embed: Callable[[Sequence[str]], list[list[float]]] | None = None, *, port: int = 0
+    ) -> None:
         self._embed = embed
+        self._port = port
         self.script: deque[Reply] = deque()
         self.always: Reply | None = None
         self.refused: str | None = None
@@ -90,11 +94,11 @@ class FakeEmbeddings:
         return [text for call in self.calls for text in call]
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/embeddings", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}/v1"

@@ -7,10 +7,10 @@ w and m are ranks by words and by meaning, from 1; a rank that a memory does not
 fusion, with its K, after Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual
 Rank Learning Methods" (2009), with two changes, so that a weak model cannot spoil what words found:
 
-- MEANING is the largest weight by which the first by words stays first whatever meaning says: 1 / (K + 2). Further down
-  neighbours change places.
-- A memory that words lack, or have far down, counts as if words had it behind the first BEHIND - 1: so it is seen on
-  the first page, and never among the first five.
+- MEANING is so small that the first five by words stay as they are, whatever meaning says: even a whole
+  1 / (K + 1) of it is less than what parts the fifth from the sixth. Further down neighbours change places.
+- A memory that words lack, or have far down, counts as if words had it behind the sixth: it is seen on the first
+  page, and never among the first five.
 
 Pure arithmetic: who was ranked, and by what, is the caller's.
 """
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 K = 60
-MEANING = 1 / (K + 2)
-BEHIND = 6
+FIRST = 5
+BEHIND = FIRST + 1
+MEANING = K / ((K + FIRST) * (K + FIRST + 1))
 
 #: How many are fused: the best by words, and the best by meaning. Whoever comes behind the first by words alone scores
 #: less than the last by meaning, as WORDS > BEHIND + MEANINGS.
