@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from claude_mem.services import narrowing
+from claude_mem.storage import search as stored
 from tests.support.http import Server, Tenant
 
 
@@ -80,6 +82,46 @@ def test_pages_follow_a_cursor_to_the_end(api: Server, tenant: Tenant) -> None:
         members["cursor"] = page["nextCursor"]
     assert len(seen) == 5
     assert set(seen) == made
+
+
+@pytest.mark.parametrize(
+    "narrowed", [{"kind": "rare"}, {"files": "rare.py"}, {"query": 'alpha "of the rare kind"'}]
+)
+def test_a_page_looks_at_no_more_where_little_passes_and_the_cursor_goes_on(
+    api: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, narrowed: dict[str, Any]
+) -> None:
+    rare = {"kind": "rare", "metadata": {"files_read": ["rare.py"]}}
+    wanted = []
+    for number in range(42):
+        if number in {30, 41}:
+            # Longer, so that it comes last.
+            long = f"alpha {'and some more words ' * 9} of the rare kind"
+            wanted.append(remember(api, tenant, long, **rare))
+        else:
+            remember(api, tenant, "alpha, of the kind rare")
+    monkeypatch.setattr(narrowing, "MOST_LOOKED_AT", 10)
+    monkeypatch.setattr(narrowing, "_READ", 4)
+    looked: list[int] = []
+    real = stored.found_rows
+
+    async def counted(database: Any, ids: Any, **options: Any) -> Any:
+        looked[-1] += len(ids)
+        return await real(database, ids, **options)
+
+    monkeypatch.setattr(stored, "found_rows", counted)
+    members: dict[str, Any] = {"query": "alpha", "limit": 3} | narrowed
+    pages: list[list[str]] = []
+    while not pages or "cursor" in members:
+        looked.append(0)
+        page = search(api, tenant, **members)
+        pages.append([memory["id"] for memory in page["observations"]])
+        members.pop("cursor", None)
+        if page.get("nextCursor"):
+            members["cursor"] = page["nextCursor"]
+    assert sorted(one for page in pages for one in page) == sorted(wanted)
+    assert pages[0] == [], "what passes is behind what a page looks at"
+    assert max(looked) <= 14, "the bound, and the rest of a read"
+    assert sum(looked) == 42, "nothing is looked at twice"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from claude_mem.retrieval.documents import analyse_observation, searched_text
 from claude_mem.retrieval.phrases import holds_all, holds_any
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 
 Numbered = tuple[int, "Observation"]
 
+#: Matches that are read at a time, and for one page at most.
+_READ: Final = 4096
+MOST_LOOKED_AT: Final = 20_000
+
+
+class Looked(NamedTuple):
+    """What was found among the best matches.
+
+    Parameters:
+        behind: where a further look begins, where this one ended before the matches did.
+    """
+
+    found: list[Numbered]
+    behind: Position | None = None
+
 
 async def ranked(
     database: Database,
@@ -29,11 +44,14 @@ async def ranked(
     team_id: str,
     count: int,
     after: Position | None,
-) -> list[Numbered]:
-    """The best matches from behind a position that pass everything, `count` or more if there are; by their numbers."""
+) -> Looked:
+    """The best matches from behind a position that pass everything, `count` or more if there are; by their numbers.
+
+    Where few pass, at most about `MOST_LOOKED_AT` are looked at, so that no page costs more in a larger project.
+    """
     found: list[Numbered] = []
     position = after
-    size = count
+    size, looked_at = count, 0
     while True:
         numbers = ranking.best(size, after=position)
         ids = {number: ranking.snapshot.id_of(number) for number in numbers}
@@ -51,9 +69,12 @@ async def ranked(
         ]
         found += await _passing(page, question, ranking.query)
         if len(found) >= count or len(numbers) < size:
-            return found
+            return Looked(found)
         position = ranking.position(numbers[-1])
-        size *= 4
+        looked_at += size
+        if looked_at >= MOST_LOOKED_AT:
+            return Looked(found, position)
+        size = max(count, min(size * 4, _READ))
 
 
 async def named(

@@ -58,12 +58,13 @@ async def by_words(
     database: Database, question: Question, ranking: Ranking, *, team_id: str, after: Position | None
 ) -> Part:
     """The next page of the words' own ranking."""
-    found = await narrowing.ranked(
+    found, behind = await narrowing.ranked(
         database, question, ranking, team_id=team_id, count=question.limit + 1, after=after
     )
     shown = [Found(memory, number) for number, memory in found[: question.limit]]
-    more = len(found) > question.limit
-    return Part(shown, Place(ranking.position(found[question.limit - 1][0])) if more else None)
+    if len(found) > question.limit:
+        behind = ranking.position(found[question.limit - 1][0])
+    return Part(shown, None if behind is None else Place(behind))
 
 
 async def first_fused(
@@ -75,7 +76,9 @@ async def first_fused(
     team_id: str,
 ) -> Part:
     """The first page of the words' ranking fused with what is nearest in meaning."""
-    best = await narrowing.ranked(database, question, ranking, team_id=team_id, count=WORDS, after=None)
+    best, behind = await narrowing.ranked(
+        database, question, ranking, team_id=team_id, count=WORDS, after=None
+    )
     best = best[:WORDS]
     known = {memory.id: memory for _, memory in best}
     brought = [identity for identity, _ in nearest if identity not in known]
@@ -85,7 +88,7 @@ async def first_fused(
     window = Window(
         tuple(rest), len(best), tuple(identity for identity, _ in passing if identity in set(brought))
     )
-    start = Place(ranking.position(best[-1][0]) if best else _END, window)
+    start = Place(behind or (ranking.position(best[-1][0]) if best else _END), window)
     return await _page(database, question, ranking, known, start, team_id=team_id)
 
 
@@ -120,7 +123,7 @@ async def _page(
         left = Window(tuple(rest[question.limit :]), window.passed, window.brought)
         return Part(shown, Place(start.position, left))
     missing = question.limit - len(shown)
-    tail = await narrowing.ranked(
+    tail, behind = await narrowing.ranked(
         database,
         question,
         ranking,
@@ -135,7 +138,8 @@ async def _page(
     ]
     shown += [Found(memory, number, Placed(memory.id, rank)) for rank, number, memory in fresh[:missing]]
     if len(fresh) <= missing:
-        return Part(shown, None)
+        on = None if behind is None else Place(behind, Window((), window.passed + len(tail), window.brought))
+        return Part(shown, on)
     if not missing:
         return Part(shown, Place(start.position, Window((), window.passed, window.brought)))
     rank, number, _ = fresh[missing - 1]
