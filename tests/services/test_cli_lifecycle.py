@@ -17,14 +17,11 @@ import pytest
 
 from claude_mem.process import state
 from tests.support.ports import free_port, is_listening
-from tests.support.processes import Process, ProcessGroup, wait_until
+from tests.support.processes import Process, ProcessGroup, fair, wait_until
 
 pytestmark = pytest.mark.services
 
 PROGRAM = str(Path(sys.executable).with_name("claude-mem"))
-
-#: Ten seconds for what is asked of it, and what a busy machine adds; the driver by itself would wait for sixty.
-TOLD_S = 30
 
 
 def claude_mem(*arguments: str, expect: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +31,7 @@ def claude_mem(*arguments: str, expect: int = 0, **env: str) -> subprocess.Compl
         check=False,
         env=os.environ | env,
         text=True,
-        timeout=90,
+        timeout=200,
     )
     assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
     return done
@@ -67,7 +64,7 @@ def serving(processes: ProcessGroup, *arguments: str) -> tuple[Process, str]:
     """A server in the foreground that is ready, and its URL."""
     url = f"http://127.0.0.1:{os.environ['CLAUDE_MEM_SERVER_PORT']}"
     process = processes.start(PROGRAM, "server", *arguments)
-    process.wait_for_http(f"{url}/readyz", timeout=60)
+    process.wait_for_http(f"{url}/readyz", timeout=150)
     return process, url
 
 
@@ -148,7 +145,7 @@ def test_an_unreachable_postgres_is_told_within_ten_seconds(command: list[str]) 
         ANTHROPIC_API_KEY="not-a-key",
         CLAUDE_MEM_SERVER_PORT=str(free_port()),
     )
-    assert time.monotonic() - began < TOLD_S
+    assert time.monotonic() - began < fair(10)
     assert "PostgreSQL does not answer" in done.stderr
     assert "CLAUDE_MEM_SERVER_DATABASE_URL" in done.stderr
     assert "pass-word" not in done.stderr
@@ -167,7 +164,7 @@ def test_a_silent_postgres_is_told_within_ten_seconds_and_does_not_keep_a_signal
         }
         began = time.monotonic()
         claude_mem(*command, expect=5, **env)
-        assert time.monotonic() - began < TOLD_S
+        assert time.monotonic() - began < fair(10)
         silent.settimeout(30)
         process = processes.start(PROGRAM, "server", *command, env=env)
         silent.accept()[0].close()  # the connections of the command before

@@ -45,7 +45,7 @@ def generating(
 def impatient(
     kind: Storage, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    environ = {"CLAUDE_MEM_WAIT_TIMEOUT_MS": "300", "CLAUDE_MEM_GENERATION_DISABLED": "1"}
+    environ = {"CLAUDE_MEM_WAIT_TIMEOUT_MS": "500", "CLAUDE_MEM_GENERATION_DISABLED": "1"}
     directory = tmp_path_factory.mktemp("impatient")
     with Server(directory, database_url=database_url(request, kind), environ=environ) as server:
         yield server
@@ -181,7 +181,7 @@ def test_time_runs_out_and_says_so(impatient: Server) -> None:
 
 
 def test_a_batch_shares_its_time(impatient: Server) -> None:
-    """Each on its own would take 0.3 seconds, and all of them longer than a client waits."""
+    """Each on its own would take half a second, and all of them longer than a client waits."""
     tenant = impatient.tenant()
     bodies = [event_body(tenant.project, occurredAtEpoch=number) for number in range(150)]
     done = impatient.ok("POST", "/v1/events", tenant.full, bodies[0], status=201)

@@ -154,16 +154,16 @@ class Server:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._started.wait(60)
+        self._started.wait(150)
         if self._failure is not None:
             raise self._failure
-        self._client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._client = httpx.Client(base_url=self.url, timeout=PATIENCE_S, trust_env=False)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
         self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(30)
+        self._thread.join(PATIENCE_S)
         if self._failure is not None:
             raise self._failure
 
@@ -174,7 +174,7 @@ class Server:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something on the server's own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(150)
 
     def call(
         self,

@@ -43,6 +43,11 @@ def wait_until(condition: Callable[[], object], *, what: str, timeout: float = 6
         time.sleep(POLL_SECONDS)
 
 
+def fair(seconds: float) -> float:
+    """What takes so many seconds on a machine that does nothing else takes longer on a busy one: this long."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def http_status(url: str, *, timeout: float = 5) -> int | None:
     """The status that a GET of ``url`` answers with, or None where nothing answers."""
     try:
