@@ -10,13 +10,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import TypeAdapter
 
 from claude_mem.http.openapi.operation import JSON, Operation, Other, operation_of
-from claude_mem.http.responses.answers import Error, Problem
+from claude_mem.http.openapi.schemas import Schemas, opened
+from claude_mem.http.responses.refusals import Error, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from aiohttp import web
 
@@ -46,8 +46,6 @@ _ABOUT = {
     429: "Too many requests.",
     503: "A dependency does not answer; send it again.",
 }
-
-_BOUNDS = {"ge": "minimum", "le": "maximum"}
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "RequestId": {"description": "The request's id, as in the audit log.", "schema": {"type": "string"}},
@@ -86,7 +84,7 @@ def document(routes: Iterable[web.RouteDef], *, version: str, closed: bool = Fal
     described = [
         (route, operation) for route in routes if (operation := operation_of(route.handler)) is not None
     ]
-    schemas = _Schemas([operation for _, operation in described])
+    schemas = Schemas([operation for _, operation in described])
     paths: dict[str, dict[str, Any]] = {}
     for route, operation in described:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route.path, operation, schemas)
@@ -107,7 +105,7 @@ def document(routes: Iterable[web.RouteDef], *, version: str, closed: bool = Fal
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
         "components": {
-            "schemas": schemas.definitions if closed else _opened(schemas.definitions),
+            "schemas": schemas.definitions if closed else opened(schemas.definitions),
             "responses": refused,
             "headers": {name: header for name, header in _HEADERS.items() if name in named},
             "securitySchemes": {
@@ -126,35 +124,7 @@ def _referenced(kind: str, part: Any) -> set[str]:
     return set(re.findall(rf"#/components/{kind}/(\w+)", orjson.dumps(part).decode()))
 
 
-class _Schemas:
-    """JSON schemas of everything that operations name, each under one name."""
-
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        shapes: dict[Any, TypeAdapter[Any]] = {shape: TypeAdapter(shape) for shape in (Error, Problem)}
-        for operation in operations:
-            for found in operation.answers.values():
-                shape = found.shape if isinstance(found, Other) else found
-                if shape is not None:
-                    shapes.setdefault(shape, TypeAdapter(shape))
-        bodies = {id(one.body): one.body for one in operations if one.body is not None}
-        inputs = [
-            *((("body", key), "validation", adapter) for key, adapter in bodies.items()),
-            *((("shape", shape), "serialization", adapter) for shape, adapter in shapes.items()),
-        ]
-        made, whole = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type] # the mode is a Literal
-        self._made = {key: _sound(schema) for (key, _), schema in made.items()}
-        self.definitions: dict[str, Any] = _sound(whole["$defs"])
-
-    def body(self, adapter: TypeAdapter[Any]) -> Any:
-        """The schema of a request's body."""
-        return self._made["body", id(adapter)]
-
-    def shape(self, shape: Any) -> Any:
-        """The schema of an answer."""
-        return self._made["shape", shape]
-
-
-def _operation(path: str, operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _operation(path: str, operation: Operation, schemas: Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -225,7 +195,7 @@ def _parameters(operation: Operation) -> list[Mapping[str, Any]]:
     return [*described, _REPLAYS] if operation.replayable else described
 
 
-def _answer(status: int, found: Any, operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _answer(status: int, found: Any, operation: Operation, schemas: Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "description": found.description if isinstance(found, Other) else HTTPStatus(status).phrase,
         "headers": _headers(operation),
@@ -245,7 +215,7 @@ def _answer(status: int, found: Any, operation: Operation, schemas: _Schemas) ->
     return described
 
 
-def _refusal(status: int, schemas: _Schemas) -> dict[str, Any]:
+def _refusal(status: int, schemas: Schemas) -> dict[str, Any]:
     headers = {"X-Request-Id": _header("RequestId")}
     if status in {429, 503}:
         headers["Retry-After"] = _header("RetryAfter")
@@ -271,34 +241,3 @@ def _headers(operation: Operation) -> dict[str, Any]:
 
 def _header(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/headers/{name}"}
-
-
-def _sound(schema: Any) -> Any:
-    """A schema as the specification has it, without pydantic's titles and nulls for defaults.
-
-    An optional member that may not be null has no default at all; `ge` and `le` are how pydantic spells the bounds of a
-    number that is looked at before it is checked.
-    """
-    if isinstance(schema, list):
-        return [_sound(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept = {_BOUNDS.get(name, name): _sound(part) for name, part in schema.items()}
-    if isinstance(kept.get("title"), str):
-        del kept["title"]
-    if "default" in kept and kept["default"] is None:
-        del kept["default"]
-    return kept
-
-
-def _opened(schema: Any) -> Any:
-    """A schema whose objects may have members that it does not name."""
-    if isinstance(schema, list):
-        return [_opened(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: _opened(part)
-        for name, part in schema.items()
-        if not (name == "additionalProperties" and part is False)
-    }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
-
-from pydantic import WithJsonSchema
+from typing import Literal, NotRequired
 
 from claude_mem.http.responses import records
-from claude_mem.http.responses.base import Json, NextCursor, Redactions, Shape
+from claude_mem.http.responses.base import NextCursor, Redactions, Shape
 
 
 class EventEntry(Shape):
@@ -241,103 +239,3 @@ class AuditPage(Shape):
 
     audit: list[records.AuditEntry]
     nextCursor: NextCursor
-
-
-class CompatEvent(Shape):
-    """What older hooks are told of an event."""
-
-    status: Literal["queued"]
-    observationCount: int
-    sessionId: str
-    serverSessionId: str
-    eventId: str
-    generationJobId: str | None
-    transport: str
-
-
-class CompatSummary(Shape):
-    """What older hooks are told of a session's end."""
-
-    status: Literal["queued"]
-    sessionId: str
-    serverSessionId: str
-    generationJobId: str | None
-    transport: str
-
-
-class CompatSkipped(Shape):
-    """What older hooks are told where nothing was to be done."""
-
-    status: Literal["skipped"]
-    reason: str
-
-
-class CompatNotFound(Shape):
-    """What older hooks are told of a session that is gone."""
-
-    status: Literal["not_found"]
-    reason: str
-
-
-#: One problem of a request, in the form of zod's issues.
-Issue = Annotated[
-    dict[str, Any],
-    WithJsonSchema(
-        {
-            "title": "Issue",
-            "type": "object",
-            "properties": {
-                "code": {"type": "string"},
-                "path": {"type": "array", "items": {"type": ["string", "integer"]}},
-                "message": {"type": "string"},
-            },
-            "required": ["code", "path", "message"],
-        }
-    ),
-]
-
-
-class Error(Shape):
-    """A refusal: `error` is for programs, `message` for people; a request that is not valid has `issues` instead."""
-
-    error: str
-    message: NotRequired[str]
-    issues: NotRequired[list[Issue]]
-    used: NotRequired[int]
-    cap: NotRequired[int]
-
-
-class Problem(Error):
-    """The same as RFC 9457 problem details, for who accepts `application/problem+json`."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    requestId: NotRequired[str]
-
-
-class Content(Shape):
-    """A text in the form of MCP's content."""
-
-    type: Literal["text"]
-    text: str
-
-
-class Instructions(Shape):
-    """Help texts."""
-
-    content: list[Content]
-
-
-class OpenApi(Shape):
-    """This document."""
-
-    openapi: str
-    info: Json
-    servers: Json
-    security: Json
-    tags: Json
-    paths: Json
-    components: Json

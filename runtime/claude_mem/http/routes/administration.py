@@ -13,7 +13,7 @@ from claude_mem.http.access import is_local
 from claude_mem.http.answers import answer
 from claude_mem.http.keys import RUNTIME, SERVICES
 from claude_mem.http.openapi.operation import Operation, Parameter, describe
-from claude_mem.http.responses import answers, figures
+from claude_mem.http.responses import descriptions, figures
 from claude_mem.model.errors import Forbidden
 from claude_mem.services import health
 
@@ -26,7 +26,7 @@ _OPERATIONS = ("search", "context", "summarize", "import", "export")
         "readInstructions",
         "How to use the memory, for people and agents",
         tag="Older hooks",
-        answers={200: answers.Instructions},
+        answers={200: descriptions.Instructions},
         refusals=frozenset({400}),
         parameters=(
             Parameter("topic", "What about.", {"enum": list(_TOPICS), "default": "all"}),

@@ -13,7 +13,7 @@ from claude_mem.http.access import authorize
 from claude_mem.http.answers import answer, error_answer
 from claude_mem.http.keys import SERVICES
 from claude_mem.http.openapi.operation import Operation, describe
-from claude_mem.http.responses import answers
+from claude_mem.http.responses import compat
 from claude_mem.http.schemas import COMPAT_OBSERVATION, COMPAT_SUMMARY, CompatObservationBody
 from claude_mem.http.validation import read_json, validate
 from claude_mem.model.errors import NotFound
@@ -37,7 +37,7 @@ ADAPTER = "claude-code-compat"
         tag="Older hooks",
         scope=WRITE,
         body=COMPAT_OBSERVATION,
-        answers={200: answers.CompatEvent},
+        answers={200: compat.CompatEvent},
     )
 )
 async def observations(request: web.Request) -> web.Response:
@@ -91,8 +91,8 @@ async def observations(request: web.Request) -> web.Response:
         scope=WRITE,
         body=COMPAT_SUMMARY,
         answers={
-            200: answers.CompatSummary | answers.CompatSkipped,
-            404: answers.CompatNotFound,
+            200: compat.CompatSummary | compat.CompatSkipped,
+            404: compat.CompatNotFound,
         },
     )
 )

@@ -8,10 +8,12 @@ from claude_mem.http.answers import without_slash
 from claude_mem.http.openapi.operation import JSON, WITHOUT_SLASH, Operation, Other, describe
 from claude_mem.http.openapi.page import CONTENT_SECURITY_POLICY
 from claude_mem.http.openapi.served import DESCRIPTION
-from claude_mem.http.responses import answers
+from claude_mem.http.responses import descriptions
 
 
-@describe(Operation("getDescription", "This document", tag="Description", answers={200: answers.OpenApi}))
+@describe(
+    Operation("getDescription", "This document", tag="Description", answers={200: descriptions.OpenApi})
+)
 async def document(request: web.Request) -> web.Response:
     """GET /openapi.json."""
     return web.Response(body=request.app[DESCRIPTION].document, content_type=JSON)
@@ -22,7 +24,7 @@ async def document(request: web.Request) -> web.Response:
         "getVersionedDescription",
         "This document, beside the routes that it describes",
         tag="Description",
-        answers={200: answers.OpenApi},
+        answers={200: descriptions.OpenApi},
     )
 )
 async def versioned(request: web.Request) -> web.Response:
