@@ -60,6 +60,7 @@ class Serving:
                     "CLAUDE_MEM_EMBEDDINGS_BASE_URL": self._embeddings,
                     "CLAUDE_MEM_EMBEDDINGS_MODEL": "bench",
                     "CLAUDE_MEM_EMBEDDINGS_MIN_SIMILARITY": "0",
+                    "CLAUDE_MEM_EMBEDDINGS_QUERY_TIMEOUT_MS": "60000",
                 }
         self.process = self._stack.enter_context(
             Process([PROGRAM, "server", "--daemon"], env=self.environment)

@@ -9,6 +9,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from claude_mem.model.errors import Forbidden, InvalidInput
@@ -243,6 +244,28 @@ async def test_a_slow_endpoint_is_not_waited_for(
     assert page.meaning is not None
     assert page.meaning.missing == "timeout"
     never.set()
+
+
+async def test_a_slow_comparison_is_not_waited_for(
+    vector_database: Database,
+    vector_storage: Storage,
+    endpoint: FakeEmbeddings,
+    world: World,
+    assemble: Assemble,
+) -> None:
+    found = assemble(vector_database, endpoint, compare_s=0.2)
+    (parser,) = await remember(found.database, world, "The parser reads blocks")
+    await found.embed_all()
+    connection = await asyncpg.connect(vector_storage.url)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE observation_vectors")
+            page = await ask(found, world, "parser")
+    finally:
+        await connection.close()
+    assert ids(page) == [parser]
+    assert page.meaning is not None
+    assert page.meaning.missing == "timeout"
 
 
 async def test_an_endpoint_that_keeps_failing_is_left_alone(found: Semantics, world: World) -> None:

@@ -57,13 +57,21 @@ def semantics(
     dimensions: int | None = None,
     batch: int = 64,
     timeout_s: float = 20.0,
+    compare_s: float = 20.0,
     daily_tokens: int | None = None,
 ) -> Semantics:
     """Put it together as a process does."""
     embedder = OpenAIEmbedder(base_url=endpoint.url, api_key=None, model=model, dimensions=dimensions)
     budgets = BudgetService(database, prices=PriceList.load(), default_daily_tokens=daily_tokens)
     questions = QuestionVectors(database, embedder, budgets, timeout_s=timeout_s)
-    semantic = SemanticSearch(database, VectorSupport(database), questions, model=model, min_similarity=0.3)
+    semantic = SemanticSearch(
+        database,
+        VectorSupport(database),
+        questions,
+        model=model,
+        min_similarity=0.3,
+        timeout_s=compare_s,
+    )
     terms = ClaimTerms(model=model, dimensions=dimensions, limit=batch, characters=8000)
     memories = MemoryVectors(
         database, embedder, VectorSupport(database), budgets, terms=terms, timeout_s=timeout_s

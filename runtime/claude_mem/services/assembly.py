@@ -162,11 +162,13 @@ class Services:
 def _semantic(
     database: Database, embedder: Embedder, budgets: BudgetService, settings: EmbeddingSettings
 ) -> SemanticSearch:
-    questions = QuestionVectors(database, embedder, budgets, timeout_s=settings.query_timeout_ms / 1000)
+    timeout_s = settings.query_timeout_ms / 1000
+    questions = QuestionVectors(database, embedder, budgets, timeout_s=timeout_s)
     return SemanticSearch(
         database,
         VectorSupport(database),
         questions,
         model=embedder.model,
         min_similarity=settings.min_similarity / 100,
+        timeout_s=timeout_s,
     )

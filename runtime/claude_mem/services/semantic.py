@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ class SemanticSearch:
 
     Parameters:
         min_similarity: cosine below which nothing counts as close.
+        timeout_s: seconds that the database has to compare.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class SemanticSearch:
         *,
         model: str,
         min_similarity: float,
+        timeout_s: float,
     ) -> None:
         self._database = database
         self._support = support
         self._questions = questions
         self._model = model
         self._min_similarity = min_similarity
+        self._timeout_s = timeout_s
 
     async def near(
         self,
@@ -107,9 +111,13 @@ class SemanticSearch:
         question = await self._questions.of(text, team_id=team_id, project_id=project_id)
         if isinstance(question, NoVector):
             return Meaning(self._model, missing=question.reason)
-        nearest = await self._compare(
-            question, team_id=team_id, project_id=project_id, filters=filters, limit=limit
-        )
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                nearest = await self._compare(
+                    question, team_id=team_id, project_id=project_id, filters=filters, limit=limit
+                )
+        except TimeoutError:
+            return Meaning(self._model, missing="timeout")
         return Meaning(self._model, [one for one in nearest if one[1] >= self._min_similarity])
 
     async def _compare(

@@ -55,7 +55,10 @@ QUERY_TIMEOUT_MS = numeric.count(
     unit="milliseconds",
     minimum=10,
     maximum=60_000,
-    meaning="How long a search waits for its question's vector; then words alone answer.",
+    meaning=(
+        "How long a search waits for its question's vector, and again for the database to compare it; then words alone "
+        "answer."
+    ),
 )
 TIMEOUT_SECONDS = numeric.seconds(
     "CLAUDE_MEM_EMBEDDINGS_TIMEOUT_SECONDS",
