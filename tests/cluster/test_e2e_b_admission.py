@@ -21,7 +21,7 @@ LOCAL_DEV = {"name": "CLAUDE_MEM_AUTH_MODE", "value": "local-dev"}
 SLOW_HEARTBEAT = {"name": "CLAUDE_MEM_JOB_HEARTBEAT_SECONDS", "value": "600"}
 UPSIDE_DOWN = {"worker": {"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}}
 #: Seconds in which API servers learn of a changed configuration.
-LEARNT_S = 30
+LEARNT_S = 120
 
 
 def spec(*env: dict[str, str], **more: Any) -> Manifest:
@@ -134,7 +134,9 @@ def test_metadata_and_status_pass_while_the_webhook_answers_nobody(release: Rele
     """It fails closed for a change of the spec, and holds up nothing else."""
     release.kubectl("--namespace", NAMESPACE, "scale", f"deployment/{NAME}", "--replicas=0")
     try:
-        wait_until(lambda: "failed calling webhook" in memory.refusal(spec()), what="nobody", timeout=60)
+        wait_until(
+            lambda: "failed calling webhook" in memory.refusal(spec()), what="nobody", timeout=LEARNT_S
+        )
         memory.kubectl("--namespace", memory.namespace, "label", "cms", memory.name, "example.com/a=b")
         memory.api.patch_status(memory.ref, {"phase": "Degraded"})
         memory.kubectl("--namespace", memory.namespace, "label", "cms", memory.name, "example.com/a-")

@@ -26,7 +26,7 @@ def restarted(memory: Memory, keys: Keys, waited: dict[str, Any]) -> None:
     names = [f"deployment/{memory.name}-{component}" for component in ("server", "worker")]
     memory.kubectl(*where, "rollout", "restart", *names)
     for name in names:
-        memory.kubectl(*where, "rollout", "status", name, "--timeout=120s", timeout=130)
+        memory.kubectl(*where, "rollout", "status", name, "--timeout=300s", timeout=310)
     memory.settle()
 
 

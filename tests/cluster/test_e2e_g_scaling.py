@@ -9,8 +9,8 @@ from tests.support.kube.language_model import LanguageModel
 from tests.support.kube.memory import Memory
 from tests.support.kube.release import Release
 
-#: Seconds for the autoscaler, which looks every 15 s at figures of the last 15 s to 30 s, and for the pods.
-SCALED_S = 180.0
+#: Seconds for the autoscaler, which looks every 15 s at figures of the last 15 s to 30 s, and for pods on a busy machine.
+SCALED_S = 420.0
 BATCH = 100
 
 
@@ -27,22 +27,21 @@ def test_workers_come_under_load_and_go_after_it(
     sent: list[str] = []
 
     def more_come() -> bool:
-        """Whether there are three; work is kept waiting until then."""
+        """Whether three are ready; work is kept waiting until then."""
         if unfinished(memory, keys) < BATCH:
             batch = [event_body(keys.project, f"load-{len(sent)}-{number}") for number in range(BATCH)]
             stored = memory.ok("POST", "/v1/events/batch", keys.full, batch, status=201)["events"]
             sent.extend(entry["event"]["id"] for entry in stored)
-        return len(memory.pods("worker")) == 3
+        return bool(memory.get()["status"]["worker"]["readyReplicas"] == 3)
 
-    memory.wait(more_come, what="three workers", timeout=SCALED_S)
-    memory.wait(lambda: memory.get()["status"]["worker"]["readyReplicas"] == 3, what="three ready workers")
-    memory.wait(lambda: unfinished(memory, keys) == 0, what="all work done")
-    writes = release.writes()
+    memory.wait(more_come, what="three ready workers", timeout=SCALED_S)
+    memory.wait(lambda: unfinished(memory, keys) == 0, what="all work done", timeout=SCALED_S)
+    writes = release.writes(of_status=False)
     memory.wait(lambda: replicas(memory) == 1, what="one worker", timeout=SCALED_S)
     memory.settle()
     assert memory.condition("AutoscalingActive")["status"] == "True"
-    # Of the way back the operator only tells: status is the only thing that it may write.
-    assert release.writes() - writes <= 6
+    # Of the way back the operator only tells.
+    assert release.writes(of_status=False) == writes
     for event in (sent[0], sent[-1]):
         assert len(memory.ok("GET", f"/v1/events/{event}/observations", keys.full)["observations"]) == 1
 

@@ -12,8 +12,8 @@ from tests.cluster.conftest import Memories
 from tests.support.checklist import Keys, event_body
 from tests.support.kube.memory import Memory, sample, small
 
-#: Seconds until a pod that fits no node is told of: half a minute passes before that is a failure.
-TOLD_S = 90.0
+#: Seconds until a pod that fits no node is told of, on a busy machine: half a minute passes before that is a failure.
+TOLD_S = 300.0
 NOWHERE = {"nodeSelector": {"example.com/no-such-node": "yes"}}
 NO_SUCH_IMAGE = {"image": "claude-mem-runtime:no-such-tag", "imagePullPolicy": "Never"}
 
@@ -65,7 +65,7 @@ def test_a_bad_change_is_told_and_heals_when_it_is_taken_back(
         if serves:
             assert neighbour.call("GET", "/healthz").status_code == 200
     neighbour.settle()
-    assert neighbour.call("GET", "/readyz").status_code == 200
+    neighbour.wait(lambda: neighbour.call("GET", "/readyz").status_code == 200, what="all stores to answer")
 
 
 def test_the_end_of_one_is_nothing_to_the_other_and_leaves_nothing(neighbour: Memory, memory: Memory) -> None:

@@ -65,7 +65,7 @@ class Kubectl:
         whole = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         self("--namespace", namespace, "apply", "--server-side", "--filename", "-", stdin=json.dumps(whole))
 
-    def wait(self, what: str, condition: str, *, namespace: str = "default", timeout: int = 120) -> None:
+    def wait(self, what: str, condition: str, *, namespace: str = "default", timeout: int = 300) -> None:
         """Wait until an object such as ``pod/web`` meets a ``--for`` condition; ``timeout`` is in seconds."""
         self(
             *("--namespace", namespace, "wait", what, f"--for={condition}", f"--timeout={timeout}s"),

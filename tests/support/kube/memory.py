@@ -36,7 +36,7 @@ from tests.support.kube.scripts import ROOT
 
 SAMPLES = ROOT / "config" / "samples"
 #: Seconds that anything may take on a busy machine: image changes, restarts of stores.
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 #: Between two looks at the API server, in seconds.
 LOOK_S = 0.1
 
@@ -101,7 +101,7 @@ class Memory:
         """Change the spec by a merge patch; the resource after it."""
         return self.api.patch(self.ref, {"spec": spec})
 
-    def delete(self, *, timeout: float = 60) -> None:
+    def delete(self, *, timeout: float = PATIENCE_S) -> None:
         """Delete the resource and wait until it is gone; ``timeout`` is in seconds."""
         self.api.delete(self.ref)
         self.wait(lambda: self.api.get(self.ref) is None, what="its end", timeout=timeout)

@@ -53,7 +53,7 @@ class Release:
         """Make what was installed as the chart says, with more `values`, and wait until the operator is ready."""
         given = self._values | values
         settings = [f"--set-json={name}={json.dumps(value)}" for name, value in given.items()]
-        wait = ("--wait", "--timeout", "3m")
+        wait = ("--wait", "--timeout", "6m")
         self._helm("upgrade", "--install", NAME, str(OPERATOR), "--namespace", NAMESPACE, *wait, *settings)
 
     def may(self, verb: str, kind: str, *, namespace: str) -> bool:
@@ -69,7 +69,9 @@ class Release:
 
     def wait(self) -> None:
         """Wait until all replicas are ready."""
-        self.kubectl("--namespace", NAMESPACE, "rollout", "status", f"deployment/{NAME}", "--timeout=120s")
+        self.kubectl(
+            "--namespace", NAMESPACE, "rollout", "status", f"deployment/{NAME}", "--timeout=300s", timeout=310
+        )
 
     def test(self) -> str:
         """`helm test`: what the operator's own test says. Raises where it fails."""
@@ -92,26 +94,33 @@ class Release:
         holder = self.kubectl("--namespace", NAMESPACE, "get", "lease", NAME, "--output", f"jsonpath={path}")
         return holder.partition("_")[0]
 
-    def writes(self) -> float:
-        """How many writes the acting replica has made, but for its lease and its Events."""
+    def writes(self, *, of_status: bool = True) -> float:
+        """How many writes the replicas have made, but for their lease.
+
+        Without `of_status` those of resources, which are of their status, and Events are left out.
+        """
+        left_out = ("leases",) if of_status else ("leases", "claudememservers", "events")
         return sum(
             value
-            for labels, value in self._samples(self.leader(), "claude_mem_operator_api_requests_total")
-            if labels["verb"] in _WRITES and not labels["kind"].startswith("leases")
+            for labels, value in self._of_all("claude_mem_operator_api_requests_total")
+            if labels["verb"] in _WRITES and not labels["kind"].startswith(left_out)
         )
 
     def reconciles(self) -> float:
-        """How many reconciles the acting replica has made."""
-        return sum(value for _, value in self._samples(self.leader(), "claude_mem_operator_reconcile_total"))
+        """How many reconciles the replicas have made."""
+        return sum(value for _, value in self._of_all("claude_mem_operator_reconcile_total"))
 
     def refusals(self) -> list[dict[str, str]]:
         """What the API server did not let replicas do, by their roles."""
         return [
             labels
-            for pod in self.pods()
-            for labels, _ in self._samples(pod["metadata"]["name"], "claude_mem_operator_api_requests_total")
+            for labels, _ in self._of_all("claude_mem_operator_api_requests_total")
             if labels["outcome"] == "Forbidden"
         ]
+
+    def _of_all(self, name: str) -> Iterator[tuple[dict[str, str], float]]:
+        for pod in self.pods():
+            yield from self._samples(pod["metadata"]["name"], name)
 
     def _samples(self, pod: str, name: str) -> Iterator[tuple[dict[str, str], float]]:
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics"
