@@ -48,6 +48,8 @@ _VOLATILE = (
     (re.compile(r"\bcm(?:em)?_\w+"), "KEY"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)"), "TIME"),
     (re.compile(r"\b1[78]\d{8}(?:\d{3}|\d{6})?\b"), "TIME"),
+    # The index may be folded between the two.
+    (re.compile(r'(?<="score":)[\d.e+-]+'), "SCORE"),
     # Written behind.
     (re.compile(r'(?<="lastUsedAtEpoch":)(?:null|\d+)'), "TIME"),
     (re.compile(r'(?<=ursor":")[\w-]+'), "CURSOR"),
