@@ -82,7 +82,7 @@ async def change_project(
         return None
     if check is not None:
         check(project)
-    members = project.metadata.members | wanted.observing
+    members = project.metadata.members | dict(wanted.observing)
     metadata = {name: value for name, value in members.items() if name not in wanted.observing or value}
     return await tenancy.update_project(
         executor,
