@@ -80,7 +80,7 @@ cluster-demo: setup-test images ## Install the operator on a local cluster, brin
 test-cluster: setup-test images ## Run the tests on Kubernetes: a control plane without nodes, and kind.
 	@hack/cluster/programs control-plane >/dev/null
 	@hack/cluster/cluster setup
-	@hack/cluster/cluster exec $(PYTEST) -n 2 --dist loadgroup tests/cluster
+	@hack/cluster/cluster exec $(PYTEST) -n 2 --dist loadscope tests/cluster
 
 coverage: setup-test
 	$(BIN)/coverage report

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.support.checklist import Keys, make_keys
 from tests.support.helm import Helm
@@ -23,6 +25,9 @@ from tests.support.tiers import cannot_run
 #: The images that tests on kind run, as `make images` names them.
 IMAGES = ("claude-mem-runtime:local", "claude-mem-operator:local")
 
+#: How the names of files begin whose tests run on kind.
+ON_KIND = ("test_e2e_", "test_kind_")
+
 #: Seconds for a test that may be the one that starts the cluster.
 KIND_TIMEOUT_S = 900
 
@@ -35,15 +40,21 @@ AT_ONCE = {
 _STARTED: list[ControlPlane | KindCluster] = []
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks for groups when it is its turn
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker("cluster")
-            if "kind_cluster" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.timeout(KIND_TIMEOUT_S))
-                # Two processes run the tier: one has kind, in the files' order, and the other what needs no pods.
-                item.add_marker(pytest.mark.xdist_group("kind"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker("cluster")
+    if "kind_cluster" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.timeout(KIND_TIMEOUT_S))
+
+
+class Halves(LoadScopeScheduling):  # type: ignore[misc]
+    """One process has all tests of the files that ask for kind, in their order; others what needs no pods."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "kind" if Path(nodeid.partition("::")[0]).name.startswith(ON_KIND) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return Halves(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
