@@ -2,9 +2,9 @@
 
 By itself it is BM25's saturated frequency, f(k1 + 1) / (f + k1 (1 - b + b |d| / average)). A short document borrows what
 the one made just before it has more: an answer seldom repeats the words of its question. What it borrows is
-`SHARE * (1 - |d| / STANDS_ALONE)` of the other's impact. Documents of `STANDS_ALONE` words and more borrow nothing, and
-what is borrowed is not lent on. Context of sentences is used so by Fernández, Losada and Azzopardi, "Extending the
-language modeling framework for sentence retrieval to include local context" (2011).
+`SHARE * (1 - |d| / STANDS_ALONE)` of the other's impact, see `snapshot`. Documents of `STANDS_ALONE` words and more
+borrow nothing, and what is borrowed is not lent on. Context of sentences is used so by Fernández, Losada and Azzopardi,
+"Extending the language modeling framework for sentence retrieval to include local context" (2011).
 
 It looks back only, so nothing that is written later changes what an earlier document counts for.
 """
@@ -32,10 +32,6 @@ K1 = 1.2
 #: How far long documents are held back. Memories reach from a line to pages and most are short, for which 0.4 is the usual
 #: choice (Trotman, Puurula and Burgess, "Improvements to BM25 and Language Models Examined", 2014, and Anserini).
 B = 0.4
-
-#: What the shortest document borrows, and the words, stop words not counted, from which one borrows nothing.
-SHARE = 0.4
-STANDS_ALONE = 60
 
 _NONE = np.empty(0, np.int64)
 
@@ -93,12 +89,12 @@ class Held:
 
     def _counted(self, snapshot: Snapshot, average_length: float) -> Impacts:
         own = saturated(self.frequencies, snapshot.lengths[self.documents], average_length=average_length)
-        heirs = snapshot.followers[self.documents]
-        lent = own * share(snapshot.lengths[heirs])
-        lends = (heirs >= 0) & (lent > 0)
-        if not lends.any():
+        lends = snapshot.lends[self.documents]
+        giving = np.flatnonzero(lends)
+        if not len(giving):
             return Impacts(own, _NONE, np.empty(0, np.float32))
-        heirs, lent = heirs[lends], lent[lends]
+        heirs = snapshot.followers[self.documents[giving]]
+        lent = own[giving] * lends[giving]
         places = np.full(snapshot.size, -1, np.int64)
         places[self.documents] = np.arange(len(self.documents))
         at = places[heirs]
@@ -158,12 +154,3 @@ def saturated(
     """
     norms = K1 * (1 - B + B / average_length * lengths)
     return (frequencies * (K1 + 1) / (frequencies + norms)).astype(np.float32)
-
-
-@overload
-def share(lengths: np.float64) -> _Float: ...
-@overload
-def share(lengths: Scores) -> _Floats: ...
-def share(lengths: np.float64 | Scores) -> _Float | _Floats:
-    """What documents of these lengths borrow of the one before them, 0 to `SHARE`."""
-    return (SHARE * np.maximum(0, 1 - lengths / STANDS_ALONE)).astype(np.float32)

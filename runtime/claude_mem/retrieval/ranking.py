@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from claude_mem.retrieval.impacts import Held, share
+from claude_mem.retrieval.impacts import Held
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +143,7 @@ class Ranking:
             if frequency:
                 found.append(Contribution(name, weight, frequency, count, idf, weight * idf * own))
         if borrowed > 0:
-            part = float(share(self.snapshot.lengths[number]))
+            part = float(self.snapshot.borrows[number])
             found.append(Contribution(BEFORE, part, 0.0, 0, 0.0, borrowed))
         return sorted(found, key=lambda item: -item.score)
 
@@ -170,17 +170,21 @@ def rank(
         counts = tuple(_alive(snapshot, where.documents) for where in everywhere)
         statistics = Statistics(snapshot.documents, snapshot.average_length, counts)
     scores = np.zeros(snapshot.size)
-    matching = np.zeros(snapshot.size, np.bool_)
+    borrowed = []
     for (name, weight), where, count in zip(_named(query), everywhere, statistics.frequencies, strict=True):
         worth = weight * _idf(statistics.documents, count)
-        matching[where.documents] = True
         if name == PERIOD:
             scores[where.documents] += worth
-        else:
-            impacts = where.impacts(snapshot, average_length=statistics.average_length)
-            scores[where.documents] += impacts.values * worth
+            continue
+        impacts = where.impacts(snapshot, average_length=statistics.average_length)
+        scores[where.documents] += impacts.values * worth
+        if len(impacts.borrowers):
+            borrowed.append((impacts, worth))
+    if borrowed:
+        matching = scores > 0
+        for impacts, worth in borrowed:
             scores[impacts.borrowers] += impacts.borrowed * worth
-    scores[~matching] = 0
+        scores *= matching
     for where in required:
         outside = np.ones(snapshot.size, np.bool_)
         outside[where.documents] = False

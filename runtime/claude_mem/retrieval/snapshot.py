@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 #: half hour that web analytics takes for the end of a visit: people think longer than they click.
 FOLLOWS_US = 3600 * 1_000_000
 
+#: What the shortest document borrows of the one before it, and the words, stop words not counted, from which one borrows
+#: nothing.
+SHARE = 0.4
+STANDS_ALONE = 60
+
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -93,6 +98,16 @@ class Snapshot:
         found = np.full(self.size, -1, np.int64)
         found[order[:-1][linked]] = order[1:][linked]
         return found
+
+    @cached_property
+    def borrows(self) -> NDArray[np.float32]:
+        """What each document borrows of the one before it, 0 to `SHARE`."""
+        return (SHARE * np.maximum(0, 1 - self.lengths / STANDS_ALONE)).astype(np.float32)
+
+    @cached_property
+    def lends(self) -> NDArray[np.float32]:
+        """What each document lends to its follower; 0 where there is none."""
+        return np.where(self.followers < 0, np.float32(0), self.borrows[self.followers])
 
     @cached_property
     def documents(self) -> int:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_mem.retrieval.analyzer import analyse
-from claude_mem.retrieval.impacts import K1, SHARE, STANDS_ALONE, B, gather
+from claude_mem.retrieval.impacts import K1, B, gather
 from claude_mem.retrieval.query import parse
 from claude_mem.retrieval.ranking import BEFORE, Position, Ranking, rank
 from claude_mem.retrieval.segments import (
@@ -25,7 +25,7 @@ from claude_mem.retrieval.segments import (
     build,
     merge,
 )
-from claude_mem.retrieval.snapshot import FOLLOWS_US, Part, Snapshot
+from claude_mem.retrieval.snapshot import FOLLOWS_US, SHARE, STANDS_ALONE, Part, Snapshot
 
 WORDS = ("alpha", "beta", "gamma", "delta", "記憶", "retry_count")
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=1, max_size=12)
