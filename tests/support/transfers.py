@@ -140,10 +140,11 @@ async def take_in(
     *,
     team_id: str,
     project_id: str | None = None,
-    **options: bool,
+    strict: bool = False,
+    dry_run: bool = False,
 ) -> Imported:
     """Import lines."""
-    importer = Importer(database, destination(team_id, project_id), **options)
+    importer = Importer(database, destination(team_id, project_id), strict=strict, dry_run=dry_run)
     return await importer.run(chunks(written(lines)))
 
 
