@@ -1,8 +1,9 @@
 """Cursors of searches: a position in a ranking, with all that the ranking depends on.
 
 Scores depend on statistics, and those change with every write. A cursor carries the statistics of the first page, so the
-pages of one search are pages of one ranking: what did not change itself is shown once and not left out. Ranks change with
-every write too, so the cursor of a search that was fused with meaning carries those that it has not shown yet.
+pages of one search are pages of one ranking: a memory is shown once and not left out, as long as neither it nor the one
+made just before it, from which a short one borrows, changes. Ranks change with every write too, so the cursor of a search
+that was fused with meaning carries those that it has not shown yet.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ DAILY_TOKEN_BUDGET = numeric.ceiling(
 EVENTS_PER_CALL = numeric.count(
     "CLAUDE_MEM_EVENTS_PER_CALL",
     group=GENERATION,
-    default=16,
+    default=24,
     unit="events",
     maximum=100,
     meaning="Events of one session that share a provider call at most; 1 gives each a call of its own.",

@@ -22,7 +22,12 @@ class Contribution(Shape):
 
     term: Annotated[
         str,
-        Field(description="As the index has it, reduced to its stem; `(time)` is the time that was named."),
+        Field(
+            description=(
+                "As the index has it, reduced to its stem; `(time)` is the time that was named, and `(before)` what a "
+                "short memory borrows from the one made just before it."
+            )
+        ),
     ]
     weight: Annotated[float, Field(description="The share of the term in the question.")]
     frequency: Annotated[float, Field(description="How often the memory has it, weighted by field.")]
