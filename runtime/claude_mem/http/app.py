@@ -73,6 +73,7 @@ def create_app(services: Services, runtime: Runtime) -> web.Application:
     app[RUNTIME] = runtime
     app[STREAMS] = Streams()
     app[mcp.IDLE] = {}
+    app[mcp.SDK] = []
     app[DESCRIPTION] = Description(ROUTES)
     app.on_response_prepare.append(dress)
     app.on_shutdown.append(mcp.end_streams)

@@ -7,14 +7,14 @@ body that is no JSON-RPC is -32700, and answers to POST are framed as one event.
 from __future__ import annotations
 
 import asyncio
+import importlib
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 import orjson
 from aiohttp import web
-from mcp_types import jsonrpc_message_adapter
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, KNOWN_PROTOCOL_VERSIONS
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from claude_mem.http import recollections, wire
@@ -25,9 +25,6 @@ from claude_mem.http.openapi.operation import JSON, Operation, Other, Parameter,
 from claude_mem.http.responses.told import RpcAnswer, RpcRefusal
 from claude_mem.http.streaming import BEAT_S, EVENT_STREAM, STREAM_HEADERS, WRITE_S, cut_off
 from claude_mem.http.validation import MalformedJson, parse, read_bytes
-from claude_mem.mcp.exchange import exchange
-from claude_mem.mcp.server import MemoryServer
-from claude_mem.mcp.tool import Caller, Spelling
 from claude_mem.model.scopes import READ
 
 if TYPE_CHECKING:
@@ -42,13 +39,12 @@ MOST_STREAMS = 2048
 MOST_OF_A_TEAM = 512
 
 IDLE = web.AppKey("mcp_streams", dict[asyncio.Event, str])
+SDK = web.AppKey("mcp_sdk", list[ModuleType])
 
 VERSION_HEADER = "MCP-Protocol-Version"
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 REFUSED = -32000
-
-SPELLING = Spelling(observation=wire.observation, timeline=recollections.around)
 
 
 class Message(TypedDict):
@@ -99,15 +95,17 @@ async def post(request: web.Request) -> web.StreamResponse:
         return _error(400, PARSE_ERROR, f"Parse error: {error.message}")
     if raw and request.content_type != JSON:
         return _error(415, REFUSED, "Unsupported Media Type: Content-Type must be application/json")
-    message = _message(raw)
+    sdk = await _sdk(request)
+    message = _message(raw, sdk)
     if isinstance(message, web.Response):
         return message
-    unknown = _unknown_version(request.headers)
+    unknown = _unknown_version(request.headers, sdk)
     if unknown is not None:
         return unknown
-    caller = Caller(request.app[SERVICES], context, SPELLING)
-    reply = await exchange(MemoryServer(caller), message, headers=request.headers)
-    if reply.status != web.HTTPOk.status_code or not _is_framed(request.headers):
+    spelling = sdk.Spelling(observation=wire.observation, timeline=recollections.around)
+    caller = sdk.Caller(request.app[SERVICES], context, spelling)
+    reply = await sdk.exchange(sdk.MemoryServer(caller), message, headers=request.headers)
+    if reply.status != web.HTTPOk.status_code or not _is_framed(request.headers, sdk):
         kind = JSON if reply.body else None
         return web.Response(body=reply.body, status=reply.status, content_type=kind)
     framed = b"event: message\ndata: " + reply.body + b"\n\n"
@@ -132,7 +130,7 @@ async def listen(request: web.Request) -> web.StreamResponse:
     context = await _caller(request)
     if EVENT_STREAM not in request.headers.get("Accept", "").lower():
         return _error(406, REFUSED, "Not Acceptable: Client must accept text/event-stream")
-    unknown = _unknown_version(request.headers)
+    unknown = _unknown_version(request.headers, await _sdk(request))
     if unknown is not None:
         return unknown
     idle = request.app[IDLE]
@@ -177,7 +175,15 @@ async def _caller(request: web.Request) -> RequestContext:
     return replace(context, via="mcp")
 
 
-def _message(raw: bytes) -> bytes | web.Response:
+async def _sdk(request: web.Request) -> ModuleType:
+    """What needs the protocol's SDK, `claude_mem.mcp.sdk`: the first message has it imported, beside the event loop."""
+    loaded = request.app[SDK]
+    if not loaded:
+        loaded.append(await asyncio.to_thread(importlib.import_module, "claude_mem.mcp.sdk"))
+    return loaded[0]
+
+
+def _message(raw: bytes, sdk: ModuleType) -> bytes | web.Response:
     """The message, with half surrogate pairs mended; a refusal where it is none.
 
     To the SDK a request whose id is none is a notification, to which nobody answers: its sender would wait forever.
@@ -189,10 +195,11 @@ def _message(raw: bytes) -> bytes | web.Response:
             if isinstance(value["id"], bool) or not isinstance(value["id"], str | int):
                 message = "Invalid Request: the id must be a text, or a whole number of at most 64 bits"
                 return _error(400, INVALID_REQUEST, message)
-        jsonrpc_message_adapter.validate_python(value, by_name=False)
-        return orjson.dumps(value)
-    except (ValueError, TypeError, ValidationError):
-        return _error(400, PARSE_ERROR, "Parse error: Invalid JSON-RPC message")
+        if sdk.is_message(value):
+            return orjson.dumps(value)
+    except (ValueError, TypeError):
+        pass
+    return _error(400, PARSE_ERROR, "Parse error: Invalid JSON-RPC message")
 
 
 def _whole(given: Any) -> Any:
@@ -202,19 +209,19 @@ def _whole(given: Any) -> Any:
     return given
 
 
-def _unknown_version(headers: Mapping[str, str]) -> web.Response | None:
+def _unknown_version(headers: Mapping[str, str], sdk: ModuleType) -> web.Response | None:
     """The refusal of a revision of the protocol that nobody here speaks."""
     version = headers.get(VERSION_HEADER)
-    if version is None or version in KNOWN_PROTOCOL_VERSIONS:
+    if version is None or version in sdk.KNOWN_PROTOCOL_VERSIONS:
         return None
-    known = ", ".join(KNOWN_PROTOCOL_VERSIONS)
+    known = ", ".join(sdk.KNOWN_PROTOCOL_VERSIONS)
     return _error(400, REFUSED, f"Bad Request: Unsupported protocol version (supported versions: {known})")
 
 
-def _is_framed(headers: Mapping[str, str]) -> bool:
+def _is_framed(headers: Mapping[str, str], sdk: ModuleType) -> bool:
     """Whether the client is of a revision in which existing clients get every answer as an event."""
     version = headers.get(VERSION_HEADER)
-    return version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
+    return version is None or version in sdk.HANDSHAKE_PROTOCOL_VERSIONS
 
 
 def _error(status: int, code: int, message: str, **headers: str) -> web.Response:
