@@ -117,6 +117,12 @@ async def stored(storage: Storage) -> list[tuple[int, str, str, int]]:
     return [(row[0], row[1], row[2], row[3]) for row in found]
 
 
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave these processes out of the coverage: who is killed tells nothing, and twenty starts are slow as it is."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 async def is_up(process: Process, port: int) -> None:
     url = f"http://127.0.0.1:{port}/healthz"
     await asyncio.to_thread(process.wait_for_http, url, timeout=STARTED_S)
