@@ -556,7 +556,7 @@ def test_a_status_of_an_earlier_version_is_no_obstacle(api: MemoryApi, running: 
 
 
 def test_transitions_keep_their_time_and_are_told_once(api: MemoryApi, running: Engine) -> None:
-    before = condition(status(api), "Ready")["lastTransitionTime"]
+    before = condition(status(api), "Degraded")["lastTransitionTime"]
     later = datetime.now(UTC) + timedelta(hours=1)
     again = engine(api, now=lambda: later)
     change(api, log={"level": "DEBUG"})
