@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -117,6 +118,24 @@ class Viewer:
     def card(self, text: str) -> Locator:
         """The card that says something."""
         return self.page.get_by_role("article").filter(has_text=text)
+
+    def insist_on(self, wanted: Locator) -> None:
+        """Ask again for what the server could not answer yet, until something is shown.
+
+        The page also asks by itself when its stream is back, so a button to ask again may go at any moment.
+
+        Raises:
+            AssertionError: `PATIENCE_S` went by.
+        """
+        again = self.page.get_by_role("button", name="Try again")
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            expect(wanted.or_(again).first).to_be_visible()
+            if wanted.is_visible():
+                return
+            again.evaluate_all("buttons => buttons.forEach((button) => button.click())")
+            self.settled()
+        raise AssertionError("the page still offers to try again")
 
     def dialog(self) -> Locator:
         return self.page.get_by_role("dialog")
