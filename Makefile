@@ -1,6 +1,9 @@
 # Every target prepares the machine itself: on a fresh Debian, `make run` and `make test` need nothing but make.
 .DEFAULT_GOAL := help
+# Two lanes of `make test` go side by side; all else is done in the order in which it is named.
+ifndef LANES
 .NOTPARALLEL:
+endif
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -8,6 +11,9 @@ BIN := .venv/bin
 # Some development machines are containers and have a /.dockerenv; the product refuses development settings in those.
 export CLAUDE_MEM_DOCKER := 0
 PYTEST := $(BIN)/python -m pytest
+# Types that were checked once are not checked again in the next clone.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/claude-mem
+export MYPY_CACHE_DIR ?= $(CACHE)/mypy
 # Several processes share a tier's tests; each starts the services that its tests ask for, and who is done first takes over
 # what others have left. More than four would wait for the disk.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
@@ -31,9 +37,14 @@ run: setup ## Start the server, replay a recorded coding session into it, search
 demo: setup ## The same, ending with an exit code.
 	@$(BIN)/python -m hack.demo
 
-.PHONY: test
+.PHONY: test lane-here lane-contained
 test: setup-test ## Run every tier, with coverage of those that run in this process.
-	@$(MAKE) --no-print-directory --keep-going PREPARED=1 lint test-measured test-browser test-chaos test-containers test-cluster
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target PREPARED=1 LANES=2 lane-here lane-contained
+# What keeps processors busy, and beside it what mostly waits for containers.
+lane-here:
+	@$(MAKE) --no-print-directory --keep-going LANES= lint test-measured test-browser
+lane-contained:
+	@$(MAKE) --no-print-directory --keep-going LANES= test-containers test-chaos test-cluster
 
 .PHONY: test-measured
 test-measured: setup-test
