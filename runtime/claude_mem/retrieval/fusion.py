@@ -1,18 +1,18 @@
-"""Two rankings made one by rank: by words, and by meaning.
+"""Two rankings made one page: words come first, in their order, and meaning takes the places that they leave.
 
-    score(d) = 1 / (K + place(d)) + MEANING / (K + m(d))
-    place(d) = min(w(d), BEHIND + m(d))
+A memory that words found is never pushed down on its page for the sake of meaning, so a page never finds less than words
+alone, whatever the model is worth. Meaning takes
 
-w and m are ranks by words and by meaning, from 1; a rank that a memory does not have adds nothing. It is reciprocal rank
-fusion, with its K, after Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual
-Rank Learning Methods" (2009), with two changes, so that a weak model cannot spoil what words found:
+- all places that words leave free: where they find little, it has the page to itself;
+- at the end of a page of at most `SMALL`, a fifth of the places even so, but never one of the first `FIRST`. They would
+  be those of the weakest of many matches, and what words lack would not be seen otherwise. On larger pages, which go
+  that deep that it will be, nothing gives way.
 
-- MEANING is so small that the first five by words stay as they are, whatever meaning says: even a whole
-  1 / (K + 1) of it is less than what parts the fifth from the sixth. Further down neighbours change places.
-- A memory that words lack, or have far down, counts as if words had it behind the sixth: it is seen on the first
-  page, and never among the first five.
+On further pages words go on where they were, and what meaning found beside comes behind their last.
 
-Pure arithmetic: who was ranked, and by what, is the caller's.
+Scores are reciprocal ranks, 1 / (K + place), with the K of Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion
+outperforms Condorcet and individual Rank Learning Methods" (2009); they tell no more than the order. Who was ranked, and
+by what, is the caller's.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from claude_mem.retrieval.query import is_flag
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 K = 60
 FIRST = 5
-BEHIND = FIRST + 1
-MEANING = K / ((K + FIRST) * (K + FIRST + 1))
+SMALL = 20
+_SHARE = 5
 
-#: How many are fused: the best by words, and the best by meaning. Whoever comes behind the first by words alone scores
-#: less than the last by meaning, as WORDS > BEHIND + MEANINGS.
-WORDS = 64
+#: How many of the closest in meaning have a say.
 MEANINGS = 50
 
 _MINUS = re.compile(r'(?<!\S)-(?:"[^"]*"?|\S+)')
@@ -43,40 +43,69 @@ class Placed:
     """A memory in the fused ranking.
 
     Parameters:
-        words, meaning: its ranks, from 1; None where it has none.
+        place: where it stands, from 1.
+        words, meaning: its ranks, from 1; None where it has none, or has it by words further down than was looked.
         similarity: cosine of the angle to the question, -1 to 1; None without a rank by meaning.
     """
 
     id: str
-    words: int | None
+    place: int
+    words: int | None = None
     meaning: int | None = None
     similarity: float | None = None
 
     @property
     def score(self) -> float:
         """As the module says."""
-        if self.meaning is None:
-            return 0.0 if self.words is None else 1 / (K + self.words)
-        behind = BEHIND + self.meaning
-        place = behind if self.words is None else min(self.words, behind)
-        return 1 / (K + place) + MEANING / (K + self.meaning)
+        return 1 / (K + self.place)
 
 
-def fuse(words: Sequence[str], meanings: Sequence[tuple[str, float]]) -> list[Placed]:
-    """One ranking of two; of equal scores the one that words have higher comes first.
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """What `fuse` makes of two rankings.
 
     Parameters:
-        words: ids, best first.
-        meanings: ids with their similarity, best first.
+        kept: how many of the page are the words' own: its first.
+        page: their memories, and behind them those that meaning brought.
+        later: what meaning brought beside, in its order; their places are not known yet.
     """
-    by_words = {identity: rank for rank, identity in enumerate(words, 1)}
-    placed = {identity: Placed(identity, rank) for identity, rank in by_words.items()}
-    for rank, (identity, similarity) in enumerate(meanings, 1):
-        placed[identity] = Placed(identity, by_words.get(identity), rank, similarity)
-    last = len(words) + 1
-    return sorted(placed.values(), key=lambda one: (-one.score, one.words or last, one.meaning or 0))
+
+    kept: int
+    page: list[Placed]
+    later: list[Placed]
+
+
+def reserved(size: int) -> int:
+    """How many places of a page words leave to meaning even where they could fill them."""
+    return max(0, min(size // _SHARE, size - FIRST)) if size <= SMALL else 0
+
+
+def fuse(words: Sequence[str], meanings: Sequence[tuple[str, float]], *, size: int) -> FirstPage:
+    """The first page of two rankings.
+
+    Parameters:
+        words: ids, best first: as many as the page has places, or all there are.
+        meanings: ids with their similarity, best first.
+        size: places of the page.
+    """
+    words = words[:size]
+    held = set(words)
+    near = {identity: (rank, similarity) for rank, (identity, similarity) in enumerate(meanings, 1)}
+    lacking = [identity for identity in near if identity not in held]
+    taken = lacking[: max(reserved(size), size - len(words))]
+    kept = words[: size - len(taken)]
+    page = [
+        Placed(identity, place, place, *near.get(identity, (None, None)))
+        for place, identity in enumerate(kept, 1)
+    ]
+    page += [
+        Placed(identity, place, None, *near[identity]) for place, identity in enumerate(taken, len(kept) + 1)
+    ]
+    later = [Placed(identity, 0, None, *near[identity]) for identity in lacking[len(taken) :]]
+    return FirstPage(len(kept), page, later)
 
 
 def meant(text: str) -> str:
     """A question without its syntax, for a model: what is excluded is left out, quotes and operators are dropped."""
-    return " ".join(_MARKS.sub(" ", _MINUS.sub(" ", text)).split())
+    without = _MINUS.sub(lambda minus: minus[0] if is_flag(minus[0]) else " ", text)
+    return " ".join(_MARKS.sub(" ", without).split())

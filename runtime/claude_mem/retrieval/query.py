@@ -1,8 +1,8 @@
 """The search syntax, parsed into terms with weights.
 
 Words are an OR, ranked; `"a phrase"` is required; `-word` and `-"a phrase"` exclude; `OR` is accepted and says nothing
-new; `word*` stands for all words that begin so. Times in words (see `periods`) prefer what is from then. Stop words
-count only where nothing else is asked for.
+new; `word*` stands for all words that begin so. A command's flag, `--force` or `-v`, is a word like others. Times in
+words (see `periods`) prefer what is from then. Stop words count only where nothing else is asked for.
 """
 
 from __future__ import annotations
@@ -15,16 +15,24 @@ from claude_mem.retrieval import clippings, periods
 from claude_mem.retrieval.analyzer import chunks, parse_chunk, words
 
 if TYPE_CHECKING:
-    from claude_mem.retrieval.analyzer import Word
+    from collections.abc import Iterator
+
+    from claude_mem.retrieval.analyzer import Chunk, Word
     from claude_mem.retrieval.periods import Period
 
 #: Terms beyond this many add cost and no meaning; the rest of a pasted text is left out.
 MAX_TERMS = 64
 
-#: What an identifier or path counts as a whole beside its parts. They are one piece of evidence, seen twice.
+#: What an identifier or path counts as a whole beside its parts. They are one piece of evidence, seen twice. Of versions
+#: and dates it is the other way round: their parts are numbers that are everywhere.
 WHOLE_WEIGHT = 0.25
 
+# Nobody excludes a word of one letter; scripts without spaces have such words.
+_FLAG = re.compile(r"--|-[A-Za-z0-9][.,;:!?)]*$")
+_HASH = re.compile(r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,40}")
+_NUMBERED = re.compile(r"v?\d+(?:[-./]\d+)+[-.+\w]*", re.IGNORECASE)
 _TOKEN = re.compile(r'(-?)"([^"]*)"?|(\S+)')
+_ENDS = frozenset(".?!:")
 _OPERATORS = frozenset({"OR", "AND"})
 
 
@@ -37,8 +45,9 @@ class Term:
         weight: its share in the score.
         prefix: what words begin with that may stand in for it; None where only the term itself will do.
         starts: whether the question asked for all words that begin so.
-        unfinished: whether it is the last word, and may be typed on: then words that begin so stand in for one that no
-            document has. Of a finished word that would be another word; it is done only where nothing else is found.
+        unfinished: whether it may go on, as the last word, a commit's hash and a version may: then words that begin so
+            stand in for one that no document has. Of a finished word that would be another word; it is done only where
+            nothing else is found.
     """
 
     text: str
@@ -108,17 +117,19 @@ def parse(text: str, *, now_us: int) -> Query:
     reading = _Reading()
     plain: list[str] = []
     typed = text.rstrip()
+    before = ""
     for match in _TOKEN.finditer(typed):
         minus, phrase, bare = match.groups()
         if bare in _OPERATORS:
             continue
         if not bare:
             _take_phrase(reading, phrase, excluded=bool(minus))
-        elif bare.startswith("-") and len(bare) > 1:
+        elif bare.startswith("-") and len(bare) > 1 and not is_flag(bare):
             _exclude(reading, bare[1:])
         else:
             plain.append(bare)
-            _take_word(reading, bare, last=match.end() == len(typed))
+            _take_word(reading, bare, last=match.end() == len(typed), lower_before=before.islower())
+            before = "" if bare[-1] in _ENDS else bare
     period = periods.find(" ".join(plain), now_us=now_us)
     asked = reading.terms
     if period is not None:
@@ -135,32 +146,55 @@ def parse(text: str, *, now_us: int) -> Query:
     )
 
 
+def is_flag(bare: str) -> bool:
+    """Whether a word that begins with a minus is a command's flag, and excludes nothing."""
+    return _FLAG.match(bare) is not None
+
+
 def _only_time(period: Period) -> frozenset[str]:
-    return frozenset(word.term for chunk in chunks(period.relative) for word in parse_chunk(chunk).atoms)
+    said = {word.term for chunk in chunks(period.relative) for word in parse_chunk(chunk).atoms}
+    return frozenset(said.union(*(clippings.OTHER_FORMS.get(term, ()) for term in said)))
 
 
-def _take_word(reading: _Reading, bare: str, *, last: bool) -> None:
+def _take_word(reading: _Reading, bare: str, *, last: bool, lower_before: bool) -> None:
     starts = len(bare) > 1 and bare.endswith("*")
     # Punctuation ends a word.
     last = last and bare[-1].isalnum()
     for chunk in chunks(bare):
         parsed = parse_chunk(chunk)
+        numbered = _NUMBERED.fullmatch(chunk) is not None
         meant = [word for word in parsed.atoms if not word.is_stop]
         # Parts of an identifier share the weight of somewhat more than one word, as evidence that comes together.
         weight = max(1, len(meant)) ** -0.5
+        # Amid words in small letters a capital makes a name of a stop word: in Go, with Will, a GET.
+        named = lower_before and chunk[0].isupper() and chunk[1:2].isalpha()
         for number, word in enumerate(parsed.atoms, 1):
-            into = reading.stopped if word.is_stop and not starts else reading.terms
+            into = reading.stopped if word.is_stop and not (starts or named) else reading.terms
             ends = number == len(parsed.atoms)
-            _keep(into, _term(word, weight, starts=starts and ends, unfinished=last and ends))
+            unfinished = (last and ends) or _HASH.fullmatch(chunk) is not None
+            share = weight * (WHOLE_WEIGHT if numbered else 1)
+            _keep(into, _term(word, share, starts=starts and ends, unfinished=unfinished))
             for other in () if word.is_stop else clippings.OTHER_FORMS.get(word.term, ()):
                 _keep(reading.terms, Term(other, weight * clippings.WEIGHT))
-        # A name by humps alone is often written without them: JavaScript, GitHub.
-        whole_weight = 1.0 if chunk.isalnum() else weight * WHOLE_WEIGHT
-        for whole in parsed.wholes:
-            _keep(reading.terms, Term(whole, whole_weight))
+        for whole in _wholes(chunk, parsed, weight * WHOLE_WEIGHT, numbered=numbered):
+            _keep(reading.terms, whole)
         if not parsed.atoms:
             for character in parsed.characters:
                 _keep(reading.terms, Term(character))
+
+
+def _wholes(chunk: str, parsed: Chunk, weight: float, *, numbered: bool) -> Iterator[Term]:
+    for whole in parsed.wholes:
+        if not numbered:
+            # A name by humps alone is often written without them: JavaScript, GitHub.
+            yield Term(whole, 1.0 if chunk.isalnum() else weight)
+            continue
+        if "." not in whole:
+            yield Term(whole, weight if "." in chunk else 1.0)
+            continue
+        # A version is written with a v or without, and may be the beginning of one.
+        for form in (whole, whole[1:] if whole.startswith("v") else f"v{whole}"):
+            yield Term(form, prefix=form, unfinished=True)
 
 
 def _term(word: Word, weight: float, *, starts: bool, unfinished: bool) -> Term:

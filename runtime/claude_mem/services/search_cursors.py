@@ -3,7 +3,7 @@
 Scores depend on statistics, and those change with every write. A cursor carries the statistics of the first page, so the
 pages of one search are pages of one ranking: a memory is shown once and not left out, as long as neither it nor the one
 made just before it, from which a short one borrows, changes. Ranks change with every write too, so the cursor of a search
-that was fused with meaning carries those that it has not shown yet.
+that was fused with meaning carries what meaning found and no page has shown yet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import orjson
 
 from claude_mem.model.errors import InvalidInput, Issue
 from claude_mem.model.times import MAX_EPOCH_MS, now_us
-from claude_mem.retrieval.fusion import MEANINGS, WORDS, Placed
+from claude_mem.retrieval.fusion import MEANINGS
 from claude_mem.retrieval.ranking import Position, Statistics
 
 #: Microseconds by which a server that gave a cursor may be ahead of this one.
@@ -31,29 +31,32 @@ _LEAST_LENGTH = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What of a fused ranking is still to be shown; behind it the words' own ranking goes on.
+    """What a fused ranking has beside the words' own, which goes on from the position.
 
     Parameters:
-        rest: in their order.
         passed: how many of the words' ranking come before the position.
-        brought: ids that meaning brought, which the words' ranking may have behind the position.
+        shown: how many memories the pages so far have shown.
+        brought: ids that meaning brought onto them, which the words' ranking may have behind the position.
+        later: ids that meaning found and words lack, with its rank and the similarity; they come behind the words' last.
     """
 
-    rest: tuple[Placed, ...] = ()
     passed: int = 0
+    shown: int = 0
     brought: tuple[str, ...] = ()
+    later: tuple[tuple[str, int, float], ...] = ()
 
     def encoded(self) -> list[object]:
         """As JSON."""
-        rest = [[one.id, one.words, one.meaning, one.similarity] for one in self.rest]
-        return [rest, self.passed, self.brought]
+        return [self.passed, self.shown, self.brought, self.later]
 
     @classmethod
-    def read(cls, rest: list[list[object]], passed: object, brought: list[object]) -> Window:
+    def read(cls, passed: object, shown: object, brought: list[object], later: list[list[object]]) -> Window:
         """What `encoded` gave; raises ValueError or TypeError for anything else."""
-        if len(rest) > WORDS + MEANINGS or len(brought) > MEANINGS:
-            raise ValueError(len(rest))
-        return cls(tuple(_placed(*one) for one in rest), _count(passed), tuple(map(str, brought)))
+        if len(brought) + len(later) > MEANINGS:
+            raise ValueError(len(later))
+        return cls(
+            _count(passed), _count(shown), tuple(map(str, brought)), tuple(_near(*one) for one in later)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +120,11 @@ def _window(encoded: list[Any]) -> Window:
     return Window.read(*encoded)
 
 
-def _placed(identity: object, words: object, meaning: object, similarity: object) -> Placed:
-    return Placed(
-        str(identity), _rank(words), _rank(meaning), None if similarity is None else _finite(similarity)
-    )
-
-
-def _rank(value: object) -> int | None:
-    if value is None:
-        return None
-    found = _count(value)
+def _near(identity: object, rank: object, similarity: object) -> tuple[str, int, float]:
+    found = _count(rank)
     if not found:
-        raise ValueError(value)
-    return found
+        raise ValueError(rank)
+    return str(identity), found, _finite(similarity)
 
 
 def _whole(value: object) -> int:

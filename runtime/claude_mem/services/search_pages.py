@@ -1,14 +1,15 @@
 """Pages of a search: of the words' own ranking, and of one that meaning had a say in.
 
-The fused ranking is short: the best by words and the best by meaning. Behind it the words' own goes on, without what was
-shown already.
+The first page is fused. Behind it the words' own ranking goes on, without what was shown already, and behind its last comes
+what meaning found beside.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from claude_mem.retrieval.fusion import MEANINGS, WORDS, Placed, fuse
+from claude_mem.retrieval.fusion import MEANINGS, Placed, fuse
 from claude_mem.retrieval.ranking import Position
 from claude_mem.services import narrowing
 from claude_mem.services.search_cursors import Window
@@ -76,20 +77,28 @@ async def first_fused(
     team_id: str,
 ) -> Part:
     """The first page of the words' ranking fused with what is nearest in meaning."""
-    best, behind = await narrowing.ranked(
-        database, question, ranking, team_id=team_id, count=WORDS, after=None
+    found, behind = await narrowing.ranked(
+        database, question, ranking, team_id=team_id, count=question.limit + 1, after=None
     )
-    best = best[:WORDS]
+    best = found[: question.limit]
     known = {memory.id: memory for _, memory in best}
-    brought = [identity for identity, _ in nearest if identity not in known]
-    known |= await narrowing.named(database, question, ranking.query, brought, team_id=team_id)
+    others = [identity for identity, _ in nearest if identity not in known]
+    known |= await narrowing.named(database, question, ranking.query, others, team_id=team_id)
     passing = [one for one in nearest if one[0] in known][:MEANINGS]
-    rest = fuse([memory.id for _, memory in best], passing)
-    window = Window(
-        tuple(rest), len(best), tuple(identity for identity, _ in passing if identity in set(brought))
+    fused = fuse([memory.id for _, memory in best], passing, size=question.limit)
+    shown = [Found(known[one.id], _number_of(ranking, one.id), one) for one in fused.page]
+    later = tuple(
+        (one.id, one.meaning, one.similarity)
+        for one in fused.later
+        if one.meaning and one.similarity is not None and not _matches(ranking, one.id)
     )
-    start = Place(behind or (ranking.position(best[-1][0]) if best else _END), window)
-    return await _page(database, question, ranking, known, start, team_id=team_id)
+    brought = tuple(one.id for one in fused.page[fused.kept :])
+    window = Window(fused.kept, len(shown), brought, later)
+    if len(found) > fused.kept:
+        behind = ranking.position(found[fused.kept - 1][0])
+    elif behind is None and not later:
+        return Part(shown, None)
+    return Part(shown, Place(behind or _END, window))
 
 
 async def next_fused(
@@ -102,48 +111,60 @@ async def next_fused(
     window: Window,
 ) -> Part:
     """A further page of a fused ranking; what was deleted meanwhile is left out."""
-    ids = [one.id for one in window.rest]
-    known = await narrowing.named(database, question, ranking.query, ids, team_id=team_id)
-    return await _page(database, question, ranking, known, Place(position, window), team_id=team_id)
-
-
-async def _page(
-    database: Database,
-    question: Question,
-    ranking: Ranking,
-    known: dict[str, Observation],
-    start: Place,
-    *,
-    team_id: str,
-) -> Part:
-    window = start.window or Window()
-    rest = [one for one in window.rest if one.id in known]
-    shown = [Found(known[one.id], _number_of(ranking, one.id), one) for one in rest[: question.limit]]
-    if len(rest) > question.limit:
-        left = Window(tuple(rest[question.limit :]), window.passed, window.brought)
-        return Part(shown, Place(start.position, left))
-    missing = question.limit - len(shown)
     tail, behind = await narrowing.ranked(
         database,
         question,
         ranking,
         team_id=team_id,
-        count=missing + 1 + len(window.brought),
-        after=start.position,
+        count=question.limit + 1 + len(window.brought),
+        after=position,
     )
     fresh = [
         (rank, number, memory)
         for rank, (number, memory) in enumerate(tail, window.passed + 1)
         if memory.id not in window.brought
     ]
-    shown += [Found(memory, number, Placed(memory.id, rank)) for rank, number, memory in fresh[:missing]]
-    if len(fresh) <= missing:
-        on = None if behind is None else Place(behind, Window((), window.passed + len(tail), window.brought))
-        return Part(shown, on)
-    if not missing:
-        return Part(shown, Place(start.position, Window((), window.passed, window.brought)))
-    rank, number, _ = fresh[missing - 1]
-    return Part(shown, Place(ranking.position(number), Window((), rank, window.brought)))
+    shown = [
+        Found(memory, number, Placed(memory.id, place, rank))
+        for place, (rank, number, memory) in enumerate(fresh[: question.limit], window.shown + 1)
+    ]
+    if len(fresh) > question.limit:
+        rank, number, _ = fresh[question.limit - 1]
+        on = replace(window, passed=rank, shown=window.shown + len(shown))
+        return Part(shown, Place(ranking.position(number), on))
+    window = replace(window, passed=window.passed + len(tail), shown=window.shown + len(shown))
+    if behind is not None:
+        return Part(shown, Place(behind, window))
+    return await _behind_words(database, question, ranking, shown, window, team_id=team_id)
+
+
+async def _behind_words(
+    database: Database,
+    question: Question,
+    ranking: Ranking,
+    shown: list[Found],
+    window: Window,
+    *,
+    team_id: str,
+) -> Part:
+    """A page on which words end, with what meaning found beside."""
+    ids = [identity for identity, _, _ in window.later]
+    known = await narrowing.named(database, question, ranking.query, ids, team_id=team_id)
+    left = [one for one in window.later if one[0] in known]
+    room = question.limit - len(shown)
+    shown = shown + [
+        Found(known[identity], _number_of(ranking, identity), Placed(identity, place, None, rank, similarity))
+        for place, (identity, rank, similarity) in enumerate(left[:room], window.shown + 1)
+    ]
+    if len(left) <= room:
+        return Part(shown, None)
+    return Part(shown, Place(_END, replace(window, shown=window.shown + room, later=tuple(left[room:]))))
+
+
+def _matches(ranking: Ranking, identity: str) -> bool:
+    """Whether the words' ranking has a memory."""
+    number = _number_of(ranking, identity)
+    return number is not None and bool(ranking.scores[number] > 0)
 
 
 def _number_of(ranking: Ranking, identity: str) -> int | None:

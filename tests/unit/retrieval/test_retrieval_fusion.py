@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_mem.retrieval.fusion import BEHIND, FIRST, MEANING, MEANINGS, WORDS, K, Placed, fuse, meant
+from claude_mem.retrieval.fusion import FIRST, MEANINGS, SMALL, K, Placed, fuse, meant, reserved
 
 NAMES = [f"m{number}" for number in range(150)]
-WORD_LISTS = st.lists(st.sampled_from(NAMES), unique=True, max_size=WORDS)
+SIZES = st.integers(1, 100)
+WORD_LISTS = st.lists(st.sampled_from(NAMES), unique=True)
 MEANING_LISTS = st.lists(st.sampled_from(NAMES), unique=True, max_size=MEANINGS)
 
 
@@ -17,47 +18,55 @@ def near(names: list[str]) -> list[tuple[str, float]]:
     return [(name, 1 - rank / 100) for rank, name in enumerate(names)]
 
 
-@given(WORD_LISTS, MEANING_LISTS)
-def test_words_lead_whatever_meaning_says(words: list[str], meanings: list[str]) -> None:
-    fused = [one.id for one in fuse(words, near(meanings))]
-    assert set(fused) == {*words, *meanings}
-    assert len(fused) == len(set(fused))
-    assert fused[: len(words[:FIRST])] == words[:FIRST]
-    lacking = [name for name in fused if name not in words]
-    assert lacking == [name for name in meanings if name not in words]
+def ids(page: list[Placed]) -> list[str]:
+    return [one.id for one in page]
 
 
-def test_what_words_lack_is_on_the_first_page_and_in_its_order() -> None:
-    words = NAMES[:40]
-    fused = [one.id for one in fuse(words, near(["x", "y"]))]
-    assert fused[:FIRST] == words[:FIRST]
-    assert [fused.index("x"), fused.index("y")] == [FIRST, FIRST + 2]
+@given(WORD_LISTS, MEANING_LISTS, SIZES)
+def test_no_memory_that_words_found_is_pushed_down(words: list[str], meanings: list[str], size: int) -> None:
+    fused = fuse(words, near(meanings), size=size)
+    page = ids(fused.page)
+    assert page[: fused.kept] == words[: fused.kept]
+    assert len(page) == len(set(page)) == min(size, len({*words[:size], *meanings}))
+    assert fused.kept >= min(len(words), size - reserved(size))
+    brought = page[fused.kept :] + ids(fused.later)
+    assert brought == [name for name in meanings if name not in words[:size]]
 
 
-@given(WORD_LISTS, MEANING_LISTS)
-def test_scores_fall_and_stay_above_those_behind_the_window(words: list[str], meanings: list[str]) -> None:
-    fused = fuse(words, near(meanings))
-    scores = [one.score for one in fused]
-    assert scores == sorted(scores, reverse=True)
-    behind = Placed("next", WORDS + 1).score
-    assert all(score > behind for score in scores)
+@given(WORD_LISTS, MEANING_LISTS, st.integers(SMALL + 1, 100))
+def test_a_large_page_finds_what_words_find_at_the_same_places(
+    words: list[str], meanings: list[str], size: int
+) -> None:
+    assert ids(fuse(words, near(meanings), size=size).page)[: len(words)] == words[:size]
 
 
-@given(WORD_LISTS)
-def test_without_meaning_nothing_changes(words: list[str]) -> None:
-    assert [one.id for one in fuse(words, [])] == words
+def test_small_pages_end_with_what_meaning_brings_and_never_before_the_sixth_place() -> None:
+    assert [reserved(size) for size in (1, 5, 6, 9, 10, 20, 21, 100)] == [0, 0, 1, 1, 2, 4, 0, 0]
+    assert all(size - reserved(size) >= FIRST for size in range(FIRST, 101))
+    fused = fuse(NAMES[:40], near(["x", "m12", "m3", "y", "z"]), size=10)
+    assert ids(fused.page) == [*NAMES[:8], "x", "m12"]
+    assert ids(fused.later) == ["y", "z"]
+
+
+@given(WORD_LISTS, MEANING_LISTS, SIZES)
+def test_scores_fall(words: list[str], meanings: list[str], size: int) -> None:
+    scores = [one.score for one in fuse(words, near(meanings), size=size).page]
+    assert scores == sorted(set(scores), reverse=True)
+
+
+@given(WORD_LISTS, SIZES)
+def test_without_meaning_nothing_changes(words: list[str], size: int) -> None:
+    assert ids(fuse(words, [], size=size).page) == words[:size]
 
 
 def test_without_words_meaning_alone_ranks() -> None:
-    assert [one.id for one in fuse([], near(["b", "a"]))] == ["b", "a"]
+    assert ids(fuse([], near(["b", "a"]), size=10).page) == ["b", "a"]
 
 
 def test_a_score_is_what_the_formula_says() -> None:
-    first, brought, second = Placed("a", 1, 2, 0.9), Placed("b", None, 1, 0.95), Placed("c", 2)
-    assert first.score == pytest.approx(1 / (K + 1) + MEANING / (K + 2))
-    assert brought.score == pytest.approx(1 / (K + BEHIND + 1) + MEANING / (K + 1))
-    assert second.score == pytest.approx(1 / (K + 2))
-    assert fuse(["a", "c"], [("b", 0.95), ("a", 0.9)]) == [first, second, brought]
+    fused = fuse(["a", "c"], [("b", 0.95), ("a", 0.9)], size=10)
+    assert fused.page == [Placed("a", 1, 1, 2, 0.9), Placed("c", 2, 2), Placed("b", 3, None, 1, 0.95)]
+    assert [one.score for one in fused.page] == [pytest.approx(1 / (K + place)) for place in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +75,8 @@ def test_a_score_is_what_the_formula_says() -> None:
         ("how are secrets kept out of logs?", "how are secrets kept out of logs?"),
         ('"connection reset" -proxy', "connection reset"),
         ('queue -"dead letter" OR retry', "queue retry"),
-        ("migrat* auth-token -x", "migrat auth-token"),
+        ("migrat* auth-token -xy", "migrat auth-token"),
+        ("when did --force and -v come?", "when did --force and -v come?"),
         ("-only", ""),
         ('-"unclosed phrase', ""),
         ("2 * 3 - 1", "2 3 - 1"),

@@ -50,6 +50,40 @@ def test_phrases_are_required_and_minus_excludes() -> None:
     assert [phrase.words for phrase in query.excluded_phrases] == [("old", "one")]
 
 
+def test_a_flag_is_a_word_and_excludes_nothing() -> None:
+    assert asked("when did we add --force, -v or -p?") == {"add": 1, "forc": 1, "v": 1, "p": 1}
+    assert read("--no-verify --force").excluded == ()
+    assert read("-ab").excluded == ("ab",)
+    assert [phrase.words for phrase in read("-記").excluded_phrases] == [("記",)], "a word of one character"
+
+
+def test_a_version_is_sought_as_a_whole_with_a_v_or_without() -> None:
+    for text in ("2.45.0", "v2.45.0"):
+        found = asked(f"what came with {text}?")
+        assert (found["2.45.0"], found["v2.45.0"]) == (1, 1)
+        assert found["45"] < WHOLE_WEIGHT, "a number says next to nothing"
+    whole = {term.text: term for term in read("2.45 then").terms}["2.45"]
+    assert (whole.prefix, whole.unfinished) == ("2.45", True), "all that begin so, if there is none"
+    assert asked("2025-03-14")["20250314"] == 1
+    assert asked("v2.45.0-rc.1")["2.45.0rc.1"] == 1
+    assert asked("v2.45.0-rc.1")["0rc"] < WHOLE_WEIGHT
+
+
+def test_a_hash_may_be_the_beginning_of_one() -> None:
+    def unfinished(text: str) -> list[str]:
+        return [term.text for term in read(text).terms if term.unfinished]
+
+    assert unfinished("what did 1a2b3c4 change?") == ["1a2b3c4"]
+    assert unfinished("1234567 defaced a1b2c3 change?") == [], "a number, a word, too short"
+
+
+def test_a_capital_makes_a_name_of_a_stop_word() -> None:
+    assert asked("which commit moved us to Go?") == {"commit": 1, "move": 1, "go": 1}
+    assert asked("did we meet with Will in May?") == {"meet": 1, "will": 1, "may": 1}
+    assert asked("Will we meet? Will it go?") == {"meet": 1}, "a sentence begins so"
+    assert asked("HOW CAN I MEET") == {"meet": 1}, "where all is in capitals it tells nothing"
+
+
 def test_prefixes() -> None:
     migrated, last = read("migr* tok").terms
     assert (migrated.prefix, migrated.starts) == ("migr", True)
