@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_mem.retrieval import periods
 from claude_mem.retrieval.phrases import holds_all, holds_any
 from claude_mem.retrieval.query import MAX_TERMS, WHOLE_WEIGHT, Query, parse
 
@@ -94,48 +93,6 @@ def test_prefixes() -> None:
 
 def test_a_pasted_text_is_cut() -> None:
     assert len(read(" ".join(f"w{n}x" for n in range(1000))).terms) == MAX_TERMS
-
-
-@pytest.mark.parametrize(
-    ("text", "since", "until"),
-    [
-        ("yesterday", "2026-03-17", "2026-03-18"),
-        ("what broke today", "2026-03-18", "2026-03-19"),
-        ("last week", "2026-03-09", "2026-03-16"),
-        ("this week", "2026-03-16", "2026-03-23"),
-        ("last month", "2026-02-01", "2026-03-01"),
-        ("last year", "2025-01-01", "2026-01-01"),
-        ("3 days ago", "2026-03-15", "2026-03-16"),
-        ("two weeks ago", "2026-03-02", "2026-03-09"),
-        ("three months ago", "2025-12-01", "2026-01-01"),
-        ("a year ago", "2025-01-01", "2026-01-01"),
-        ("in the last 2 days", "2026-03-16", "2026-03-19"),
-        ("in March 2025", "2025-03-01", "2025-04-01"),
-        ("Dec. 2024", "2024-12-01", "2025-01-01"),
-        ("in april", "2025-04-01", "2025-05-01"),
-        ("in 2024", "2024-01-01", "2025-01-01"),
-        ("on March 5", "2026-03-05", "2026-03-06"),
-        ("5th of April", "2025-04-05", "2025-04-06"),
-        ("May 5th, 2024", "2024-05-05", "2024-05-06"),
-        ("2025-03-14", "2025-03-14", "2025-03-15"),
-        ("2025-03", "2025-03-01", "2025-04-01"),
-        ("2025-02-30 or yesterday", "2026-03-17", "2026-03-18"),
-    ],
-)
-def test_times_in_words(text: str, since: str, until: str) -> None:
-    period = periods.find(text, now_us=NOW)
-    assert period is not None
-    days = [
-        datetime.fromtimestamp(us / 1e6, UTC).date().isoformat() for us in (period.since_us, period.until_us)
-    ]
-    assert days == [since, until]
-
-
-@pytest.mark.parametrize(
-    "text", ["may the parser march on", "99999999 years ago", "1.2.3", "0000-00-00", "2025-13"]
-)
-def test_what_is_no_time(text: str) -> None:
-    assert periods.find(text, now_us=NOW) is None
 
 
 def test_a_time_alone_lists_and_its_words_are_not_sought() -> None:
