@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from claude_mem_operator.watched import is_told_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -52,7 +54,10 @@ class WatchLedger:
                 self._told[uid] = max(self._told.get(uid, 0), _version(obj))
 
     def read(self, owner: str, objects: Iterable[Manifest]) -> None:
-        """A reconcile of the resource with the uid `owner` read these objects."""
+        """A reconcile of the resource with the uid `owner` read these objects.
+
+        One that lost the label which its watch asks for is not awaited: the watch has told of its end.
+        """
         now = self._clock()
         with self._lock:
             before = self._awaited.pop(owner, {})
@@ -60,6 +65,7 @@ class WatchLedger:
                 obj["metadata"]["uid"]: (_version(obj), before.get(obj["metadata"]["uid"], (0, now))[1])
                 for obj in objects
                 if (obj["apiVersion"], obj["kind"]) in self._followed
+                and is_told_of(obj)
                 and self._told.get(obj["metadata"]["uid"], 0) < _version(obj)
             }
             if awaited:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import kopf
 
 from claude_mem_operator.config import Config, ConfigInvalid
-from claude_mem_operator.desired.names import MANAGER, PREFIX
+from claude_mem_operator.desired.names import PREFIX
 from claude_mem_operator.kube import kinds
 from claude_mem_operator.kube.errors import KubeError
 from claude_mem_operator.logs import configure
 from claude_mem_operator.process import Operator
+from claude_mem_operator.watched import LABEL, labelled_kinds
 
 if TYPE_CHECKING:
     import threading
@@ -33,8 +34,6 @@ logger = logging.getLogger(__name__)
 #: Secrets that no resource reads, and that may be many and large.
 _SECRETS: Final = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 _CONFIG_MAPS: Final = "metadata.name!=kube-root-ca.crt"
-#: Of these, those of users matter, too; of all other kinds children only.
-_REFERRED_TO: Final = (kinds.SECRET, kinds.CONFIG_MAP)
 #: Pauses between kopf's tries of a request, in seconds: about half an hour, then the process starts anew.
 _BACKOFFS: Final = (1, 1, 2, 3, *([5] * 360))
 
@@ -92,10 +91,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 100
-    for kind in (kind for kind in kinds.CHILD_KINDS if kind not in _REFERRED_TO):
-        settings.watching.label_selectors[kind.group, kind.version, kind.plural] = (
-            f"app.kubernetes.io/managed-by={MANAGER}"
-        )
+    for kind in labelled_kinds():
+        settings.watching.label_selectors[kind.group, kind.version, kind.plural] = "=".join(LABEL)
     settings.watching.field_selectors["", "v1", kinds.SECRET.plural] = _SECRETS
     settings.watching.field_selectors["", "v1", kinds.CONFIG_MAP.plural] = _CONFIG_MAPS
     return settings

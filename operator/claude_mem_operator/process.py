@@ -18,7 +18,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from claude_mem_operator.config import WebhookMode
 from claude_mem_operator.desired import Defaults
-from claude_mem_operator.desired.names import MANAGER
 from claude_mem_operator.engine.reconcile import Engine
 from claude_mem_operator.engine.runner import Runner, asked_of
 from claude_mem_operator.health import Health, WatchLedger
@@ -29,6 +28,7 @@ from claude_mem_operator.kube.fenced import FencedApi
 from claude_mem_operator.kube.port import ObjectRef
 from claude_mem_operator.leadership import Leadership
 from claude_mem_operator.metrics import Metrics
+from claude_mem_operator.watched import LABEL
 from claude_mem_operator.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -286,6 +286,6 @@ def _owner(metadata: Manifest) -> str | None:
         if owner.get("kind") == kinds.CLAUDE_MEM_SERVER.kind:
             return str(owner["name"])
     labels = metadata.get("labels") or {}
-    if labels.get("app.kubernetes.io/managed-by") == MANAGER:
+    if labels.get(LABEL[0]) == LABEL[1]:
         return labels.get("app.kubernetes.io/instance")
     return None

@@ -11,11 +11,12 @@ from prometheus_client import generate_latest
 from claude_mem.logs import JsonFormatter, TextFormatter
 from claude_mem_operator.config import Config, ConfigInvalid, WebhookMode, settings
 from claude_mem_operator.health import STALE_S, STUCK_S, Health, WatchLedger
-from claude_mem_operator.kube.kinds import HTTP_ROUTE, SECRET
-from claude_mem_operator.kube.port import Kind
+from claude_mem_operator.kube.kinds import CLAUDE_MEM_SERVER, DEPLOYMENT, HTTP_ROUTE, SECRET
+from claude_mem_operator.kube.port import Kind, Manifest
 from claude_mem_operator.logs import defect, fields_of
 from claude_mem_operator.main import main
 from claude_mem_operator.metrics import Metrics
+from claude_mem_operator.watched import LABEL
 
 
 def test_nothing_set_is_a_working_operator_for_all_namespaces() -> None:
@@ -122,7 +123,7 @@ def test_metrics_tell_what_was_counted() -> None:
         assert line in text
 
 
-def _object(uid: str, version: int, *, kind: Kind = SECRET) -> dict[str, object]:
+def _object(uid: str, version: int, *, kind: Kind = SECRET) -> Manifest:
     metadata = {"uid": uid, "resourceVersion": str(version)}
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
@@ -156,6 +157,27 @@ def test_a_kind_that_came_to_the_cluster_after_the_operator_is_not_awaited() -> 
     ledger.read("owner", [_object("a", 1, kind=HTTP_ROUTE)])
     now = STALE_S + 1
     assert ledger.staleness() == 0
+
+
+def test_a_child_whose_label_was_taken_off_is_not_awaited() -> None:
+    now = 0.0
+    ledger = WatchLedger(clock=lambda: now)
+    ledger.follow([CLAUDE_MEM_SERVER, DEPLOYMENT])
+    child = _object("a", 5, kind=DEPLOYMENT)
+    labelled = {**child, "metadata": {**child["metadata"], "labels": dict([LABEL])}}
+    ledger.told(labelled, gone=False)
+    # To a watch that asks for a label, an object without it is gone; the resource is paused, so nobody repairs it.
+    for version, labels in ((6, {LABEL[0]: "somebody-else"}), (7, {}), (8, None)):
+        relabelled = {**child, "metadata": {"uid": "a", "resourceVersion": str(version), "labels": labels}}
+        ledger.told(relabelled, gone=True)
+        ledger.read("owner", [_object("owner", 1, kind=CLAUDE_MEM_SERVER), relabelled])
+        ledger.told(_object("owner", 1, kind=CLAUDE_MEM_SERVER), gone=False)
+        now += STALE_S + 1
+        ledger.read("owner", [relabelled])
+        assert ledger.staleness() == 0
+    ledger.read("owner", [labelled])
+    now += 1
+    assert ledger.staleness() == 1, "a child with the label is awaited"
 
 
 def test_a_stuck_run_and_an_unwatched_lease_make_it_unwell() -> None:
