@@ -102,13 +102,13 @@ def test_a_page_looks_at_no_more_where_little_passes_and_the_cursor_goes_on(
     monkeypatch.setattr(narrowing, "MOST_LOOKED_AT", 10)
     monkeypatch.setattr(narrowing, "_READ", 4)
     looked: list[int] = []
-    real = stored.found_rows
+    real = stored.found_slice
 
     async def counted(database: Any, ids: Any, **options: Any) -> Any:
         looked[-1] += len(ids)
         return await real(database, ids, **options)
 
-    monkeypatch.setattr(stored, "found_rows", counted)
+    monkeypatch.setattr(stored, "found_slice", counted)
     members: dict[str, Any] = {"query": "alpha", "limit": 3} | narrowed
     pages: list[list[str]] = []
     while not pages or "cursor" in members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from claude_mem.storage.database import Database, Executor, Row
 from claude_mem.storage.retention import Rule
 from tests.services.test_storage_statements import new_job, new_observation, new_session
 from tests.support.databases import Storage
-from tests.support.load import World, make_world
+from tests.support.load import World, make_world, until
 
 WORLD = World()
 
@@ -289,6 +290,43 @@ async def test_two_at_once_remove_once_and_a_dead_holder_is_followed(
     found = await other.carry_out(mine)
     assert found is not None
     assert [removal.count for removal in found] == [1]
+
+
+async def test_a_rule_that_fails_keeps_no_other_from_its_turn_and_the_process_alive(
+    full: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing, mine = rule(project_id=WORLD.sibling_id, max_age_days=30), rule(max_age_days=30)
+    retained = RetentionService(full)
+    for one in (failing, mine):
+        await retained.add(one, cli_entry("retention.set", one.id, team_id=one.team_id, project_id=None))
+    real_remove, real_due = retention.remove, retention.due
+    looks: list[int] = []
+
+    async def remove(executor: Executor, removing: Rule, *given: Any, **options: Any) -> int:
+        if removing.id == failing.id:
+            raise ZeroDivisionError
+        return await real_remove(executor, removing, *given, **options)
+
+    async def due(*given: Any, **options: Any) -> list[Rule]:
+        looks.append(1)
+        if len(looks) < 3:
+            raise KeyError
+        return await real_due(*given, **options)
+
+    monkeypatch.setattr(retention, "remove", remove)
+    monkeypatch.setattr(retention, "due", due)
+    monkeypatch.setattr(service, "LOOK_S", 0.001)
+    running = asyncio.create_task(service.keep_running(retained))
+
+    async def removed() -> bool:
+        kept = {one.id: one for one in await retention.of_team(full, WORLD.team_id)}
+        return kept[mine.id].last_removed == 3 and kept[failing.id].last_run_us is None
+
+    await until(removed, what="the other rule to be carried out")
+    assert not running.done()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
 
 
 async def test_a_rule_that_is_removed_meanwhile_removes_nothing_more(

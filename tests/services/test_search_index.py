@@ -12,7 +12,7 @@ import pytest
 from claude_mem.model.errors import Forbidden, InvalidInput
 from claude_mem.retrieval.documents import analyse_observation
 from claude_mem.retrieval.ranking import BEFORE
-from claude_mem.services import folding, search_index
+from claude_mem.services import folding, merging, search_index, search_notes
 from claude_mem.services.memories import MemoryChange, MemoryInput, MemoryService
 from claude_mem.services.purging import purge_project
 from claude_mem.services.questions import Question, SearchPage
@@ -36,7 +36,7 @@ async def world(database: Database) -> World:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches and segments so small that everything happens often."""
     monkeypatch.setattr(folding, "BATCH", 7)
-    monkeypatch.setattr(folding, "FAN_OUT", 3)
+    monkeypatch.setattr(merging, "FAN_OUT", 3)
     monkeypatch.setattr(folding, "WORTH_SWEEPING", 20)
 
 
@@ -204,7 +204,7 @@ async def test_a_deleted_project_takes_its_index_along(postgres_storage: Storage
 async def test_more_changes_than_can_be_read_are_folded_or_looked_through(
     database: Database, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_index, "MOST_READ", 5)
+    monkeypatch.setattr(search_notes, "MOST_READ", 5)
     for number in range(20):
         await add(database, world, f"needle{number}x parsers")
     monkeypatch.setattr(search_index, "FOLD_S", 0.0)

@@ -31,6 +31,7 @@ from claude_mem.storage import (
     origins,
     rows,
     search,
+    search_changes,
     sessions,
     tenancy,
     timeline,
@@ -519,18 +520,44 @@ async def observation_rows(database: Database, world: World) -> None:
     assert await observations.delete(database, "memory-1", team_id=world.team_id, project_id=None) is not None
 
 
-async def search_rows(database: Database, world: World) -> None:
+#: Changes of the memories that `observation_rows` stores, in their order.
+NOTED = [("memory-1", "I"), ("memory-2", "I"), ("memory-1", "U"), ("memory-1", "D")]
+
+
+async def noted_rows(database: Database, world: World) -> None:
     project = world.project_id
-    assert await search.waiting(database) == [search.Waiting(project, 4, 4)]
+    assert await search_changes.waiting(database) == [search_changes.Waiting(project, 4, 4)]
     state = await search.state(database, project)
     assert state.segments == ()
     noted = [(change.observation_id, change.operation) for change in state.changes]
-    assert noted == [("memory-1", "I"), ("memory-2", "I"), ("memory-1", "U"), ("memory-1", "D")]
-    words = {"words": ["retries", "the"], "stems": ["retri"]}
-    assert await search.matching_changes(database, project, **words, limit=9) == ["memory-2"]
-    (document,) = await search.documents(database, project, ["memory-1", "memory-2"])
-    assert (document["id"], document["content"]) == ("memory-2", "Retries swallow errors")
+    assert noted == NOTED
+    assert state.complete
+    some = await search.state(database, project, most=2)
+    assert (some.changes, some.complete) == (state.changes[:2], False)
+    assert await search_changes.rewritten(database, project, limit=9) == {"memory-1"}
+    numbers = [change.number for change in state.changes]
+
+    async def matching(*words: str, prefixes: Sequence[str] = (), at: int | None = None) -> bool:
+        until = None if at is None else at + 1
+        found = await search_changes.matching_changes(
+            database, project, words=words, prefixes=prefixes, since_us=at, until_us=until, limit=9
+        )
+        assert found in ([], [search_changes.Candidate("memory-2", numbers[1])])
+        return bool(found)
+
+    assert await matching("retries", "the", "retri")
+    assert not await matching("the'", "zebra", prefixes=["'zeb\\ra' | retri", "&!"])
+    assert await matching(prefixes=["swallo"])
+    assert await matching(at=NOW)
+    assert not await matching(at=NOW + 1)
+    ids = ["memory-1", "memory-2"]
+    (document,), left = await search_changes.documents(database, project, ids, most_bytes=9)
+    assert (document["id"], document["content"], left) == ("memory-2", "Retries swallow errors", [])
     assert document["updated_at"] == NOW
+
+
+async def search_rows(database: Database, world: World) -> None:
+    project = world.project_id
 
     async def passing(**filters: Any) -> list[str]:
         scope = {"team_id": world.team_id, "project_id": project}
@@ -554,8 +581,9 @@ async def search_rows(database: Database, world: World) -> None:
         assert await search.lock(transaction, project)
         assert await search.lock_project(transaction, project)
         assert not await search.lock_project(transaction, "absent")
-        taken = await search.take_changes(transaction, project, limit=3)
-        assert [(change.observation_id, change.operation) for change in taken] == noted[:3]
+        taken, more = await search_changes.take_changes(transaction, project, limit=3, most_bytes=1000)
+        assert [(change.observation_id, change.operation) for change in taken] == NOTED[:3]
+        assert more
         pieces = [("", b"\0first"), ("migration", b"second"), ("中", b"third")]
         for segment in (7, 8):
             kept: dict[str, Any] = {"segment_id": segment, "packed": packed, "size": 2, "pieces": pieces}
@@ -572,6 +600,9 @@ async def search_rows(database: Database, world: World) -> None:
     }
     found = await search.prefix_blocks(database, [7, 9], prefix="m", limit=9)
     assert found == [(7, b"\0first"), (7, b"second")]
+    found = await search.prefix_blocks(database, [7, 8], prefix="m", limit=1)
+    assert found == [(7, b"\0first"), (8, b"\0first")], "of each segment"
+    assert await search.block_bytes(database, [7, 9]) == {7: 17}
     assert await search.all_blocks(database, 8) == [b"\0first", b"second", b"third"]
     assert await search.delete_from_segment(database, seven, b"\1\0")
     assert not await search.delete_from_segment(database, seven, b"\0\0"), "it knows of no deletion"
@@ -580,7 +611,7 @@ async def search_rows(database: Database, world: World) -> None:
     assert not await search.drop_segments(database, [seven])
     assert await search.drop_segments(database, [eight])
     assert await search.all_blocks(database, 8) == []
-    await search.sweep(database)
+    await search_changes.sweep(database)
 
 
 async def worker_rows(database: Database, world: World) -> None:
@@ -804,6 +835,7 @@ SUBJECTS = (
     paged_jobs,
     job_changes,
     observation_rows,
+    noted_rows,
     search_rows,
     worker_rows,
     accounting_rows,

@@ -24,6 +24,9 @@ Numbered = tuple[int, "Observation"]
 _READ: Final = 4096
 MOST_LOOKED_AT: Final = 20_000
 
+#: Bytes of memories' texts that a page holds, unless a single memory has more; the next page goes on behind them.
+PAGE_BYTES: Final = 32 * 2**20
+
 
 class Looked(NamedTuple):
     """What was found among the best matches.
@@ -47,27 +50,29 @@ async def ranked(
 ) -> Looked:
     """The best matches from behind a position that pass everything, `count` or more if there are; by their numbers.
 
-    Where few pass, at most about `MOST_LOOKED_AT` are looked at, so that no page costs more in a larger project.
+    Where few pass, at most about `MOST_LOOKED_AT` are looked at, so that no page costs more in a larger project; where
+    texts are long, it ends after about `PAGE_BYTES` of them.
     """
     found: list[Numbered] = []
     position = after
     size, looked_at = count, 0
     while True:
         numbers = ranking.best(size, after=position)
-        ids = {number: ranking.snapshot.id_of(number) for number in numbers}
-        rows_by_id = await stored.found_rows(
-            database,
-            list(ids.values()),
-            team_id=team_id,
-            project_id=question.project_id,
-            filters=question.filters,
-        )
-        page = [
-            (number, memory)
-            for number, identity in ids.items()
-            if (memory := rows_by_id.get(identity)) is not None
-        ]
-        found += await _passing(page, question, ranking.query)
+        number_of = {ranking.snapshot.id_of(number): number for number in numbers}
+        left = list(number_of)
+        while left and len(found) < count:
+            rows_by_id, left = await stored.found_slice(
+                database,
+                left,
+                team_id=team_id,
+                project_id=question.project_id,
+                filters=question.filters,
+            )
+            page = [(number_of[identity], memory) for identity, memory in rows_by_id.items()]
+            found += await _passing(page, question, ranking.query)
+            more = bool(left) or len(numbers) == size
+            if more and len(found) < count and _size(found) >= PAGE_BYTES:
+                return Looked(found, ranking.position(found[-1][0]))
         if len(found) >= count or len(numbers) < size:
             return Looked(found)
         position = ranking.position(numbers[-1])
@@ -104,6 +109,11 @@ async def _passing(page: list[Numbered], question: Question, query: Query) -> li
         # Beside the event loop: phrases are looked for in whole texts.
         return await asyncio.to_thread(_filtered, page, question, query)
     return _filtered(page, question, query)
+
+
+def _size(found: list[Numbered]) -> int:
+    """Characters of texts and of metadata as it is written."""
+    return sum(len(memory.content) + len(memory.metadata.text) for _, memory in found)
 
 
 def _filtered(page: list[Numbered], question: Question, query: Query) -> list[Numbered]:

@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from claude_mem.model.errors import ClaudeMemError, InvalidInput, NotFound
+from claude_mem.model.errors import InvalidInput, NotFound, Unavailable
 from claude_mem.model.records import AuditEntry
 from claude_mem.model.times import MIN_POSTGRES_MS, now_us
 from claude_mem.services.periods import DAY_US
@@ -20,7 +20,7 @@ from claude_mem.services.retention_rules import check, told
 from claude_mem.services.scope import require_project
 from claude_mem.storage import audit, retention, tenancy
 from claude_mem.storage.cursors import Cursor
-from claude_mem.storage.database import StorageError, run_transaction
+from claude_mem.storage.database import run_transaction
 
 if TYPE_CHECKING:
     from claude_mem.services.context import RequestContext
@@ -147,10 +147,22 @@ class RetentionService:
     async def run_due(self) -> list[Removal]:
         """Carry out the rules whose time has come and that nobody else has.
 
+        One that fails is tried again when its turn is over, and keeps no other from its own.
+
         Raises: Unavailable, StorageError.
         """
-        due = await retention.due(self._database, now_us=now_us(), limit=_DUE_AT_ONCE)
-        return [removal for rule in due for removal in await self.carry_out(rule) or ()]
+        removed: list[Removal] = []
+        for rule in await retention.due(self._database, now_us=now_us(), limit=_DUE_AT_ONCE):
+            try:
+                removed += await self.carry_out(rule) or ()
+            except Unavailable:
+                raise
+            except Exception as error:
+                logger.warning(
+                    "a retention rule was not carried out and waits",
+                    extra={"ruleId": rule.id, "reason": type(error).__name__},
+                )
+        return removed
 
     async def carry_out(self, rule: Rule) -> list[Removal] | None:
         """Carry a rule out now; None when somebody else does.
@@ -253,7 +265,8 @@ async def keep_running(service: RetentionService) -> None:
                     "a retention rule removed rows",
                     extra={"ruleId": removal.rule_id, "subject": removal.subject, "count": removal.count},
                 )
-        except (ClaudeMemError, StorageError) as error:
+        except Exception as error:
+            # Whatever it is, the server goes on.
             logger.warning("retention rules were not carried out", extra={"reason": type(error).__name__})
         await asyncio.sleep(LOOK_S)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,27 +17,26 @@ import numpy as np
 from claude_mem.model.errors import Unavailable
 from claude_mem.retrieval.impacts import Held, gather
 from claude_mem.retrieval.ranking import rank
-from claude_mem.retrieval.segments import NO_POSTINGS, Block, build
+from claude_mem.retrieval.segments import NO_POSTINGS, Block
 from claude_mem.retrieval.snapshot import Part, Snapshot
-from claude_mem.services.folding import ColumnCache, Folder, last_operations, read_document
+from claude_mem.services.folding import Folder, last_operations
 from claude_mem.services.lru import Lru
+from claude_mem.services.merging import ColumnCache
 from claude_mem.services.scope import require_team
-from claude_mem.storage import search
+from claude_mem.services.search_notes import NoteReader, TooMuch
+from claude_mem.storage import search, search_changes
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from claude_mem.retrieval.query import Query, Term
     from claude_mem.retrieval.ranking import Ranking, Statistics
-    from claude_mem.retrieval.segments import NewDocument, Postings, Segment
+    from claude_mem.retrieval.segments import Postings
+    from claude_mem.services.search_notes import Noted
     from claude_mem.storage.database import Database
-    from claude_mem.storage.search import Change, State
+    from claude_mem.storage.search import State
 
-#: Noted changes whose text a search reads; when there are more it folds first.
-MOST_READ = 512
-
-#: Characters of a text that is read beside the event loop.
-LONG = 32_768
+logger = logging.getLogger(__name__)
 
 #: Seconds that a search folds for before it goes on with what is left.
 FOLD_S = 5.0
@@ -45,6 +45,9 @@ FOLD_S = 5.0
 POSTING_BYTES = 32 * 2**20
 HELD_BYTES = 64 * 2**20
 VIEW_DOCUMENTS = 500_000
+
+#: Observations that were changed or removed and that a search leaves out of the segments, where too much is noted.
+MOST_STALE = 20_000
 
 #: Blocks read for each segment to find the words that begin with a prefix.
 PREFIX_BLOCKS = 8
@@ -60,21 +63,6 @@ class _Moved(Exception):
     """Raised when a segment is no more since the question began."""
 
 
-class _Noted:
-    """The index of noted changes, in memory."""
-
-    def __init__(self, segment: Segment) -> None:
-        self.columns = segment.columns
-        self._blocks = [Block(data) for _, data in segment.blocks]
-
-    def find(self, term: str) -> list[Postings]:
-        found = [block.find(term) for block in self._blocks]
-        return [postings for postings in found if len(postings.documents)]
-
-    def starting_with(self, prefix: str) -> list[Postings]:
-        return [postings for block in self._blocks for _, postings in block.starting_with(prefix)]
-
-
 @dataclass(frozen=True, slots=True)
 class _View:
     """A project's documents at one moment.
@@ -88,7 +76,7 @@ class _View:
     number: int
     snapshot: Snapshot
     segments: tuple[int, ...]
-    noted: _Noted | None
+    noted: Noted | None
 
 
 class SearchIndex:
@@ -102,7 +90,7 @@ class SearchIndex:
         self._postings: Lru[tuple[int, str], list[Postings]] = Lru(POSTING_BYTES)
         self._held: Lru[tuple[int, str], Held] = Lru(HELD_BYTES)
         self._numbers = itertools.count()
-        self._read: Lru[Change, NewDocument] = Lru(4 * MOST_READ)
+        self._notes = NoteReader(database)
 
     async def rank(
         self, project_id: str, query: Query, *, team_id: str, statistics: Statistics | None = None
@@ -198,11 +186,10 @@ class SearchIndex:
         known = {segment: self._postings.get((segment, prefix + "*")) for segment in view.segments}
         missing = [segment for segment, kept in known.items() if kept is None]
         if missing:
-            limit = PREFIX_BLOCKS * len(missing)
-            blocks = await search.prefix_blocks(self._database, missing, prefix=prefix, limit=limit)
+            blocks = await search.prefix_blocks(self._database, missing, prefix=prefix, limit=PREFIX_BLOCKS)
             for segment in missing:
                 read = [Block(data) for found, data in blocks if found == segment]
-                if not read and len(blocks) < limit:
+                if not read:
                     raise _Moved
                 found = [postings for block in read for _, postings in block.starting_with(prefix)]
                 known[segment] = found
@@ -219,77 +206,65 @@ class SearchIndex:
     async def _view(self, project_id: str, query: Query, *, team_id: str) -> _View:
         state = await search.state(self._database, project_id)
         require_team(state.team_id, team_id)
-        unread = self._unread(state)
-        if len(unread) > MOST_READ:
-            await self.folder.fold(project_id, seconds=FOLD_S)
-            state = await search.state(self._database, project_id)
-            unread = self._unread(state)
-        if len(unread) > MOST_READ:
-            return await self._make_view(project_id, state, await self._likely(project_id, state, query))
+        try:
+            return await self._whole_view(project_id, state)
+        except TooMuch:
+            await self._fold_first(project_id)
+        try:
+            return await self._whole_view(project_id, await search.state(self._database, project_id))
+        except TooMuch:
+            return await self._partial_view(project_id, query)
+
+    async def _fold_first(self, project_id: str) -> None:
+        """Fold for some seconds. Whatever becomes of it, the search goes on with what is there."""
+        try:
+            async with asyncio.timeout(2 * FOLD_S):
+                await self.folder.fold(project_id, seconds=FOLD_S)
+        except Exception as error:
+            logger.info(
+                "a search could not fold what is noted",
+                extra={"projectId": project_id, "reason": type(error).__name__},
+            )
+
+    async def _whole_view(self, project_id: str, state: State) -> _View:
+        """Raises: TooMuch."""
         signature = (state.segments, tuple(last_operations(state.changes).values()))
         kept = self._views.get(project_id)
-        if kept is not None and kept[0] == signature:
+        if state.complete and kept is not None and kept[0] == signature:
             return kept[1]
-        view = await self._make_view(project_id, state, _to_read(state))
+        noted = await self._notes.all(project_id, state)
+        first = {change.observation_id: change.operation for change in reversed(state.changes)}
+        stale = {found for found, operation in first.items() if operation != search.INSERTED}
+        view = await self._make_view(state, noted, stale)
         self._views.put(project_id, (signature, view), weight=view.snapshot.size + 1)
         return view
 
-    def _unread(self, state: State) -> list[Change]:
-        return [change for change in _to_read(state) if self._read.get(change) is None]
+    async def _partial_view(self, project_id: str, query: Query) -> _View:
+        """The segments with those of the changes that may match."""
+        # Before the state: what is folded meanwhile is in both, and not in neither.
+        likely = await self._notes.likely(project_id, query)
+        state = await search.state(self._database, project_id, most=0)
+        stale = await search_changes.rewritten(self._database, project_id, limit=MOST_STALE)
+        noted = await self._notes.some(project_id, likely)
+        return await self._make_view(state, noted, stale | {change.observation_id for change in likely})
 
-    async def _likely(self, project_id: str, state: State, query: Query) -> list[Change]:
-        """Of too many changes those that may match."""
-        ids = await search.matching_changes(
-            self._database,
-            project_id,
-            words=[term.prefix or term.text for term in query.terms],
-            stems=[term.text for term in query.terms],
-            limit=MOST_READ,
-        )
-        wanted = set(ids)
-        return [change for change in _to_read(state) if change.observation_id in wanted]
-
-    async def _make_view(self, project_id: str, state: State, changes: Sequence[Change]) -> _View:
+    async def _make_view(self, state: State, noted: Noted | None, stale: set[str]) -> _View:
+        """Parameters: stale: ids of documents that count in no segment."""
         ids = [segment.id for segment in state.segments]
         columns = await self._columns.of(self._database, ids)
         revised = [segment.id for segment in state.segments if segment.revision]
         packed = await search.deletions(self._database, revised) if revised else {}
-        changed = {change.observation_id for change in state.changes}
-        inserted = {change.observation_id: change.operation for change in reversed(state.changes)}
-        old = {found for found in changed if inserted[found] != search.INSERTED}
         parts = []
         for segment in state.segments:
             deleted = packed.get((segment.id, segment.revision), b"")
             if segment.id not in columns or (segment.revision and not deleted):
                 raise _Moved
             numbers = np.frombuffer(deleted, "<u2")
-            if old:
+            if stale:
                 known = columns[segment.id].numbers
-                stale = np.array([known[found] for found in old & known.keys()], np.uint16)
-                numbers = np.union1d(numbers, stale).astype(np.uint16)
+                also = np.array([known[found] for found in stale & known.keys()], np.uint16)
+                numbers = np.union1d(numbers, also).astype(np.uint16)
             parts.append(Part(str(segment.id), columns[segment.id], numbers))
-        documents = await self._documents(project_id, changes)
-        noted = _Noted(build(documents)) if documents else None
         if noted:
             parts.append(Part("noted", noted.columns, NO_POSTINGS.documents))
         return _View(next(self._numbers), Snapshot(tuple(parts)), tuple(ids), noted)
-
-    async def _documents(self, project_id: str, changes: Sequence[Change]) -> list[NewDocument]:
-        found = {change: self._read.get(change) for change in changes}
-        missing = {change.observation_id: change for change, kept in found.items() if kept is None}
-        if missing:
-            rows = await search.documents(self._database, project_id, list(missing))
-            for row in rows:
-                # Of a long text beside the event loop, for it takes seconds.
-                long = len(row["content"]) > LONG
-                document = await asyncio.to_thread(read_document, row) if long else read_document(row)
-                change = missing[row["id"]]
-                found[change] = document
-                self._read.put(change, document)
-        return [document for document in found.values() if document is not None]
-
-
-def _to_read(state: State) -> list[Change]:
-    """The latest change of each observation that is still there."""
-    latest = last_operations(state.changes).values()
-    return [change for change in latest if change.operation != search.DELETED]

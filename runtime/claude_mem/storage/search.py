@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 INSERTED, UPDATED, DELETED = "I", "U", "D"
 
+#: Changes that a state tells of at most: when more wait than a search can read, how many more is nothing to it.
+MOST_CHANGES = 2048
+
+#: Bytes of texts and metadata after which an answer of the database brings no further memory.
+SLICE_BYTES = 8 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentState:
@@ -51,20 +57,13 @@ class State:
 
     Parameters:
         team_id: whose project it is; None when there is none.
+        complete: whether these are all the changes; there are more than were asked for otherwise.
     """
 
     team_id: str | None
     segments: tuple[SegmentState, ...]
     changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Changes of a project that wait to be folded into its segments."""
-
-    project_id: str
-    changes: int
-    latest: int
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +82,12 @@ class Filters:
     until_us: int | None = None
 
 
-async def state(executor: Executor, project_id: str) -> State:
+async def state(executor: Executor, project_id: str, *, most: int = MOST_CHANGES) -> State:
+    """What the index consists of now, with the oldest changes and at most so many."""
     team_id: str | None = None
     segments: list[SegmentState] = []
     changes: list[Change] = []
-    for row in await executor.fetch("search.state", project_id=project_id):
+    for row in await executor.fetch("search.state", project_id=project_id, limit=most + 1):
         if row["operation"] == "team":
             team_id = row["observation_id"]
         elif row["segment_id"] is None:
@@ -96,13 +96,7 @@ async def state(executor: Executor, project_id: str) -> State:
             segments.append(
                 SegmentState(row["segment_id"], row["documents"], row["revision"], row["deleted"])
             )
-    return State(team_id, tuple(segments), tuple(changes))
-
-
-async def waiting(executor: Executor) -> list[Waiting]:
-    """All projects with changes, those with most first."""
-    found = await executor.fetch("search.due")
-    return [Waiting(row["project_id"], row["waiting"], row["latest"]) for row in found]
+    return State(team_id, tuple(segments), tuple(changes[:most]), len(changes) <= most)
 
 
 async def lock(executor: Executor, project_id: str) -> bool:
@@ -117,37 +111,6 @@ async def lock_project(executor: Executor, project_id: str) -> bool:
     Returns: whether it is there.
     """
     return bool(await executor.fetch("search.lock_project", project_id=project_id))
-
-
-async def take_changes(executor: Executor, project_id: str, *, limit: int) -> list[Change]:
-    """Take away the oldest changes of a project, in their order."""
-    found = await executor.fetch("search.take_changes", project_id=project_id, limit=limit)
-    taken = [Change(row["number"], row["observation_id"], row["operation"]) for row in found]
-    return sorted(taken, key=lambda change: change.number)
-
-
-async def sweep(executor: Executor) -> None:
-    """Free the space of changes that were taken away; not within a transaction."""
-    await executor.execute("search.sweep")
-
-
-async def documents(executor: Executor, project_id: str, ids: Sequence[str]) -> list[Row]:
-    """What is indexed of observations: id, content, metadata as JSON text, created_at, updated_at."""
-    return await executor.fetch("search.documents", project_id=project_id, ids=list(ids))
-
-
-async def matching_changes(
-    executor: Executor, project_id: str, *, words: Sequence[str], stems: Sequence[str], limit: int
-) -> list[str]:
-    """Ids of observations among the changes that may hold one of the words; each storage uses what it can."""
-    found = await executor.fetch(
-        "search.matching_changes",
-        project_id=project_id,
-        words=list(words),
-        stems=list(stems),
-        limit=limit,
-    )
-    return [row["id"] for row in found]
 
 
 async def columns(executor: Executor, ids: Sequence[int]) -> dict[int, dict[str, bytes]]:
@@ -173,7 +136,11 @@ async def blocks(executor: Executor, wanted: Sequence[tuple[int, str]]) -> dict[
 async def prefix_blocks(
     executor: Executor, ids: Sequence[int], *, prefix: str, limit: int
 ) -> list[tuple[int, bytes]]:
-    """The blocks in which terms may stand that start with a text, in order; each segment has at least one."""
+    """The blocks in which terms may stand that start with a text, in order; each segment has at least one.
+
+    Parameters:
+        limit: blocks of each segment at most.
+    """
     found = await executor.fetch(
         "search.prefix_blocks", segment_ids=list(ids), since=prefix, until=prefix + "\U0010ffff", limit=limit
     )
@@ -182,6 +149,12 @@ async def prefix_blocks(
 
 async def all_blocks(executor: Executor, segment_id: int) -> list[bytes]:
     return [row["data"] for row in await executor.fetch("search.all_blocks", segment_id=segment_id)]
+
+
+async def block_bytes(executor: Executor, ids: Sequence[int]) -> dict[int, int]:
+    """How many bytes the blocks of segments have; a segment that is no more is missing."""
+    found = await executor.fetch("search.block_bytes", ids=list(ids))
+    return {row["segment_id"]: row["size"] for row in found}
 
 
 async def insert_segment(
@@ -231,10 +204,24 @@ async def drop_segments(executor: Executor, segments: Sequence[SegmentState]) ->
     return dropped == len(segments)
 
 
-async def found_rows(
-    executor: Executor, ids: Sequence[str], *, team_id: str, project_id: str, filters: Filters
-) -> dict[str, Observation]:
-    """The observations of these ids that pass the filters."""
+def parted(found: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Rows that were brought, and the ids of those for which there was no room."""
+    brought = [row for row in found if row["content"] is not None]
+    return brought, [row["id"] for row in found if row["content"] is None]
+
+
+async def found_slice(
+    executor: Executor,
+    ids: Sequence[str],
+    *,
+    team_id: str,
+    project_id: str,
+    filters: Filters,
+) -> tuple[dict[str, Observation], list[str]]:
+    """The first observations of these ids that pass the filters, in this order, as many as `SLICE_BYTES` has room for.
+
+    Returns: them by their ids, and the ids of those behind them that pass too.
+    """
     parameters: dict[str, Any] = {
         "platform_source": filters.platform,
         "kinds": None if filters.kinds is None else list(filters.kinds),
@@ -243,6 +230,21 @@ async def found_rows(
         "until": filters.until_us,
     }
     found = await executor.fetch(
-        "search.rows", ids=list(ids), team_id=team_id, project_id=project_id, **parameters
+        "search.rows", ids=list(ids), team_id=team_id, project_id=project_id, most=SLICE_BYTES, **parameters
     )
-    return {row["id"]: rows.observation(row) for row in found}
+    brought, left = parted(found)
+    return {row["id"]: rows.observation(row) for row in brought}, left
+
+
+async def found_rows(
+    executor: Executor, ids: Sequence[str], *, team_id: str, project_id: str, filters: Filters
+) -> dict[str, Observation]:
+    """The observations of these ids that pass the filters: for few ids, since all are held at once."""
+    found: dict[str, Observation] = {}
+    left: Sequence[str] = ids
+    while left:
+        brought, left = await found_slice(
+            executor, left, team_id=team_id, project_id=project_id, filters=filters
+        )
+        found |= brought
+    return found

@@ -4,7 +4,8 @@
 SELECT id AS segment_id, documents, revision, length(deleted) / 2 AS deleted, CAST(NULL AS text) AS observation_id, NULL AS operation, 0 AS number
 FROM search_segments WHERE project_id = :project_id
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, observation_id, operation, number FROM search_changes WHERE project_id = :project_id
+SELECT NULL, NULL, NULL, NULL, observation_id, operation, number
+FROM (SELECT observation_id, operation, number FROM search_changes WHERE project_id = :project_id ORDER BY number LIMIT :limit) AS oldest
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, team_id, 'team', 0 FROM projects WHERE id = :project_id
 ORDER BY number, segment_id;
@@ -13,12 +14,9 @@ ORDER BY number, segment_id;
 -- Projects with changes that wait to be folded: how many, and the latest.
 SELECT project_id, count(*) AS waiting, max(number) AS latest FROM search_changes GROUP BY project_id ORDER BY waiting DESC;
 
--- name: search.take_changes
--- The oldest changes of a project, taken away; they come back when the transaction fails.
-DELETE FROM search_changes
-WHERE project_id = :project_id
-  AND number IN (SELECT number FROM search_changes WHERE project_id = :project_id ORDER BY number LIMIT :limit)
-RETURNING observation_id, operation, number;
+-- name: search.rewritten
+-- What was inserted since it was last folded is in no segment.
+SELECT observation_id FROM search_changes WHERE project_id = :project_id AND operation <> 'I' ORDER BY number DESC LIMIT :limit;
 
 -- name: search.insert_segment
 INSERT INTO search_segments (id, project_id, documents, ids, lengths, times)
