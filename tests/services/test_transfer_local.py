@@ -50,7 +50,7 @@ def test_what_is_local_becomes_the_teams(
 ) -> None:
     file = str(make_local_database(tmp_path / "claude-mem.db", early=early))
     tried = cli.json("import", "local", file, "--dry-run")
-    assert early or tried == {"dryRun": True, "projects": COUNTS, "skipped": 1}
+    assert early or tried == {"dryRun": True, "projects": COUNTS, "skipped": 2}
     assert len(api.ok("GET", "/v1/projects", tenant.full)["projects"]) == 2
     done = cli.json("import", "local", file)
     memories = 10 if early else 11
@@ -70,6 +70,60 @@ def test_what_is_local_becomes_the_teams(
     assert api.ok("POST", "/v1/search", tenant.full, question)["observations"]
     again = cli.json("import", "local", file)
     assert not any(again["imported"].values())
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_memories_and_prompts_come_over_whole(
+    api: Server, tenant: Tenant, cli: CommandLine, tmp_path: Path, early: bool
+) -> None:
+    cli.json("import", "local", str(make_local_database(tmp_path / "claude-mem.db", early=early)))
+    lines = [json.loads(line) for line in api.call("GET", "/v1/export", tenant.full).text.splitlines()]
+    [session] = [one for one in lines if one["type"] == "session" and one["contentSessionId"] == "content-1"]
+    of_session = [one for one in lines if one.get("serverSessionId") == session["id"]]
+    at = START + 1_000_000
+    prompts = [one for one in of_session if one["type"] == "event"]
+    assert [
+        (
+            one["eventType"],
+            one["payload"],
+            one["contentSessionId"],
+            one["platformSource"],
+            one["occurredAtUs"],
+        )
+        for one in sorted(prompts, key=lambda one: one["payload"]["promptNumber"])
+    ] == [
+        ("user_prompt", {"prompt": f"Do {number} ", "promptNumber": number}, "content-1", "claude", us)
+        for number, us in ((1, _stored(at + 1, early)), (2, _stored(at + 2, early)))
+    ]
+    [summary] = [one for one in of_session if one.get("kind") == "summary"]
+    assert summary["content"] == "Request: Mend the relay\n\nLearned: It polls, 1\n\nNext steps: Measure"
+    assert summary["metadata"] == {
+        "request": "Mend the relay",
+        "learned": "It polls, 1",
+        "next_steps": "Measure",
+        "files_edited": ["relay.py"],
+        "provider": "claude-mem-local",
+    }
+    assert summary["createdAtUs"] == _stored(at + 9, early)
+    [source] = summary["sources"]
+    assert (source["type"], source["id"]) == ("session_summary", session["id"])
+    [first] = [one for one in of_session if one.get("metadata", {}).get("title") == "Relay finding 10"]
+    assert first["kind"] == "discovery"
+    assert first["metadata"] == {
+        "ticket": 10,
+        "title": "Relay finding 10",
+        "narrative": "The outbox relay  wakes",
+        "facts": ["fact 10", "another"],
+        "concepts": ["how-it-works"],
+        "files_read": ["src/relay.ts"],
+        "provider": "claude-mem-local",
+        "model": "claude-x",
+    }
+
+
+def _stored(milliseconds: int, early: bool) -> int:
+    """In microseconds; the first versions kept seconds."""
+    return milliseconds // 1000 * 1_000_000 if early else milliseconds * 1000
 
 
 def test_a_hook_finds_the_session_that_was_imported(

@@ -37,10 +37,10 @@ CREATE TABLE user_prompts (
 def make_local_database(path: Path, *, early: bool = False) -> Path:
     """Two sessions of one project and one of another, with prompts, observations and summaries.
 
-    One observation has lost its session, one was taken over from a worktree, and one has no text.
+    An observation and a prompt have lost their sessions, an observation came from a worktree, and one has no text.
 
     Parameters:
-        early: with the column names of the first versions.
+        early: with the column names and the seconds of the first versions.
     """
     schema = _SCHEMA
     if early:
@@ -56,6 +56,7 @@ def make_local_database(path: Path, *, early: bool = False) -> Path:
         if not early:
             _observation(connection, "memory-0", "api-worktree", number=8, merged_into_project="site")
         _observation(connection, "memory-0", "api", number=9, early=early, empty=True)
+        _prompt(connection, "gone", 1, START, early=early)
     return path
 
 
@@ -73,9 +74,7 @@ def _session(connection: sqlite3.Connection, number: int, project: str, *, early
     }
     _insert(connection, "sdk_sessions", row, early=early)
     for prompt in (1, 2):
-        text = f"Do {prompt} <private>{SECRET}</private>"
-        said = {"content_session_id": f"content-{number}", "prompt_number": prompt, "prompt_text": text}
-        _insert(connection, "user_prompts", said | _at(at + prompt), early=early)
+        _prompt(connection, f"content-{number}", prompt, at + prompt, early=early)
     for each in range(2):
         _observation(connection, f"memory-{number}", project, number=number * 10 + each, early=early)
     summary = {
@@ -87,6 +86,12 @@ def _session(connection: sqlite3.Connection, number: int, project: str, *, early
         "files_edited": json.dumps(["relay.py"]),
     }
     _insert(connection, "session_summaries", summary | _at(at + 9), early=early)
+
+
+def _prompt(connection: sqlite3.Connection, content_id: str, number: int, at: int, *, early: bool) -> None:
+    text = f"Do {number} <private>{SECRET}</private>"
+    said = {"content_session_id": content_id, "prompt_number": number, "prompt_text": text}
+    _insert(connection, "user_prompts", said | _at(at), early=early)
 
 
 def _observation(
@@ -108,6 +113,7 @@ def _observation(
             "concepts": json.dumps(["how-it-works"]),
             "files_read": json.dumps(["src/relay.ts"]),
             "generated_by_model": "claude-x",
+            "metadata": json.dumps({"ticket": number, "title": "of no one"}),
         }
     _insert(connection, "observations", row | more | _at(START + number), early=early)
 
@@ -120,6 +126,12 @@ def _insert(connection: sqlite3.Connection, table: str, row: dict[str, Any], *, 
     older = (
         {"content_session_id": "claude_session_id", "memory_session_id": "sdk_session_id"} if early else {}
     )
+    if early:
+        row = {name: _seconds(value) if name.endswith("_epoch") else value for name, value in row.items()}
     names = ", ".join(older.get(name, name) for name in row)
     marks = ", ".join("?" for _ in row)
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+
+
+def _seconds(milliseconds: int | None) -> int | None:
+    return milliseconds and milliseconds // 1000

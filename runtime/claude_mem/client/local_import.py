@@ -12,7 +12,8 @@ from claude_mem.client.local_database import HEADER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from claude_mem.client.local_database import LocalDatabase, Record
+    from claude_mem.client.local_database import LocalDatabase
+    from claude_mem.client.local_records import Record
     from claude_mem.client.sdk import Client
 
 #: Bytes after which a request is sent; a single larger session is one of its own.
