@@ -19,6 +19,7 @@ from claude_mem_operator.admission.pki import service_names
 from claude_mem_operator.admission.server import AdmissionServer
 from claude_mem_operator.config import WebhookMode
 from claude_mem_operator.kube.errors import KubeError
+from claude_mem_operator.logs import defect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,11 @@ class Webhook:
                     logger.warning("the webhook's certificate cannot be looked at: %s", error)
                 except ssl.SSLError as error:
                     logger.error("the webhook's certificate cannot be served: %s", error.reason)  # noqa: TRY400
+                except OSError:  # a port that is taken does not become free by waiting
+                    raise
+                except Exception as error:
+                    # Nobody foresaw it, so it may come again: ending would take the operator down with the webhook.
+                    defect(logger, error, doing="looking after the webhook")
                 await asyncio.sleep(_SERVING_S if self._server.serving else _WAITING_S)
         finally:
             await self._server.stop()
@@ -92,6 +98,9 @@ class Webhook:
             upkeep = await asyncio.to_thread(self._certificates.maintain)
         except KubeError as error:
             logger.warning("the webhook's certificates cannot be kept up, and will be tried again: %s", error)
+            return
+        except Exception as error:
+            defect(logger, error, doing="keeping the webhook's certificates up")
             return
         for step in upkeep.steps:
             logger.info("webhook certificates: %s", step)

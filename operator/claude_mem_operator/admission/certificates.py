@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from claude_mem_operator.admission.pki import (
     encode,
+    is_authority,
     issue_authority,
     issue_leaf,
     issued_at,
@@ -39,6 +40,8 @@ from claude_mem_operator.kube.port import ObjectRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from cryptography.x509 import Certificate
 
     from claude_mem_operator.admission.pki import KeyPair
     from claude_mem_operator.kube.port import KubeApi, Manifest
@@ -137,16 +140,22 @@ class Certificates:
         leaf_secret = self._kube.get(ObjectRef(SECRET, place.namespace, place.leaf_secret))
         configuration = self._kube.get(ObjectRef(WEBHOOK_CONFIGURATION, None, place.configuration))
         authority, leaf = _data(authority_secret), _data(leaf_secret)
+        pair = _pair(authority)
+        signers = (one for one in read_certificates(leaf.get("ca.crt", b"")) if self._is_authority(one))
         state = State(
-            authority=_pair(authority),
+            # One that cannot sign what API servers trust is as good as none: it is made anew.
+            authority=pair if pair is not None and self._is_authority(pair.certificate) else None,
             retiring=read_certificates(authority.get("retiring.crt", b"")),
             leaf=_pair(leaf),
-            leaf_authority=next(iter(read_certificates(leaf.get("ca.crt", b""))), None),
+            leaf_authority=next(signers, None),
             published=None if configuration is None else _bundle(configuration),
         )
         if state.retiring:
             state = replace(state, is_served=self._is_served(state))
         return _Found(state, authority_secret, leaf_secret, configuration)
+
+    def _is_authority(self, certificate: Certificate) -> bool:
+        return is_authority(certificate, now=self._clock())
 
     def _make(self, step: Step, found: _Found) -> None:
         place = self._place

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -35,6 +35,17 @@ LEAF_LIFE = timedelta(days=90)
 BACKDATED = timedelta(minutes=10)
 #: Part of its life after which a certificate is made anew; cert-manager's default as well.
 RENEWED_AFTER = 2 / 3
+#: Those that Go knows, in which API servers are written.
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+#: What reading a key or an extension of a certificate that somebody else made may raise.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +126,13 @@ def read_pair(certificate_pem: bytes, key_pem: bytes) -> KeyPair | None:
     certificates = read_certificates(certificate_pem)
     if not certificates:
         return None
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     try:
         key = load_pem_private_key(key_pem, password=None)
-    except (ValueError, TypeError):
+        belongs = key.public_key().public_bytes(*form) == certificates[0].public_key().public_bytes(*form)
+    except _UNREADABLE:
         return None
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*form) != certificates[0].public_key().public_bytes(*form):
+    if not belongs:
         return None
     return KeyPair(certificate=certificates[0], key=key, chain=certificates[1:])
 
@@ -142,16 +154,37 @@ def is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> 
     """Whether the authority's key signed the certificate, dates aside."""
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*_UNREADABLE, InvalidSignature):
         return False
     return True
+
+
+def is_authority(certificate: x509.Certificate, *, now: datetime) -> bool:
+    """Whether API servers trust what the certificate's key signs, and `issue_leaf` can sign with it.
+
+    It says that it is an authority's, its time is not over, and its key is on a curve that they know.
+    """
+    try:
+        key = certificate.public_key()
+        extensions = certificate.extensions
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+    except _UNREADABLE:
+        return False
+    usages = [one.value for one in extensions if isinstance(one.value, x509.KeyUsage)]
+    return (
+        isinstance(key, ec.EllipticCurvePublicKey)
+        and isinstance(key.curve, _CURVES)
+        and constraints.ca
+        and all(usage.key_cert_sign for usage in usages)
+        and not is_expired(certificate, now=now)
+    )
 
 
 def dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     """The DNS names that a certificate is for, in its order."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
+    except _UNREADABLE:
         return ()
     return tuple(found.value.get_values_for_type(x509.DNSName))
 

@@ -43,9 +43,10 @@ class State:
     """What the cluster has.
 
     Attributes:
-        authority: the newest authority with its key; None where its Secret is missing or unreadable.
+        authority: the newest authority with its key; None where its Secret is missing or holds none that API servers
+            trust.
         retiring: certificates of earlier authorities that are still trusted.
-        leaf: what the replicas are to serve; None as for `authority`.
+        leaf: what the replicas are to serve; None where its Secret is missing or unreadable.
         leaf_authority: the certificate stored beside the leaf, of the authority that signed it.
         published: the configuration's bundle in PEM, empty where it is blank; None where there is no configuration.
         is_served: whether every replica was seen to serve the leaf.

@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 from claude_mem_operator.admission import certificates, pki
 from claude_mem_operator.admission.certificates import Certificates, Place, Upkeep, serving_pair
@@ -191,6 +195,85 @@ def test_a_deleted_or_ruined_secret_is_made_again(
     pair = serving_pair(cluster, namespace="claude-mem-system", secret="leaf")
     assert pair is not None
     assert any(pki.is_issued_by(pair.certificate, one) for one in pki.read_certificates(cluster.bundle()))
+
+
+def _self_signed(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, constraints: x509.BasicConstraints | None
+) -> pki.KeyPair:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody's own")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(START - DAY)
+        .not_valid_after(START + 3650 * DAY)
+    )
+    if constraints is not None:
+        builder = builder.add_extension(constraints, critical=True)
+    return pki.KeyPair(certificate=builder.sign(key, hashes.SHA256()), key=key)
+
+
+def _secret_data(pair: pki.KeyPair) -> dict[str, str]:
+    parts = {"tls.crt": pair.certificate_pem, "tls.key": pair.key_pem}
+    return {name: base64.b64encode(part).decode() for name, part in parts.items()}
+
+
+SIGNS = x509.BasicConstraints(ca=True, path_length=0)
+SIGNS_NOT = x509.BasicConstraints(ca=False, path_length=None)
+P256 = ec.SECP256R1()
+#: Pairs that belong together, and that no leaf can be signed with so that API servers trust it.
+WRONG: dict[str, Callable[[], pki.KeyPair]] = {
+    "rsa": lambda: _self_signed(rsa.generate_private_key(public_exponent=65537, key_size=2048), SIGNS),
+    "a curve that Go does not know": lambda: _self_signed(ec.generate_private_key(ec.SECP256K1()), SIGNS),
+    "no authority": lambda: _self_signed(ec.generate_private_key(P256), SIGNS_NOT),
+    "says nothing of being one": lambda: _self_signed(ec.generate_private_key(P256), None),
+    "for servers": lambda: pki.issue_leaf(pki.issue_authority(now=START), names=PLACE.names, now=START),
+    "expired": lambda: pki.issue_authority(now=START - 400 * DAY),
+}
+
+
+@pytest.mark.parametrize("ref", [AUTHORITY, LEAF], ids=["authority", "leaf"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_pair_that_belongs_together_and_is_of_no_use_is_made_again(
+    cluster: Cluster, clock: Clock, ref: ObjectRef, wrong: str
+) -> None:
+    maintain(cluster, clock)
+    data = _secret_data(WRONG[wrong]())
+    cluster.put(ref, {**cluster.objects[ref], "data": {**cluster.objects[ref]["data"], **data}})
+    maintain(cluster, clock)
+
+    pair = serving_pair(cluster, namespace="claude-mem-system", secret="leaf")
+    newest, *_ = trusted = pki.read_certificates(cluster.bundle())
+    assert all(pki.is_authority(one, now=clock.now) for one in trusted)
+    assert pki.read_certificates(cluster.data(AUTHORITY, "tls.crt")) == (newest,)
+    assert pair is not None
+    assert any(pki.is_issued_by(pair.certificate, one) for one in trusted), "what is served is trusted"
+
+
+def test_an_authority_that_never_was_one_is_not_trusted_for_the_leaf_that_it_signed(
+    cluster: Cluster, clock: Clock
+) -> None:
+    maintain(cluster, clock)
+    wrong = WRONG["no authority"]()
+    leaf = pki.issue_leaf(wrong, names=PLACE.names, now=START)
+    stored = {**_secret_data(leaf), "ca.crt": base64.b64encode(wrong.certificate_pem).decode()}
+    cluster.put(LEAF, {**cluster.objects[LEAF], "data": stored})
+    cluster.put(AUTHORITY, {**cluster.objects[AUTHORITY], "data": _secret_data(wrong)})
+    maintain(cluster, clock)
+
+    pair = serving_pair(cluster, namespace="claude-mem-system", secret="leaf")
+    (authority,) = pki.read_certificates(cluster.bundle())
+    assert pair is not None
+    assert pki.is_issued_by(pair.certificate, authority)
+
+
+def test_an_authority_of_somebodys_own_that_is_one_is_used(cluster: Cluster, clock: Clock) -> None:
+    own = _self_signed(ec.generate_private_key(ec.SECP384R1()), SIGNS)
+    cluster.put(AUTHORITY, {**cluster.objects[AUTHORITY], "data": _secret_data(own)})
+    maintain(cluster, clock)
+    assert pki.read_certificates(cluster.bundle()) == (own.certificate,)
 
 
 def test_a_blanked_bundle_is_repaired_and_nothing_else_touched(cluster: Cluster, clock: Clock) -> None:

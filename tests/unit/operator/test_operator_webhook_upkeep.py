@@ -12,7 +12,7 @@ import pytest
 from claude_mem_operator.admission import pki
 from claude_mem_operator.config import Config
 from claude_mem_operator.kube.errors import Forbidden
-from claude_mem_operator.kube.port import ObjectRef
+from claude_mem_operator.kube.port import Manifest, ObjectRef
 from claude_mem_operator.metrics import Metrics
 from claude_mem_operator.webhook import Webhook
 from tests.support.kube_memory import MemoryApi
@@ -28,17 +28,24 @@ def leaf(config: Config) -> dict[str, str]:
     return {name: base64.b64encode(part).decode() for name, part in parts.items()}
 
 
-@pytest.mark.parametrize("leading", [True, False])
-async def test_a_replica_that_cannot_keep_certificates_up_serves_what_there_is(leading: bool) -> None:
-    config = Config.read(
-        {
-            "CLAUDE_MEM_OPERATOR_NAMESPACE": "system",
-            "CLAUDE_MEM_OPERATOR_LISTEN_WEBHOOK": str(free_port()),
-        }
+def configuration() -> Config:
+    port = str(free_port())
+    return Config.read(
+        {"CLAUDE_MEM_OPERATOR_NAMESPACE": "system", "CLAUDE_MEM_OPERATOR_LISTEN_WEBHOOK": port}
     )
+
+
+def with_a_leaf(config: Config) -> MemoryApi:
     api = MemoryApi()
     metadata = {"name": config.webhook_secret, "namespace": "system"}
     api.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": leaf(config)})
+    return api
+
+
+@pytest.mark.parametrize("leading", [True, False])
+async def test_a_replica_that_cannot_keep_certificates_up_serves_what_there_is(leading: bool) -> None:
+    config = configuration()
+    api = with_a_leaf(config)
     refused = []
 
     def refuse(verb: str, ref: ObjectRef) -> None:
@@ -54,6 +61,62 @@ async def test_a_replica_that_cannot_keep_certificates_up_serves_what_there_is(l
             await opened.wait()
         assert await asyncio.to_thread(is_listening, config.webhook_port)
         assert bool(refused) == leading
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def test_a_defect_in_the_upkeep_is_told_and_takes_nothing_down(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = configuration()
+    api = with_a_leaf(config)
+    secret = "".join(("hunter", "2"))
+
+    def break_down(_verb: str, _ref: ObjectRef) -> None:
+        raise TypeError(secret)
+
+    api.before_write = break_down
+    opened = asyncio.Event()
+    webhook = Webhook(config, api, metrics=Metrics(), leading=lambda: True, opened=opened.set)
+    running = asyncio.create_task(webhook.run())
+    try:
+        async with asyncio.timeout(60):
+            await opened.wait()
+        assert not running.done()
+        (told,) = {line.levelname for line in caplog.records if "keeping the webhook's" in line.getMessage()}
+        assert told == "ERROR"
+        assert "TypeError" in caplog.text
+        assert secret not in caplog.text
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def test_a_defect_in_looking_at_the_secret_is_told_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Breaking(MemoryApi):
+        broken = True
+
+        def get(self, ref: ObjectRef) -> Manifest | None:
+            if self.broken:
+                self.broken = False
+                raise TypeError
+            return super().get(ref)
+
+    config = configuration()
+    api = Breaking()
+    api.objects = with_a_leaf(config).objects
+    opened = asyncio.Event()
+    webhook = Webhook(config, api, metrics=Metrics(), leading=lambda: False, opened=opened.set)
+    running = asyncio.create_task(webhook.run())
+    try:
+        async with asyncio.timeout(60):
+            await opened.wait()
+        assert "a defect of the operator while looking after the webhook: TypeError" in caplog.text
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
