@@ -132,8 +132,15 @@ def install(control_plane: ControlPlane, helm: Helm) -> Iterator[Callable[[dict[
 
 @asynccontextmanager
 async def webhook(installation: Installation) -> AsyncIterator[AdmissionServer]:
-    """The listener with the leaf of the Secret, and the configuration pointed at it."""
+    """The listener with the leaf that the operator makes, and the configuration pointed at it."""
     await asyncio.to_thread(installation.certificates().maintain)
+    async with listening(installation) as server:
+        yield server
+
+
+@asynccontextmanager
+async def listening(installation: Installation) -> AsyncIterator[AdmissionServer]:
+    """The listener with the leaf of the Secret, and the configuration pointed at it."""
     server = AdmissionServer(judge, host="127.0.0.1", port=0)
     await reload(installation, server)
     url = {"op": "add", "path": "/webhooks/0/clientConfig/url"}
@@ -327,6 +334,42 @@ async def test_a_whole_rotation_under_a_webhook_that_answers_all_the_while(
             assert await refusal(installation, resource("good")) == NOTHING
             trusted.append(len(pki.read_certificates(installation.bundle())))
     assert trusted == [2, 2, 1]
+
+
+async def test_a_certificate_that_is_given_is_served_and_believed_and_no_other(
+    install: Callable[[dict[str, Any]], Installation],
+) -> None:
+    """With the rights that the chart grants for it, which are to read that Secret alone; the bundle is the chart's."""
+    authority, stranger = (pki.issue_authority(now=datetime.now(UTC)) for _ in range(2))
+    given = {"source": "provided", "secretName": "theirs", "caBundle": authority.certificate_pem.decode()}
+    made = install({"admissionPolicy": {"enabled": False}, "webhook": {"certificate": given}})
+    installation = replace(made, place=replace(made.place, leaf_secret="theirs"))
+    give(installation, authority)
+    async with listening(installation) as server:
+        said = await refusal(installation, resource("wrong", LOCAL_DEV))
+        assert "spec.worker.env[0].value" in said
+        await installation.apply(resource("good"))
+        port = server.port
+    # API servers look at a certificate when they connect, and keep connections.
+    give(installation, stranger)
+    impostor = AdmissionServer(judge, host="127.0.0.1", port=port)
+    await reload(installation, impostor)
+    try:
+        await eventually(
+            installation, resource("good", log={"level": "DEBUG"}), "failed to verify certificate"
+        )
+    finally:
+        await impostor.stop()
+    assert installation.bundle() == authority.certificate_pem
+
+
+def give(installation: Installation, authority: pki.KeyPair) -> None:
+    """Put a leaf of an authority where the chart was told that one is."""
+    leaf = pki.issue_leaf(authority, names=installation.place.names, now=datetime.now(UTC))
+    pair = {"tls.crt": leaf.certificate_pem.decode(), "tls.key": leaf.key_pem.decode()}
+    name = installation.place.leaf_secret
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "kubernetes.io/tls"}
+    installation.kubectl.apply({**secret, "stringData": pair}, namespace=installation.namespace)
 
 
 def _endpoints(place: Place) -> Manifest:
