@@ -40,6 +40,8 @@ def cautions(resource: ClaudeMemServer, operator_environment: Mapping[str, str])
 
 
 def _scaling(spec: ClaudeMemServerSpec) -> Iterator[str]:
+    if spec.server.replicas == 0:
+        yield "spec.server.replicas: is 0, so nothing is answered: callers get no connection."
     scaling = spec.worker.autoscaling
     if not scaling.enabled:
         if spec.worker.replicas == 0:

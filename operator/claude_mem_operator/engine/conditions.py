@@ -101,6 +101,7 @@ REASONS: Final = (
     _reason("Migrated", "False", "MigrationFailed", _PROBLEMS["MigrationFailed"], _W),
     _reason("Migrated", "Unknown", "Pending", "The migration has not begun: the database comes first."),
     _reason("ServerAvailable", "True", "Available", "At least one server answers.", _N),
+    _reason("ServerAvailable", "True", "ScaledToZero", "No server is asked for; callers get no answer."),
     _reason("ServerAvailable", "False", "NotAvailable", "No server answers.", _W),
     _reason("ServerAvailable", "Unknown", "Pending", "There is no server yet."),
     _reason("WorkersAvailable", "True", "Available", "At least one worker is ready.", _N),

@@ -187,8 +187,10 @@ class _Components:
         yield self._cache()
         if self._facts.migration is not None:
             yield self._migrated(self._facts.migration, self._facts.migration_name)
-        yield self._deployment("ServerAvailable", self._server, "no server is ready")
-        yield self._workers()
+        yield self._deployment("ServerAvailable", Component.SERVER, self._server, "no server is ready")
+        yield self._deployment(
+            "WorkersAvailable", Component.WORKER, self._worker, "no worker is ready; events wait"
+        )
         yield self._autoscaling()
         if self._facts.pending is None:
             yield Finding("Paused", "False", "NotPaused")
@@ -245,12 +247,6 @@ class _Components:
             return Finding("Migrated", "True", "Succeeded", f"Job {name} succeeded")
         return Finding("Migrated", "False", "Running", f"Job {name} is at work")
 
-    def _workers(self) -> Finding:
-        live = self._live(DEPLOYMENT, Component.WORKER)
-        if live is not None and live["spec"].get("replicas") == 0:
-            return Finding("WorkersAvailable", "True", "ScaledToZero")
-        return self._deployment("WorkersAvailable", self._worker, "no worker is ready; events wait")
-
     def _autoscaling(self) -> Finding:
         if not self._resource.spec.worker.autoscaling.enabled:
             return Finding("AutoscalingActive", "False", "Disabled")
@@ -262,10 +258,14 @@ class _Components:
                 return Finding("AutoscalingActive", "False", "NoMetrics", one.get("message", ""))
         return Finding("AutoscalingActive", "Unknown", "Pending")
 
-    @staticmethod
-    def _deployment(condition: Any, found: Progress, words: str) -> Finding:
-        if found is NOTHING:
+    def _deployment(
+        self, condition: ConditionType, component: Component, found: Progress, words: str
+    ) -> Finding:
+        live = self._live(DEPLOYMENT, component)
+        if live is None:
             return Finding(condition, "Unknown", "Pending")
+        if live["spec"].get("replicas") == 0:
+            return Finding(condition, "True", "ScaledToZero")
         return Finding(
             condition, *(("True", "Available") if found.available else ("False", "NotAvailable", words))
         )

@@ -261,6 +261,7 @@ def warnings_of(spec: dict[str, Any]) -> str:
         (env(("CLAUDE_MEM_LOG_LEVEL", "LOUD")), "spec.server.env[0].value", "LOUD"),
         ({"worker": {"replicas": 3}}, "spec.worker.replicas", "no effect"),
         ({"worker": {"replicas": 0, "autoscaling": {"enabled": False}}}, "spec.worker.replicas", "wait"),
+        ({"server": {"replicas": 0}}, "spec.server.replicas", "nothing is answered"),
         ({"worker": {"resources": {"requests": {"cpu": "0"}}}}, "spec.worker.resources.requests", "cpu"),
         ({"worker": {"autoscaling": {"maxReplicas": 40}}}, "spec.postgres.managed.resources", "840 connections"),
         ({"server": {"replicas": 20}}, "spec.postgres.managed.resources", "for 492"),

@@ -271,6 +271,35 @@ def _entries(api: MemoryApi) -> list[Manifest]:
     return list(api.objects[WORKER]["metadata"]["managedFields"])
 
 
+@pytest.mark.parametrize("external", [False, True])
+def test_no_server_and_no_worker_asked_for_is_ready_and_says_so(api: MemoryApi, external: bool) -> None:
+    none: dict[str, Any] = {
+        "server": {"replicas": 0},
+        "worker": {"replicas": 0, "autoscaling": {"enabled": False}},
+    }
+    if external:
+        api.delete(REF)
+        elsewhere = {"external": {"urlSecretRef": {"name": "anthropic", "key": "api-key"}}}
+        api.create(resource(postgres=elsewhere, **none))
+    else:
+        change(api, **none)
+    running = engine(api)
+    assert converge(running, REF, settle=api.settle).result == "ready"
+    for name in ("ServerAvailable", "WorkersAvailable"):
+        told = condition(status(api), name)
+        assert (told["status"], told["reason"]) == ("True", "ScaledToZero")
+    assert condition(status(api), "Ready")["status"] == "True"
+    assert "spec.server.replicas: is 0" in condition(status(api), "ConfigurationWarning")["message"]
+    api.writes.clear()
+    assert running.reconcile(REF).result == "ready"
+    assert api.writes == []
+    change(api, server={"replicas": 1})
+    assert running.reconcile(REF).result == "progressing"
+    assert condition(status(api), "ServerAvailable")["status"] == "False"
+    assert converge(running, REF, settle=api.settle).result == "ready"
+    assert condition(status(api), "ServerAvailable")["reason"] == "Available"
+
+
 def test_an_autoscaler_of_no_workers_is_woken(api: MemoryApi, running: Engine) -> None:
     api.edit(WORKER, lambda live: live["spec"].update(replicas=0))
     converge(running, REF, settle=api.settle)
