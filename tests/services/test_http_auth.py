@@ -86,6 +86,7 @@ GUARDED = [
     Route("GET", "/v1/stream", READ),
     Route("GET", "/v1/teams/x/jobs", READ),
     Route("GET", "/v1/projects/x/jobs", READ),
+    Route("GET", "/v1/jobs/counts", READ),
     Route("GET", "/v1/jobs/x", READ),
     Route("GET", "/v1/jobs/x/events", READ),
     Route("POST", "/v1/jobs/x/retry", WRITE),

@@ -132,6 +132,7 @@ def bodies(project: str) -> list[tuple[str, str, Any]]:
         ("GET", f"/v1/stream?projectId={project}", None),
         ("GET", f"/v1/usage/breakdown?projectId={project}", None),
         ("GET", f"/v1/usage/budget?projectId={project}", None),
+        ("GET", f"/v1/jobs/counts?projectId={project}", None),
         ("POST", "/v1/keys", {"projectId": project}),
         ("POST", "/v1/jobs/redrive", {"projectId": project}),
         ("GET", f"/v1/export?projectId={project}", None),
@@ -139,7 +140,7 @@ def bodies(project: str) -> list[tuple[str, str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("index", range(16))
+@pytest.mark.parametrize("index", range(17))
 def test_a_project_in_the_request_has_to_be_the_keys(
     api: Server, tenant: Tenant, owned: Belongings, index: int
 ) -> None:

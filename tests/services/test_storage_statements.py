@@ -24,6 +24,7 @@ from claude_mem.storage import (
     changes,
     events,
     failed_jobs,
+    held_jobs,
     idempotency,
     jobs,
     keys,
@@ -777,6 +778,60 @@ async def monitored_rows(database: Database, world: World) -> None:
     assert await worker_figures.current(database, since_us=0, limit=9) == {}
 
 
+async def held_rows(database: Database, world: World) -> None:
+    """Of the other team, which has none yet: what is due, what waits for its session, and what an error set back."""
+    team, project = world.other_team_id, world.other_project_id
+    made = NOW - 1_000_000
+    session = new_session(world, "held-session", external="held", content=None, platform=None)
+    elsewhere = replace(session, team_id=team, project_id=project)
+    assert await sessions.insert(database, elsewhere, key="held", now_us=NOW) is not None
+    of_session: dict[str, Any] = {
+        "source_type": "session_summary",
+        "source_id": session.id,
+        "server_session_id": session.id,
+    }
+    for name, due_us in (
+        ("due", None),
+        ("later", NOW + 9_000_000),
+        ("mate", NOW + 7_000_000),
+        ("back", None),
+    ):
+        job = replace(
+            new_job(world, f"held-{name}"),
+            team_id=team,
+            project_id=project,
+            agent_event_id=None,
+            source_type="observation_reindex",
+            created_us=made,
+            next_attempt_us=due_us,
+        )
+        if name == "mate":
+            job = replace(job, **of_session)
+        assert await jobs.insert(database, [job]) == {job.id}
+    back = work.Setback("job-held-back", "queued", FAILURE, next_attempt_us=NOW + 5_000_000)
+    later = work.Setback("job-held-later", "queued", FAILURE, next_attempt_us=NOW + 9_000_000)
+    await work.set_back(database, [back, later], now_us=NOW)
+
+    async def held(**changes: Any) -> set[held_jobs.HeldJobs]:
+        wanted = {"team_id": team, "project_id": None, "now_us": NOW, "limit": 9} | changes
+        return set(await held_jobs.held(database, **wanted))
+
+    event = held_jobs.HeldJobs("event", due=True, classification=None, count=1, first_us=made)
+    mate = held_jobs.HeldJobs("summary", due=False, classification=None, count=1, first_us=NOW + 7_000_000)
+    failed = held_jobs.HeldJobs(
+        "event", due=False, classification="transient", count=2, first_us=NOW + 5_000_000
+    )
+    assert await held() == await held(project_id=project) == {event, mate, failed}
+    assert await held(project_id=world.project_id) == await held(team_id="absent") == set()
+    assert sum(one.count for one in await held(limit=2)) == 2
+    # What was set back is due again in its time, and then nothing holds it any more.
+    passed = await held(now_us=NOW + 9_000_000)
+    assert {(one.lane, one.due, one.classification, one.count) for one in passed} == {
+        ("event", True, None, 3),
+        ("summary", True, None, 1),
+    }
+
+
 async def idempotent_rows(database: Database, world: World) -> None:
     claim = idempotency.Claim("request-1", world.team_id, "body-1", "owner-1", NOW + 10, NOW + 100)
     assert await idempotency.claim(database, claim, now_us=NOW)
@@ -844,6 +899,7 @@ SUBJECTS = (
     idempotent_rows,
     purged_rows,
     monitored_rows,
+    held_rows,
 )
 
 

@@ -136,6 +136,7 @@ DECLARED: dict[str, tuple[Ask, ...]] = {
         tool("remember", **OWN, content="own", serverSessionId="{session}"),
     ),
     "/v1/jobs": (*NAMED, Ask("include=payload"), Ask("sourceId={event}"), Ask("status=queued&limit=200")),
+    "/v1/jobs/counts": NAMED,
     "/v1/jobs/{id}": (Ask(), Ask("include=payload")),
     "/v1/jobs/{id}/events": (Ask(), Ask(headers=EVENTS), Ask(headers=EVENTS | {"Last-Event-ID": "{line}"})),
     "/v1/jobs/{id}/retry": NOTHING,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
 
 from claude_mem.http.responses import records
-from claude_mem.http.responses.base import NextCursor, Redactions, Shape
+from claude_mem.http.responses.base import Epoch, NextCursor, Redactions, Shape
+from claude_mem.services.job_counts import HOLDS
 
 
 class EventEntry(Shape):
@@ -129,6 +132,41 @@ class RequestedJobPage(JobPage):
     """A page of jobs behind a cursor, with the request's id."""
 
     requestId: str | None
+
+
+class JobStates(Shape):
+    """How many jobs are in each state."""
+
+    queued: int
+    processing: int
+    completed: int
+    failed: int
+    cancelled: int
+
+
+class HeldBack(Shape):
+    """Queued jobs that wait for their time, and why."""
+
+    reason: Annotated[str, Field(json_schema_extra={"enum": list(HOLDS)})]
+    jobs: int
+    nextAttemptAtEpoch: Epoch
+
+
+class WaitingLane(Shape):
+    """Queued jobs of a lane: those that are due, and those that wait for their time."""
+
+    lane: Literal["event", "summary"]
+    due: int
+    oldestDueAtEpoch: Epoch | None
+    held: list[HeldBack]
+
+
+class JobCounts(Shape):
+    """How jobs stand. `generating`: this server, or a worker that reported in the last 45 seconds, works on jobs."""
+
+    states: JobStates
+    lanes: list[WaitingLane]
+    generating: bool
 
 
 class JobFound(Shape):

@@ -90,6 +90,18 @@ FROM (SELECT source_type, coalesce(next_attempt_at, created_at) AS due_at FROM o
       WHERE status = 'queued' ORDER BY coalesce(next_attempt_at, created_at), id LIMIT :limit) AS waiting
 GROUP BY 1, 2;
 
+-- name: jobs.held
+-- A team's queued jobs by what they wait for. At most so many are read.
+SELECT lane, state, CASE WHEN state = 'delayed' THEN classification END AS classification, count(*) AS count, min(due_at) AS first_at
+FROM (SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane,
+             CASE WHEN coalesce(next_attempt_at, created_at) > :now THEN 'delayed' ELSE 'due' END AS state,
+             coalesce(next_attempt_at, created_at) AS due_at,
+             coalesce(last_error ->> 'classification', CASE WHEN attempts > 0 THEN 'unknown' END) AS classification
+      FROM observation_generation_jobs
+      WHERE team_id = :team_id AND status = 'queued' AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+      ORDER BY created_at LIMIT :limit) AS queued
+GROUP BY 1, 2, 3;
+
 -- name: jobs.in_status
 -- At most so many, for metrics.
 SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane, count(*) AS count

@@ -78,6 +78,22 @@ WHERE status = 'failed'
 ORDER BY COALESCE(failed_at, updated_at), id LIMIT :limit
 FOR UPDATE SKIP LOCKED;
 
+-- name: jobs.held
+-- A team's queued jobs by what they wait for. At most so many of each project are read, in the order of an index that finds them
+-- beside any number of others; one that knows the state alone would read what other teams have queued.
+SELECT lane, state, CASE WHEN state = 'delayed' THEN classification END AS classification, count(*) AS count, min(due_at) AS first_at
+FROM projects AS p
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN source_type = 'session_summary' THEN 'summary' ELSE 'event' END AS lane,
+         CASE WHEN coalesce(next_attempt_at, created_at) > :now THEN 'delayed' ELSE 'due' END AS state,
+         coalesce(next_attempt_at, created_at) AS due_at,
+         coalesce(last_error ->> 'classification', CASE WHEN attempts > 0 THEN 'unknown' END) AS classification
+  FROM observation_generation_jobs AS j
+  WHERE j.team_id = :team_id AND j.project_id = p.id AND j.status = 'queued'
+  ORDER BY j.created_at LIMIT :limit) AS queued
+WHERE p.team_id = :team_id AND (:project_id::text IS NULL OR p.id = :project_id)
+GROUP BY 1, 2, 3;
+
 -- name: jobs.retry
 -- An operator's retry of one job or many, guarded by the state that it was decided on; at least one attempt is left.
 UPDATE observation_generation_jobs AS j
