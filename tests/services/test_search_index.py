@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from claude_mem.model.errors import Forbidden, InvalidInput
+from claude_mem.model.errors import Forbidden, InvalidInput, NotFound
 from claude_mem.retrieval.documents import analyse_observation
 from claude_mem.retrieval.ranking import BEFORE
 from claude_mem.services import folding, merging, search_index, search_notes
@@ -121,13 +122,22 @@ async def test_writers_folders_and_searches_at_once_leave_exact_statistics(
 
     async def write(number: int) -> None:
         chance = random.Random(number)
+        service = MemoryService(database)
         mine: list[str] = []
-        for _ in range(40):
+        for step in range(40):
             text = " ".join(chance.choices(WORDS, k=4))
-            if mine and chance.random() < 0.4:
-                await MemoryService(database).delete(world.caller, mine.pop())
-            else:
+            deed = chance.random()
+            if number == 0 and step in {13, 27}:
+                await purge_project(database, world.caller, world.project_id)
+            elif not mine or deed < 0.5:
                 mine.append(await add(database, world, text))
+            # A purge may have been first.
+            elif deed < 0.75:
+                with contextlib.suppress(NotFound):
+                    await service.change(world.caller, chance.choice(mine), wanted=MemoryChange(content=text))
+            else:
+                with contextlib.suppress(NotFound):
+                    await service.delete(world.caller, mine.pop())
 
     async def repeat(deed: Callable[[], Awaitable[object]]) -> None:
         while not writing.is_set():

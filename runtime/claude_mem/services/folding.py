@@ -46,7 +46,7 @@ WORTH_FOLDING = 128
 
 #: Changes of one fold at most, and bytes of the texts and metadata that are read for it, unless a single memory has more.
 #: Each fold is a transaction of some tenths of a second. While they are counted, the words of a text in which none occurs
-#: twice take forty times its memory.
+#: twice take about thirty times its memory.
 BATCH = 4096
 BATCH_BYTES = 4 * 2**20
 

@@ -30,7 +30,7 @@ FAN_OUT = 8
 #: A segment is written anew when more than this share of its documents is deleted.
 MOST_DELETED = 0.25
 
-#: Bytes of blocks that become one segment. Merging takes about fifteen times as much memory; usual memories fill a segment
+#: Bytes of blocks that become one segment. Merging takes about ten times as much memory; usual memories fill a segment
 #: of all the documents that it can have with as much.
 MOST_MERGED = 24 * 2**20
 
