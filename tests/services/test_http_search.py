@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from claude_mem.services import narrowing
@@ -145,3 +146,53 @@ def test_bad_members_are_refused_by_name(api: Server, tenant: Tenant, member: st
     answer = api.call("POST", "/v1/search", tenant.read, body)
     assert answer.status_code == 400
     assert member in answer.text
+
+
+def test_the_platform_is_that_of_the_session_or_without_one_that_of_the_events(
+    api: Server, tenant: Tenant
+) -> None:
+    at = {"createdAtUs": 1}
+    lines: list[dict[str, Any]] = [{"type": "header", "format": "claude-mem-export", "version": 1}]
+    platforms = {"cursor": "cursor", "codex": "codex", "unnamed": None}
+    for name, platform in platforms.items():
+        said = {"projectId": tenant.project, "platformSource": platform} | at
+        session = {"type": "session", "id": f"of-{name}", "externalSessionId": name, "startedAtUs": 1}
+        event = {"type": "event", "id": f"event-{name}", "sourceAdapter": "api", "eventType": "note"}
+        times = {"payload": {"of": name}, "occurredAtUs": 1, "receivedAtUs": 1}
+        lines += [session | said | {"updatedAtUs": 1}, event | said | times]
+    for session_of, event_of in (
+        ("cursor", None),
+        ("codex", "cursor"),
+        ("unnamed", "cursor"),
+        (None, "cursor"),
+        (None, "codex"),
+        (None, "unnamed"),
+        (None, None),
+    ):
+        sources = [{"type": "agent_event", "id": f"event-{event_of}"} | at] if event_of else []
+        memory = {
+            "type": "observation",
+            "id": f"{session_of}-{event_of}",
+            "projectId": tenant.project,
+            "serverSessionId": f"of-{session_of}" if session_of else None,
+            "kind": "discovery",
+            "content": f"alpha session {session_of} event {event_of}",
+            "updatedAtUs": 1,
+            "sources": sources,
+        }
+        lines.append(memory | at)
+    file = b"".join(orjson.dumps(line) + b"\n" for line in lines)
+    headers = {"Content-Type": "application/x-ndjson"}
+    report = api.call("POST", "/v1/import", tenant.full, content=file, headers=headers)
+    assert report.json()["imported"]["observations"] == 7, report.text
+
+    def of(platform: str | None, route: str) -> set[str]:
+        body = {"projectId": tenant.project, "query": "alpha", "platformSource": platform}
+        found = api.ok("POST", route, tenant.read, body)["observations"]
+        return {memory["content"].removeprefix("alpha session ") for memory in found}
+
+    for route in ("/v1/search", "/v1/context"):
+        assert of("cursor", route) == {"cursor event None", "unnamed event cursor", "None event cursor"}
+        assert of("codex", route) == {"codex event cursor", "None event codex"}
+        assert of("absent", route) == set()
+        assert len(of(None, route)) == 7
