@@ -10,6 +10,8 @@ from claude_mem import logs
 if TYPE_CHECKING:
     import logging
 
+    from claude_mem_operator.kube.port import ObjectRef
+
 #: Loggers that say too much below a warning.
 _QUIET: Final = ("aiohttp", "asyncio", "kopf", "kubernetes", "urllib3")
 
@@ -31,6 +33,11 @@ def defect(logger: logging.Logger, error: Exception, *, doing: str) -> None:
     """
     where = "".join(traceback.format_tb(error.__traceback__))
     logger.error("a defect of the operator while %s: %s\n%s", doing, type(error).__name__, where)
+
+
+def written(logger: logging.Logger, ref: ObjectRef, *, reason: str, resource: str) -> None:
+    """Log a write to a child of `resource`, which is `namespace/name`: what was written and why, never a value of it."""
+    logger.info("%s: %s", ref, reason, extra={"resource": resource, "kind": ref.kind.kind, "reason": reason})
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

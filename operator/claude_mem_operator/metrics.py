@@ -84,9 +84,10 @@ class Metrics:
         leading: Callable[[], bool],
         phases: Callable[[], Mapping[str, int]],
         staleness: Callable[[], float],
+        oldest_run: Callable[[], float],
     ) -> None:
-        """Tell, when asked, of what others know: who leads, resources by phase, and how far watches are behind."""
-        self.registry.register(_State(leading, phases, staleness))
+        """Tell, when asked, of what others know: who leads, resources by phase, and what is held up for how long."""
+        self.registry.register(_State(leading, phases, staleness, oldest_run))
 
 
 class _State(Collector):
@@ -97,10 +98,12 @@ class _State(Collector):
         leading: Callable[[], bool],
         phases: Callable[[], Mapping[str, int]],
         staleness: Callable[[], float],
+        oldest_run: Callable[[], float],
     ) -> None:
         self._leading = leading
         self._phases = phases
         self._staleness = staleness
+        self._oldest_run = oldest_run
 
     def collect(self) -> Iterable[Metric]:
         """What it is now."""
@@ -111,6 +114,11 @@ class _State(Collector):
             f"{_P}_watch_staleness_seconds",
             "For how long a watch has not told of a change that was read otherwise, in seconds; 0 as it should be.",
             value=self._staleness(),
+        )
+        yield GaugeMetricFamily(
+            f"{_P}_oldest_reconcile_seconds",
+            "For how long the oldest reconcile that is under way has been, in seconds; 0 while there is none.",
+            value=self._oldest_run(),
         )
         resources = GaugeMetricFamily(
             f"{_P}_resources", "Resources, by phase; of the acting replica only.", labels=["phase"]

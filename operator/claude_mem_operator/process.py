@@ -109,6 +109,7 @@ class Operator:
             leading=self._leadership.leading,
             phases=self._runner.phases,
             staleness=self._ledger.staleness,
+            oldest_run=self._runner.longest_run,
         )
         self._stop_watching = threading.Event()
 

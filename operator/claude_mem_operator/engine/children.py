@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from claude_mem_operator.desired import GateKind
 from claude_mem_operator.desired.names import MANAGER
 from claude_mem_operator.engine.apply import Applier, held
-from claude_mem_operator.engine.prune import prune, unwanted
+from claude_mem_operator.engine.prune import unwanted
 from claude_mem_operator.engine.status import Facts, migration_failure
 from claude_mem_operator.engine.volumes import grow
 from claude_mem_operator.engine.workloads import failing, progress, stale_pods
 from claude_mem_operator.kube.errors import Invalid
-from claude_mem_operator.kube.kinds import AUTOSCALER, DEPLOYMENT, JOB, POD, STATEFUL_SET, ref_of
+from claude_mem_operator.kube.kinds import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    JOB,
+    POD,
+    STATEFUL_SET,
+    VOLUME_CLAIM,
+    ref_of,
+)
 from claude_mem_operator.kube.port import ObjectRef
+from claude_mem_operator.logs import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +33,8 @@ if TYPE_CHECKING:
     from claude_mem_operator.desired import Gate, Manifest, Scale, Stage
     from claude_mem_operator.engine.memory import Memory
     from claude_mem_operator.kube.port import KubeApi
+
+logger = logging.getLogger(__name__)
 
 #: Sets replicas, and nothing else, so that no apply ever owns them.
 SCALER: Final = f"{MANAGER}-scale"
@@ -98,12 +110,12 @@ class Children:
         for manifest in stage.manifests:
             live = self._applier.find(ref_of(manifest))
             if not closed:
-                self._applier.apply(manifest)
+                self._apply(manifest)
             elif live is not None:
                 # What runs keeps its shape; only its template waits for what comes before.
                 shaped = held(manifest, live) if manifest["kind"] in _WORKLOADS else manifest
                 if shaped is not None:
-                    self._applier.apply(shaped)
+                    self._apply(shaped)
         if stage.scale is not None:
             self._scale(stage.scale)
         for claim in stage.claims:
@@ -113,7 +125,16 @@ class Children:
                 self._facts.warnings.append(("VolumeNotGrown", str(refusal)))
             else:
                 if grown is not None:
+                    self._note(ObjectRef(VOLUME_CLAIM, self._namespace, claim.name), "to be grown")
                     self._tell("VolumeGrown", grown)
+
+    def _apply(self, manifest: Manifest) -> None:
+        applied = self._applier.apply(manifest)
+        if applied.reason is not None:
+            self._note(ref_of(manifest), applied.reason)
+
+    def _note(self, ref: ObjectRef, reason: str) -> None:
+        written(logger, ref, reason=reason, resource=f"{self._namespace}/{self._resource.metadata.name}")
 
     def _scale(self, scale: Scale) -> None:
         """Set the number of pods where nobody else does.
@@ -134,6 +155,7 @@ class Children:
         if to != now:
             self._kube.scale(ref, to, field_manager=SCALER)
             live["spec"]["replicas"] = to
+            self._note(ref, f"scaled from {now} to {to}")
 
     def _is_closed(self, gate: Gate | None) -> bool:
         """Whether later stages have to wait for this one; notes what for."""
@@ -174,13 +196,18 @@ class Children:
             if live["kind"] != STATEFUL_SET.kind:
                 continue
             for pod in stale_pods(live, pods):
-                name = pod["metadata"]["name"]
-                if self._kube.delete(ObjectRef(POD, self._namespace, name), uid=pod["metadata"]["uid"]):
-                    self._tell("Healed", f"pod {name} is of an earlier revision and was not ready: deleted")
+                ref = ObjectRef(POD, self._namespace, pod["metadata"]["name"])
+                if self._kube.delete(ref, uid=pod["metadata"]["uid"]):
+                    self._note(ref, "deleted: of an earlier revision and not ready")
+                    self._tell(
+                        "Healed", f"pod {ref.name} is of an earlier revision and was not ready: deleted"
+                    )
 
     def _prune(self, wanted: Sequence[Manifest], *, settled: bool) -> None:
         children = self._facts.children
         going = unwanted(children, wanted, uid=self._resource.metadata.uid, settled=settled)
-        prune(self._kube, children, going)
         for ref in going:
+            # Only as long as it is the object that was read.
+            if self._kube.delete(ref, uid=children[ref]["metadata"]["uid"]):
+                self._note(ref, "deleted: not asked for any more")
             del children[ref]

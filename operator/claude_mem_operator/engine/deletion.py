@@ -5,6 +5,7 @@ Everything else goes with its owner. A retained Secret has no owner, and stays.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +15,23 @@ from claude_mem_operator.engine.apply import belongs_to
 from claude_mem_operator.engine.conditions import EVENTS
 from claude_mem_operator.engine.events import instant, record
 from claude_mem_operator.kube.errors import Forbidden, KubeError, NotFound, NotLeading
-from claude_mem_operator.kube.kinds import CLAUDE_MEM_SERVER, NAMESPACE, SECRET, STATEFUL_SET, VOLUME_CLAIM
+from claude_mem_operator.kube.kinds import (
+    CLAUDE_MEM_SERVER,
+    NAMESPACE,
+    SECRET,
+    STATEFUL_SET,
+    VOLUME_CLAIM,
+    ref_of,
+)
 from claude_mem_operator.kube.port import ObjectRef
+from claude_mem_operator.logs import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from claude_mem_operator.kube.port import KubeApi, Manifest
+
+logger = logging.getLogger(__name__)
 
 FINALIZER: Final = f"{PREFIX}/cleanup"
 #: After how many seconds of trying the resource is let go in any case.
@@ -72,26 +83,28 @@ def _clean(kube: KubeApi, raw: Manifest) -> str | None:
     # First what would make the claims again.
     for live in kube.list(STATEFUL_SET, namespace, {OWNER_LABEL: uid}):
         if belongs_to(live, uid) and not live["metadata"].get("deletionTimestamp"):
-            kube.delete(
-                ObjectRef(STATEFUL_SET, namespace, live["metadata"]["name"]), uid=live["metadata"]["uid"]
-            )
+            _delete(kube, resource, live)
     for component in _STORES:
-        _delete_claim(kube, resource, component)
-        secret = ObjectRef(SECRET, namespace, credentials_name(resource, component))
-        found = kube.get(secret)
-        if found is not None and belongs_to(found, uid):
-            kube.delete(secret, uid=found["metadata"]["uid"])
+        claim = kube.get(ObjectRef(VOLUME_CLAIM, namespace, claim_name(resource, component)))
+        if claim is not None and _is_claim_of(resource, claim):
+            _delete(kube, resource, claim)
+        secret = kube.get(ObjectRef(SECRET, namespace, credentials_name(resource, component)))
+        if secret is not None and belongs_to(secret, uid):
+            _delete(kube, resource, secret)
     return None
 
 
-def _delete_claim(kube: KubeApi, resource: ClaudeMemServer, component: Component) -> None:
-    ref = ObjectRef(VOLUME_CLAIM, resource.metadata.namespace, claim_name(resource, component))
-    found = kube.get(ref)
-    if found is None or found["metadata"].get("deletionTimestamp"):
-        return
-    labels = found["metadata"].get("labels") or {}
-    if labels.get("app.kubernetes.io/instance") == resource.metadata.name:
-        kube.delete(ref, uid=found["metadata"]["uid"])
+def _is_claim_of(resource: ClaudeMemServer, claim: Manifest) -> bool:
+    labels = claim["metadata"].get("labels") or {}
+    named = labels.get("app.kubernetes.io/instance") == resource.metadata.name
+    return named and not claim["metadata"].get("deletionTimestamp")
+
+
+def _delete(kube: KubeApi, resource: ClaudeMemServer, live: Manifest) -> None:
+    ref = ref_of(live)
+    if kube.delete(ref, uid=live["metadata"]["uid"]):
+        asked = f"{resource.metadata.namespace}/{resource.metadata.name}"
+        written(logger, ref, reason="deleted: the resource was, with deletionPolicy Delete", resource=asked)
 
 
 def _release(kube: KubeApi, raw: Manifest) -> None:

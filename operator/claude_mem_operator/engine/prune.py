@@ -10,7 +10,7 @@ from claude_mem_operator.kube.kinds import CHILD_KINDS, EDGE_KINDS, ref_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from claude_mem_operator.kube.port import KubeApi, Manifest, ObjectRef
+    from claude_mem_operator.kube.port import Manifest, ObjectRef
 
 
 def unwanted(
@@ -32,9 +32,3 @@ def unwanted(
         and belongs_to(live, uid)
         and not live["metadata"].get("deletionTimestamp")
     ]
-
-
-def prune(kube: KubeApi, children: Mapping[ObjectRef, Manifest], refs: Iterable[ObjectRef]) -> None:
-    """Delete children, each only as long as it is the object that was read."""
-    for ref in refs:
-        kube.delete(ref, uid=children[ref]["metadata"]["uid"])

@@ -594,3 +594,54 @@ def test_transitions_keep_their_time_and_are_told_once(api: MemoryApi, running: 
     assert len(told) == 1
     assert told[0]["count"] == 2
     assert condition(status(api), "Degraded")["lastTransitionTime"] == before
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged of writes since the last call."""
+    told = [line for line in caplog.records if hasattr(line, "resource")]
+    assert all((line.levelname, vars(line)["resource"]) == ("INFO", "team/memory") for line in told)
+    caplog.clear()
+    return [line.getMessage() for line in told]
+
+
+def test_each_write_to_a_child_is_a_line_that_says_what_and_why_and_no_value(
+    api: MemoryApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="claude_mem_operator")
+    running = engine(api)
+    api.writes.clear()
+    converge(running, REF, settle=api.settle)
+    made = [ref for verb, ref in api.writes if verb == "apply"]
+    assert lines(caplog) == [f"{ref}: created" for ref in made]
+    running.reconcile(REF)
+    assert lines(caplog) == []
+
+    secret = "".join(("hunter", "2"))
+    api.edit(SERVER, lambda live: live["spec"].update(replicas=9))
+    api.edit(WORKER, lambda live: live["spec"]["template"]["spec"]["containers"][0].update(image=secret))
+    api.delete(ObjectRef(SERVICE_ACCOUNT, NAMESPACE, "memory"))
+    running.reconcile(REF)
+    assert lines(caplog) == [
+        "ServiceAccount team/memory: created",
+        "Deployment team/memory-server: edited: spec.replicas",
+        "Deployment team/memory-worker: edited: spec.template.spec.containers[0].image",
+    ]
+    converge(running, REF, settle=api.settle)
+    change(api, worker={"replicas": 3, "autoscaling": {"enabled": False}}, log={"level": "DEBUG"})
+    converge(running, REF, settle=api.settle)
+    told = lines(caplog)
+    assert "HorizontalPodAutoscaler team/memory-worker: deleted: not asked for any more" in told
+    assert "Deployment team/memory-worker: scaled from 1 to 3" in told
+    assert "Deployment team/memory-server: changed" in told
+    assert not [line for line in told if line.startswith("Deployment") and "edited" in line]
+
+    api.create(claim("10Gi"))
+    change(api, deletionPolicy="Delete", postgres={"managed": {"storage": "20Gi"}})
+    converge(running, REF, settle=api.settle)
+    assert f"{CLAIM}: to be grown" in lines(caplog)
+    api.delete(REF)
+    converge(running, REF)
+    told = lines(caplog)
+    assert told
+    assert all(line.endswith("deleted: the resource was, with deletionPolicy Delete") for line in told)
+    assert {str(CLAIM), str(CREDENTIALS)} <= {line.split(": ")[0] for line in told}
