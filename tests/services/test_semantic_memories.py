@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from claude_mem.generation.prices import PriceList
 from claude_mem.model.times import now_us
+from claude_mem.services.budget_changes import BudgetChanges
 from claude_mem.services.memories import MemoryInput, MemoryService
 from claude_mem.services.memory_vectors import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from claude_mem.services.questions import Question
+from claude_mem.services.usage import Dimension, UsageService
+from claude_mem.storage.budgets import BudgetRow
 from claude_mem.storage.database import Database
 from claude_mem.storage.vectors import ClaimTerms, claim, ensure
 from tests.support.databases import Storage
@@ -271,7 +275,118 @@ async def test_only_what_is_stored_is_sent_and_no_more_than_was_set(
     await found.embed_all()
     assert "never" not in " ".join(found.endpoint.texts)
     assert "not sent" not in " ".join(found.endpoint.texts)
-    assert max(map(len, found.endpoint.texts)) == 8000
+    assert sum(text.count("x") for text in found.endpoint.texts) == 9000
+    assert max(map(len, found.endpoint.texts)) <= 8000
+
+
+async def test_what_a_long_memory_says_far_down_is_found_by_its_meaning(
+    found: Semantics, world: World, vector_storage: Storage
+) -> None:
+    filler = "the parser reads blocks.\n" * 1000
+    long, other = await remember(
+        found.database, world, f"{filler}credentials are redacted\n{filler}", "parser"
+    )
+    await found.embed_all()
+    further = "SELECT observation_id, cardinality(further) FROM observation_vectors"
+    counted = dict(await vector_storage.query(further))
+    assert counted[other] == 0
+    assert counted[long] > 4
+    # The passage with it has much else in it, so nearness is told from what has nothing of it.
+    page = await found.recall.find(
+        world.caller, Question(world.project_id, "masked blocks parser", 5, explain=True)
+    )
+    placed = {hit.observation.id: hit.placed for hit in page.hits}
+    assert placed[long] is not None
+    assert len(page.hits) == 2, "one memory is one result, whatever it has of passages"
+    # A shorter text has no more than its own.
+    await vector_storage.query(
+        f"UPDATE observations SET content = 'short', updated_at = now() WHERE id = '{long}'"
+    )
+    await found.embed_all()
+    assert dict(await vector_storage.query(further)) == {long: 0, other: 0}
+
+
+async def test_the_nearest_passage_of_a_memory_counts(found: Semantics, world: World) -> None:
+    filler = " ".join(f"filler{number}" for number in range(900))
+    (long,) = await remember(
+        found.database, world, f"{filler}\n\n{'credentials redacted ' * 300}\n\n{filler}"
+    )
+    await found.embed_all()
+    page = await found.recall.find(
+        world.caller, Question(world.project_id, "masked secrets", 5, explain=True)
+    )
+    assert [hit.observation.id for hit in page.hits] == [long]
+    assert page.hits[0].placed is not None
+    assert page.hits[0].placed.similarity == pytest.approx(1, abs=0.2)
+
+
+async def test_a_call_has_no_more_texts_than_set(
+    vector_database: Database,
+    endpoint: FakeEmbeddings,
+    world: World,
+    vector_storage: Storage,
+    assemble: Assemble,
+) -> None:
+    found = assemble(vector_database, endpoint, batch=10)
+    memories = await remember(found.database, world, *(f"{n} " + "word " * 5000 for n in range(6)), "short")
+    await found.embed_all()
+    assert set(await stored(vector_storage)) == set(memories)
+    assert max(map(len, endpoint.calls)) <= 10
+    assert len(endpoint.texts) == 6 * 4 + 1
+
+
+async def test_a_table_of_one_vector_for_each_memory_is_extended_and_long_memories_made_anew(
+    found: Semantics, world: World, vector_storage: Storage
+) -> None:
+    long, short = await remember(found.database, world, "word " * 5000, "short")
+    await found.embed_all()
+    await vector_storage.query("ALTER TABLE observation_vectors DROP COLUMN further")
+    found.memories._support.lost()
+    found.endpoint.calls.clear()
+    await found.embed_all()
+    assert found.endpoint.texts.count("short") == 0
+    assert len(found.endpoint.texts) == 4
+    assert dict(
+        await vector_storage.query("SELECT observation_id, cardinality(further) FROM observation_vectors")
+    ) == {
+        long: 3,
+        short: 0,
+    }
+
+
+async def test_what_vectors_cost_is_told_apart_and_spends_a_budget_in_dollars(
+    vector_database: Database, endpoint: FakeEmbeddings, world: World, assemble: Assemble
+) -> None:
+    found = assemble(vector_database, endpoint, model="text-embedding-3-small")
+    await remember(found.database, world, *("credentials are redacted in output " * 100 for _ in range(2)))
+    await found.embed_all()
+    await found.recall.find(world.caller, Question(world.project_id, "masked secrets", 5))
+    await found.semantic.write_usage()
+    prices = PriceList.load()
+    told = await UsageService(vector_database, prices=prices).breakdown(
+        by=Dimension.LANE, team_id=world.team_id, project_id=None, since_us=0, until_us=now_us(), limit=10
+    )
+    ((lane, usage),) = told.lines
+    assert lane == "embedding"
+    assert usage.tokens == usage.input_tokens == 1002
+    assert (usage.micro_usd, told.unpriced_models) == (20, [])
+    budget = BudgetRow(
+        team_id=world.team_id,
+        project_id=None,
+        period="day",
+        token_limit=None,
+        micro_usd_limit=20,
+        warn_percent=80,
+    )
+    await BudgetChanges(vector_database, found.budgets).put(world.caller, budget)
+    (late,) = await remember(found.database, world, "one more memory")
+    calls = len(endpoint.calls)
+    await found.embed_all()
+    page = await found.recall.find(world.caller, Question(world.project_id, "one more", 5))
+    assert [hit.observation.id for hit in page.hits] == [late], "by words"
+    assert page.meaning is not None
+    assert page.meaning.missing == "budget_spent"
+    assert len(endpoint.calls) == calls
 
 
 async def test_a_text_without_words_is_not_sent(found: Semantics, world: World) -> None:

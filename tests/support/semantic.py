@@ -10,6 +10,7 @@ import pytest
 
 from claude_mem.embeddings.openai import OpenAIEmbedder
 from claude_mem.generation.prices import PriceList
+from claude_mem.retrieval.passages import PASSAGES
 from claude_mem.services.budgets import BudgetService
 from claude_mem.services.memory_vectors import MemoryVectors
 from claude_mem.services.question_vectors import QuestionVectors
@@ -72,9 +73,9 @@ def semantics(
         min_similarity=0.3,
         timeout_s=compare_s,
     )
-    terms = ClaimTerms(model=model, dimensions=dimensions, limit=batch, characters=8000)
+    terms = ClaimTerms(model=model, dimensions=dimensions, limit=batch, characters=8000 * PASSAGES)
     memories = MemoryVectors(
-        database, embedder, VectorSupport(database), budgets, terms=terms, timeout_s=timeout_s
+        database, embedder, VectorSupport(database), budgets, terms=terms, passage=8000, timeout_s=timeout_s
     )
     recall = RecallService(database, None, semantic)
     return Semantics(database, endpoint, embedder, budgets, questions, semantic, recall, memories)

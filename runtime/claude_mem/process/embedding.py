@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from claude_mem.generation.prices import PRICES_FILE, PriceList
+from claude_mem.retrieval.passages import PASSAGES
 from claude_mem.services.budgets import BudgetService
 from claude_mem.services.memory_vectors import MemoryVectors
 from claude_mem.services.vector_support import VectorSupport
@@ -55,8 +56,9 @@ async def embedding(
             model=embedder.model,
             dimensions=embedder.dimensions,
             limit=settings.embeddings.batch,
-            characters=settings.embeddings.max_characters,
+            characters=settings.embeddings.max_characters * PASSAGES,
         ),
+        passage=settings.embeddings.max_characters,
         timeout_s=settings.embeddings.timeout_seconds,
     )
     task = asyncio.create_task(memories.run(), name="embedding")

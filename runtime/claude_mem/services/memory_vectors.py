@@ -13,18 +13,19 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from claude_mem.generation.errors import GenerationError, RateLimitError, TransientError, UnrecoverableError
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.model.times import now_us
+from claude_mem.retrieval.passages import passages
 from claude_mem.services.embedding_costs import estimated_tokens, measured, usage_row
 from claude_mem.storage import usage, vectors
 from claude_mem.storage.database import StorageError, run_transaction
 from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from claude_mem.embeddings.port import Embedded, Embedder
     from claude_mem.services.budgets import BudgetService
@@ -62,10 +63,19 @@ class _Progress:
     refused: list[str] = field(default_factory=list)
 
 
+class _Cut(NamedTuple):
+    """A memory, and the passages of its text that are sent."""
+
+    due: Due
+    passages: list[str]
+
+
 class MemoryVectors:
     """Gives memories their vectors, in one process of any number.
 
     Parameters:
+        terms: a call has as many texts as a claim has memories, at most.
+        passage: characters of a text that share a vector, at most.
         timeout_s: seconds that a call may take.
     """
 
@@ -77,6 +87,7 @@ class MemoryVectors:
         budgets: BudgetService,
         *,
         terms: ClaimTerms,
+        passage: int,
         timeout_s: float,
     ) -> None:
         self._database = database
@@ -84,6 +95,7 @@ class MemoryVectors:
         self._support = support
         self._budgets = budgets
         self._terms = terms
+        self._passage = passage
         self._timeout_s = timeout_s
         self._failures = 0
         self._waiting: dict[str, int] = {}
@@ -141,14 +153,14 @@ class MemoryVectors:
         )
 
     async def _embed(self, due: Sequence[Due], holder: str) -> float:
-        """Embed project after project, for as long as the claim is sure to last; the rest is claimed again."""
+        """Embed batch after batch, for as long as the claim is sure to last; the rest is claimed again."""
         deadline = time.monotonic() + self._timeout_s
         progress = _Progress()
         try:
-            for _, members in itertools.groupby(due, key=lambda one: (one.team_id, one.project_id)):
+            for batch in self._batches(due):
                 if time.monotonic() > deadline:
                     break
-                await self._embed_project(list(members), holder, progress)
+                await self._embed_batch(batch, holder, progress)
         except GenerationError as error:
             return self._pause(error)
         finally:
@@ -160,11 +172,30 @@ class MemoryVectors:
         self._failures = 0
         return 0.0
 
-    async def _embed_project(self, due: Sequence[Due], holder: str, progress: _Progress) -> None:
-        first, now = due[0], now_us()
-        estimated = estimated_tokens([one.text for one in due])
+    def _batches(self, due: Sequence[Due]) -> Iterator[list[_Cut]]:
+        """What goes into one call: memories of one project, with as many passages as a call may have texts."""
+        for _, members in itertools.groupby(due, key=lambda one: (one.team_id, one.project_id)):
+            batch: list[_Cut] = []
+            texts = 0
+            for one in members:
+                cut = _Cut(one, passages(one.text, size=self._passage))
+                if batch and texts + len(cut.passages) > self._terms.limit:
+                    yield batch
+                    batch, texts = [], 0
+                batch.append(cut)
+                texts += len(cut.passages)
+            yield batch
+
+    async def _embed_batch(self, batch: Sequence[_Cut], holder: str, progress: _Progress) -> None:
+        first, now = batch[0].due, now_us()
+        texts = [text for one in batch for text in one.passages]
+        if first.project_id in self._waiting:
+            return
         async with self._budgets.hold(
-            team_id=first.team_id, project_id=first.project_id, estimated_tokens=estimated, now_us=now
+            team_id=first.team_id,
+            project_id=first.project_id,
+            estimated_tokens=estimated_tokens(texts),
+            now_us=now,
         ) as admission:
             await self._budgets.record_warning(admission, now_us=now)
             if admission.waits_until_us is not None:
@@ -172,35 +203,36 @@ class MemoryVectors:
                 return
             try:
                 with measured("memory"):
-                    made = await self._embedder.embed([one.text for one in due], timeout_s=self._timeout_s)
+                    made = await self._embedder.embed(texts, timeout_s=self._timeout_s)
             except UnrecoverableError as error:
                 if error.status == 404:
                     raise
                 refused = error
             else:
-                await self._store(due, made, holder, progress)
+                await self._store(batch, made, holder, progress)
                 return
-        if len(due) == 1:
+        if len(batch) == 1:
             logger.info("a memory gets no vector for now: %s", refused.message)
             progress.refused.append(first.id)
             return
         # One text may spoil the call of all.
-        half = len(due) // 2
-        await self._embed_project(due[:half], holder, progress)
-        await self._embed_project(due[half:], holder, progress)
+        half = len(batch) // 2
+        await self._embed_batch(batch[:half], holder, progress)
+        await self._embed_batch(batch[half:], holder, progress)
 
-    async def _store(self, due: Sequence[Due], made: Embedded, holder: str, progress: _Progress) -> None:
-        now = now_us()
+    async def _store(self, batch: Sequence[_Cut], made: Embedded, holder: str, progress: _Progress) -> None:
+        first, now = batch[0].due, now_us()
         row = usage_row(
-            team_id=due[0].team_id,
-            project_id=due[0].project_id,
+            team_id=first.team_id,
+            project_id=first.project_id,
             model=self._embedder.model,
             tokens=made.tokens,
             at_us=now,
         )
 
         async def work(transaction: Executor) -> int:
-            pairs = list(zip(due, made.vectors, strict=True))
+            rest = iter(made.vectors)
+            pairs = [(one.due, list(itertools.islice(rest, len(one.passages)))) for one in batch]
             stored = await vectors.store(transaction, pairs, holder=holder, now_us=now)
             # Last, for it locks the counters of the team until the end.
             await usage.append(transaction, [row])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from claude_mem.storage.database import Database, Executor
     from claude_mem.storage.search import Filters
 
+#: Characters of a text that a setting could have cut, when a memory had one vector.
+_LEAST_CUT = 100
+
 _EXTENSION = (
     "have a superuser run CREATE EXTENSION vector in this database, with its schema on the search_path; "
     "search is by words alone until then"
@@ -62,16 +65,21 @@ async def ensure(database: Database) -> str | None:
         await run_transaction(database, _create)
     except StorageError as error:
         return (
-            f"the table observation_vectors cannot be made ({error}): let the server's role create tables in its "
-            "schema, or make the table as docs/how-to/semantic-search.md says; search is by words alone until then"
+            f"the table observation_vectors cannot be {'extended' if found['present'] else 'made'} ({error}): let the "
+            "server's role create tables in its schema and own this one, or do it as docs/how-to/semantic-search.md says; "
+            "search is by words alone until then"
         )
     return None
 
 
 async def _create(executor: Executor) -> None:
     await executor.fetch("vectors.lock")
+    found = (await executor.fetch("vectors.support"))[0]
     await executor.execute("vectors.create_table")
     await executor.execute("vectors.create_index")
+    if found["present"] and not found["stored"]:
+        await executor.execute("vectors.add_further")
+        await executor.execute("vectors.renew_long", characters=_LEAST_CUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +124,24 @@ async def claim(
 
 
 async def store(
-    executor: Executor, made: Sequence[tuple[Due, Sequence[float]]], *, holder: str, now_us: int
+    executor: Executor, made: Sequence[tuple[Due, Sequence[Sequence[float]]]], *, holder: str, now_us: int
 ) -> int:
-    """Store vectors that the holder made, and count those that it still held."""
+    """Store vectors that the holder made, one for each passage of a memory, and count the memories that it still held."""
     new = [
         {
             "id": due.id,
-            "embedding": orjson.dumps(list(vector)).decode(),
+            "embedding": _literal(first),
+            "further": "{" + ",".join(f'"{_literal(vector)}"' for vector in further) + "}",
             "content_hash": due.content_hash,
             "updated_at": due.updated_us,
         }
-        for due, vector in made
+        for due, (first, *further) in made
     ]
     return len(await executor.fetch_rows("vectors.store", new, holder=holder, now=now_us))
+
+
+def _literal(vector: Sequence[float]) -> str:
+    return orjson.dumps(list(vector)).decode()
 
 
 async def release(executor: Executor, *, holder: str, until_us: int) -> int:
@@ -161,7 +174,7 @@ async def nearest(
     }
     found = await executor.fetch(
         "vectors.nearest",
-        question=orjson.dumps(list(question)).decode(),
+        question=_literal(question),
         dimensions=len(question),
         model=model,
         team_id=team_id,

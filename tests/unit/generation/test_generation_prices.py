@@ -50,6 +50,15 @@ def test_every_default_model_has_a_price(provider: object) -> None:
     assert 0 < price.input < price.output
 
 
+@pytest.mark.parametrize(
+    "model", ["text-embedding-3-small", "openai/text-embedding-3-large", "gemini-embedding-001"]
+)
+def test_models_of_vectors_have_a_price_and_no_output(model: str) -> None:
+    price = PriceList.load().price(model)
+    assert price is not None
+    assert price.output == 0 < price.input
+
+
 def test_tokens_cost_by_what_they_are() -> None:
     price = Price(Decimal("0.25"), Decimal("1.25"))
     assert price.micro_usd(tokens=1_100, input_tokens=1_000, output_tokens=100) == 375

@@ -70,9 +70,9 @@ BATCH = numeric.count(
     "CLAUDE_MEM_EMBEDDINGS_BATCH",
     group=EMBEDDING,
     default=64,
-    unit="memories",
+    unit="texts",
     maximum=512,
-    meaning="Memories that share a call at most.",
+    meaning="Texts that share a call at most: memories, and the passages of long ones.",
 )
 MAX_CHARACTERS = numeric.count(
     "CLAUDE_MEM_EMBEDDINGS_MAX_CHARACTERS",
@@ -81,5 +81,8 @@ MAX_CHARACTERS = numeric.count(
     unit="characters",
     minimum=100,
     maximum=1_000_000,
-    meaning="What of a long memory is sent; its words are all searched. Models take some hundreds to 8,000 tokens.",
+    meaning=(
+        "Characters that share a vector. A longer memory has up to eight vectors, for as many passages; its words are all "
+        "searched. Models take some hundreds to 8,000 tokens."
+    ),
 )

@@ -1,8 +1,11 @@
 -- name: vectors.support
--- Whether vectors can be held: the type is created and on the search path, its files are on the machine, the table is there.
+-- Whether vectors can be held: the type is created and on the search path, its files are on the machine, the table is there,
+-- and has all of its columns.
 SELECT to_regtype('vector') IS NOT NULL AS created,
        EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS installed,
-       to_regclass('observation_vectors') IS NOT NULL AS stored;
+       to_regclass('observation_vectors') IS NOT NULL AS present,
+       EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('observation_vectors') AND attname = 'further'
+                                          AND NOT attisdropped) AS stored;
 
 -- name: vectors.lock
 -- One process at a time makes the table.
@@ -23,8 +26,18 @@ CREATE TABLE IF NOT EXISTS observation_vectors (
     holder            TEXT NOT NULL,
     held_until        TIMESTAMPTZ NOT NULL,
     attempts          INTEGER NOT NULL DEFAULT 0,
-    created_at        TIMESTAMPTZ NOT NULL DEFAULT now()
+    created_at        TIMESTAMPTZ NOT NULL DEFAULT now(),
+    further           vector[] NOT NULL DEFAULT '{}'
 );
+
+-- name: vectors.add_further
+-- The table of a version that made one vector of a memory, whatever its length.
+ALTER TABLE observation_vectors ADD COLUMN IF NOT EXISTS further vector[] NOT NULL DEFAULT '{}';
+
+-- name: vectors.renew_long
+-- Long memories of that version are embedded anew: what was cut off gets its vectors.
+UPDATE observation_vectors AS v SET embedding = NULL
+FROM observations AS o WHERE o.id = v.observation_id AND length(o.content) > :characters;
 
 -- name: vectors.create_index
 -- A question reads the vectors of its project.
@@ -46,7 +59,7 @@ WITH due AS (
     INSERT INTO observation_vectors AS v (observation_id, team_id, project_id, model, holder, held_until)
     SELECT id, team_id, project_id, :model, :holder, :until::timestamptz FROM due
     ON CONFLICT (observation_id) DO UPDATE SET
-        model = excluded.model, holder = excluded.holder, held_until = excluded.held_until, embedding = NULL
+        model = excluded.model, holder = excluded.holder, held_until = excluded.held_until, embedding = NULL, further = '{}'
     WHERE v.held_until <= :now
     RETURNING v.observation_id
 )
@@ -58,10 +71,10 @@ ORDER BY o.team_id, o.project_id, o.created_at DESC, o.id;
 -- name: vectors.store
 -- Only what the worker still holds; a memory that is gone took its row with it.
 UPDATE observation_vectors AS v
-SET embedding = n.embedding::vector, dimensions = vector_dims(n.embedding::vector), content_hash = n.content_hash,
-    source_updated_at = n.updated_at, held_until = :now, attempts = 0, created_at = :now
-FROM unnest(:id::text[], :embedding::text[], :content_hash::text[], :updated_at::timestamptz[])
-    AS n (id, embedding, content_hash, updated_at)
+SET embedding = n.embedding::vector, further = n.further::vector[], dimensions = vector_dims(n.embedding::vector),
+    content_hash = n.content_hash, source_updated_at = n.updated_at, held_until = :now, attempts = 0, created_at = :now
+FROM unnest(:id::text[], :embedding::text[], :further::text[], :content_hash::text[], :updated_at::timestamptz[])
+    AS n (id, embedding, further, content_hash, updated_at)
 WHERE v.observation_id = n.id AND v.holder = :holder
 RETURNING v.observation_id;
 
@@ -78,9 +91,14 @@ WHERE holder = :holder AND observation_id = ANY(:ids::text[]);
 
 -- name: vectors.nearest
 -- All vectors of a project are compared: an approximate index would lose those of a small project among a large one's, and
--- those that pass filters. A vector of a text that has changed since is left out. Filters are those of search.rows.
+-- those that pass filters. Of a long text's vectors the nearest counts. A vector of a text that has changed since is left
+-- out. Filters are those of search.rows.
 WITH near AS MATERIALIZED (
-    SELECT v.observation_id, v.content_hash, v.embedding <=> :question::text::vector AS distance
+    SELECT v.observation_id, v.content_hash,
+           CASE WHEN cardinality(v.further) = 0 THEN v.embedding <=> :question::text::vector
+                ELSE least(v.embedding <=> :question::text::vector,
+                           (SELECT min(one <=> :question::text::vector) FROM unnest(v.further) AS one))
+           END AS distance
     FROM observation_vectors AS v
     WHERE v.team_id = :team_id AND v.project_id = :project_id AND v.model = :model AND v.embedding IS NOT NULL
       AND v.dimensions = :dimensions
