@@ -71,6 +71,8 @@ CONSTRAINTS: dict[str, dict[str, Any]] = {
     "networkPolicy.apiServerPorts": {"items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "metrics.serviceMonitor.interval": {"pattern": "^[0-9]+(ms|s|m|h)$"},
     "metrics.serviceMonitor.labels": _TEXTS,
+    "metrics.prometheusRule.labels": _TEXTS,
+    "metrics.dashboard.labels": {**_TEXTS, "properties": {}},
 }
 _TYPES = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
 _KEY = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z]+):")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ def test_new_ones_are_accepted_also_with_a_vendors_suffix(helm: Helm, version: s
         ({"webhook": {"certificate": {"source": "letsencrypt"}}}, "webhook/certificate/source"),
         ({"leaseSeconds": 1}, "leaseSeconds"),
         ({"networkPolicy": {"apiServerPorts": [0]}}, "networkPolicy/apiServerPorts"),
+        ({"metrics": {"prometheusRule": {"labels": {"release": 1}}}}, "metrics/prometheusRule/labels"),
+        ({"metrics": {"dashboard": {"enabled": "yes"}}}, "metrics/dashboard/enabled"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm: Helm, values: dict[str, Any], named: str) -> None:
@@ -112,6 +115,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     "webhook.certificate.issuerRef": {"source": "cert-manager"},
     "metrics.serviceMonitor.interval": {"enabled": True},
     "metrics.serviceMonitor.labels": {"enabled": True},
+    "metrics.prometheusRule.labels": {"enabled": True},
+    "metrics.dashboard.labels": {"enabled": True},
 }
 #: Where the default is not one that goes with what is beside it.
 FIRST = {"webhook.certificate.secretName": "first", "webhook.certificate.caBundle": "first"}
@@ -272,6 +277,34 @@ def test_without_a_webhook_nothing_of_it_is_left(helm: Helm) -> None:
         name for rule in find(manifests, "Role", NAME)["rules"] for name in rule["resources"]
     }
     assert "ValidatingAdmissionPolicy" in kinds(manifests)
+
+
+def test_alerts_and_dashboard_are_for_this_installation_and_made_where_they_are_asked_for(helm: Helm) -> None:
+    assert not {"PrometheusRule", "ConfigMap", "ServiceMonitor"} & kinds(helm.render(OPERATOR))
+    values = {
+        "metrics": {
+            "serviceMonitor": {"enabled": True},
+            "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+            "dashboard": {"enabled": True, "labels": {"folder": "memory"}},
+        }
+    }
+    manifests = helm.render(OPERATOR, values, release="team", namespace="elsewhere")
+    rule, dashboard = find(manifests, "PrometheusRule"), find(manifests, "ConfigMap")
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    assert {"grafana_dashboard": "1", "folder": "memory"}.items() <= dashboard["metadata"]["labels"].items()
+    (name,) = dashboard["data"]
+    assert json.loads(dashboard["data"][name])["panels"]
+    # As the ServiceMonitor's series have them: the Service's namespace, and its name.
+    (service,) = (
+        one for one in manifests if one["kind"] == "Service" and "metrics" in one["metadata"]["name"]
+    )
+    where = f'namespace="elsewhere",job="{service["metadata"]["name"]}"'
+    for one in rule["spec"]["groups"][0]["rules"]:
+        assert where in one["expr"]
+        assert "__" not in json.dumps(one)
+    assert where in json.loads(dashboard["data"][name])["panels"][0]["targets"][0]["expr"]
+    selected = find(manifests, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= service["metadata"]["labels"].items()
 
 
 def test_a_single_replica_can_be_drained(helm: Helm) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from prometheus_client import generate_latest
 from claude_mem.telemetry.declaring import Where
 from claude_mem.telemetry.figures import Merged, dump
 from claude_mem.telemetry.metrics import DECLARED
-from tests.support.tiers import cannot_run
+from tests.support.promtool import Tried, check_alert, check_queries, run
 
 FILES = resources.files("claude_mem_operator.desired.monitoring")
 RULES = (FILES / "alerts.yaml").read_text()
@@ -174,28 +172,19 @@ def test_every_alert_is_tried() -> None:
 def test_an_alert_fires_for_its_resource_when_it_should(tmp_path: Path, alert: str) -> None:
     minutes, series, labels = CASES[alert]
     (rule,) = (rule for rule in rules_of_the_resource()["groups"][0]["rules"] if rule["alert"] == alert)
-    tests = [
-        {"at": minutes, "input": series, "scope": OURS, "fires": True},
-        {"at": 0, "input": series, "scope": OURS, "fires": False},
-        {"at": 50, "input": WELL[alert], "scope": OURS, "fires": False},
-        {
-            "at": minutes,
-            "input": series,
-            "scope": THEIRS,
-            "fires": False,
-            "besides": {f"up{{{OURS}}}": "1x60"},
-        },
+    elsewhere = {f"up{{{OURS}}}": "1x60"}
+    tried = [
+        Tried(at=minutes, series=scoped(series, OURS), fires=True),
+        Tried(at=0, series=scoped(series, OURS), fires=False),
+        Tried(at=50, series=scoped(WELL[alert], OURS), fires=False),
+        Tried(at=minutes, series=scoped(series, THEIRS) | elsewhere, fires=False),
     ]
-    document = {
-        "rule_files": ["rules.yaml"],
-        "evaluation_interval": "1m",
-        "tests": [_case(alert, rule, test, labels) for test in tests],
-    }
-    (tmp_path / "rules.yaml").write_text(
-        yaml.safe_dump({"groups": [{"name": "one", "rules": [_bare(rule)]}]})
-    )
-    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
-    run("test", "rules", tmp_path / "tests.yaml")
+    check_alert(tmp_path, rule, tried, labels=labels)
+
+
+def scoped(series: dict[str, str], scope: str) -> dict[str, str]:
+    """The series of one resource."""
+    return {name.replace("$S", scope): values for name, values in series.items()}
 
 
 def test_all_rules_are_well_formed_with_their_texts(tmp_path: Path) -> None:
@@ -205,13 +194,7 @@ def test_all_rules_are_well_formed_with_their_texts(tmp_path: Path) -> None:
 
 def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path) -> None:
     text = DASHBOARD.replace("__NAMESPACE__", "prod").replace("__NAME__", "memory")
-    queries = [target["expr"] for panel in json.loads(text)["panels"] for target in panel.get("targets", [])]
-    rules = [
-        {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "5m")}
-        for number, query in enumerate(queries)
-    ]
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
-    run("check", "rules", tmp_path / "rules.yaml")
+    check_queries(tmp_path, json.loads(text))
 
 
 def test_prometheus_finds_no_fault_with_what_a_process_tells() -> None:
@@ -221,31 +204,3 @@ def test_prometheus_finds_no_fault_with_what_a_process_tells() -> None:
         if declared.where is Where.DATABASE
     ]
     run("check", "metrics", told=generate_latest(Merged({"w-1": dump()}, asked)).decode())
-
-
-def _bare(rule: dict[str, Any]) -> dict[str, Any]:
-    """Without its texts, which promtool would compare word by word."""
-    return {name: value for name, value in rule.items() if name != "annotations"}
-
-
-def _case(alert: str, rule: dict[str, Any], test: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
-    series = {name.replace("$S", test["scope"]): values for name, values in test["input"].items()}
-    series |= test.get("besides", {})
-    firing = [{"exp_labels": {**labels, **rule["labels"]}}] if test["fires"] else []
-    return {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "alert_rule_test": [{"eval_time": f"{test['at']}m", "alertname": alert, "exp_alerts": firing}],
-    }
-
-
-def run(*arguments: str | Path, told: str | None = None) -> str:
-    """What promtool says; it has to find no fault."""
-    program = shutil.which("promtool")
-    if program is None:
-        cannot_run("promtool is not installed: apt-get install prometheus")
-    found = subprocess.run(
-        [program, *arguments], capture_output=True, text=True, timeout=60, check=False, input=told
-    )
-    assert found.returncode == 0, found.stdout + found.stderr
-    return found.stdout

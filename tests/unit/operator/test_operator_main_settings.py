@@ -110,7 +110,9 @@ def test_metrics_tell_what_was_counted() -> None:
     metrics.reconciled("ready", 0.2)
     metrics.called("apply", "secrets", "ok")
     metrics.reviewed("denied", 0.01)
-    metrics.watch(leading=lambda: True, phases=lambda: {"Ready": 3}, staleness=lambda: 1.5)
+    metrics.watch(
+        leading=lambda: True, phases=lambda: {"Ready": 3}, staleness=lambda: 1.5, oldest_run=lambda: 2.5
+    )
     text = generate_latest(metrics.registry).decode()
     for line in (
         'claude_mem_operator_reconcile_total{result="ready"} 1.0',
@@ -119,6 +121,7 @@ def test_metrics_tell_what_was_counted() -> None:
         "claude_mem_operator_leader 1.0",
         'claude_mem_operator_resources{phase="Ready"} 3.0',
         "claude_mem_operator_watch_staleness_seconds 1.5",
+        "claude_mem_operator_oldest_reconcile_seconds 2.5",
     ):
         assert line in text
 

@@ -84,7 +84,9 @@ def test_rules_and_dashboard_ask_for_what_there_is(name: str) -> None:
 
 
 def test_each_alert_has_a_runbook_and_is_listed() -> None:
-    pages = {path.name: path.read_text() for path in (ROOT / "docs" / "runbooks").glob("*.md")}
+    every = (ROOT / "docs" / "runbooks").glob("*.md")
+    # Those of the operator's own alerts are the chart's.
+    pages = {path.name: path.read_text() for path in every if not path.name.startswith("operator-")}
     named = {}
     for rule in RULES:
         assert set(rule["annotations"]) == {"summary", "description", "runbook"}, rule["alert"]
