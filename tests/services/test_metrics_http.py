@@ -105,6 +105,29 @@ def test_requests_and_events_are_counted(api: Server, tenant: Tenant) -> None:
     assert grown("claude_mem_http_requests_total", route="unknown", method="other", status="404") == 1
 
 
+def test_searches_and_waits_for_a_connection_are_timed(api: Server, tenant: Tenant) -> None:
+    before = read(api)
+    question = {"projectId": tenant.project, "query": "parser"}
+    for _ in range(2):
+        api.ok("POST", "/v1/search", tenant.read, question)
+    api.ok("POST", "/v1/context", tenant.read, question)
+    after = read(api)
+
+    def grown(name: str, **labels: str) -> float:
+        return of(after, name, **labels) - of(before, name, **labels)
+
+    for mode, count in (("search", 2), ("context", 1)):
+        assert grown("claude_mem_search_seconds_count", mode=mode) == count
+        assert grown("claude_mem_search_seconds_bucket", mode=mode, le="+Inf") == count
+        assert grown("claude_mem_search_seconds_sum", mode=mode) > 0
+    waits = grown("claude_mem_database_pool_wait_seconds_count")
+    if api.services.database.name == "postgres":
+        assert waits >= 3, "each search took a connection"
+        assert grown("claude_mem_database_pool_wait_seconds_sum") > 0
+    else:
+        assert ("claude_mem_database_pool_wait_seconds_count", frozenset()) in after
+
+
 def test_nothing_of_a_team_is_told(api: Server, tenant: Tenant) -> None:
     body = event_body(tenant.project, payload={"text": "zanzibar"}, contentSessionId="session-of-zanzibar")
     event = api.ok("POST", "/v1/events", tenant.full, body, status=201)["event"]

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from claude_mem.generation.failover import FailoverProvider
+from claude_mem.generation.prices import PriceList
 from claude_mem.model.errors import Unavailable
 from claude_mem.model.records import JobStatus
 from claude_mem.model.times import now_us
@@ -15,11 +16,12 @@ from claude_mem.services.ingest import IngestService
 from claude_mem.services.monitoring import Monitoring
 from claude_mem.storage import worker_figures
 from claude_mem.storage.database import Database
+from claude_mem.telemetry import figures
 from claude_mem.telemetry.declaring import REGISTRY
 from claude_mem.worker.reporting import reporting
 from tests.support.databases import Storage
 from tests.support.engines import asking, ended, job_for, working
-from tests.support.fake_llm import MODES, FakeLlm
+from tests.support.fake_llm import MODES, Answer, FakeLlm
 from tests.support.load import make_world, until
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -70,6 +72,35 @@ async def test_calls_tokens_and_outcomes_are_counted(storage: Storage, llm: Fake
     assert growth.of("claude_mem_observations_generated_total", lane="event") >= 1
     assert counted("claude_mem_worker_calls_in_progress") == 0
     assert counted("claude_mem_worker_concurrency") == 8
+
+
+async def test_what_calls_cost_is_told_by_every_server(storage: Storage, llm: FakeLlm) -> None:
+    database = await storage.open()
+    ingest = IngestService(database, DisabledQueue())
+    priced = {"provider": "openrouter", "model": "anthropic/claude-sonnet-4"}
+    price = PriceList.load().price(priced["model"])
+    assert price is not None
+    growth = Growth()
+    world = await make_world(database)
+    for number, model in enumerate((priced["model"], "a-model-without-price"), 1):
+        llm.script.append(Answer(usage=(2_000_000, 100_000)))
+        async with working(database, FailoverProvider([asking(llm, model=model)])):
+            assert (await ended(database, await job_for(ingest, world, number))).status is JobStatus.COMPLETED
+    cost = float(2 * price.input + price.output / 10)
+    assert growth.of("claude_mem_provider_cost_usd_total", **priced) == pytest.approx(cost)
+    await worker_figures.report(database, "w-1", figures=figures.dump(), now_us=now_us())
+    told = {
+        sample.labels["worker"]: sample.value
+        for family in (await Monitoring(database).figures()).collect()
+        for sample in family.samples
+        if sample.name == "claude_mem_provider_cost_usd_total"
+        and priced.items() <= sample.labels.items()
+        and "worker" in sample.labels
+    }
+    assert told == {"w-1": counted("claude_mem_provider_cost_usd_total", **priced)}
+    unpriced = {"provider": "openrouter", "model": "a-model-without-price"}
+    assert growth.of("claude_mem_provider_tokens_total", **unpriced, kind="input") == 2_000_000
+    assert REGISTRY.get_sample_value("claude_mem_provider_cost_usd_total", unpriced) is None
 
 
 async def test_a_worker_reports_until_it_ends_and_sweeps_up_after_others(storage: Storage) -> None:

@@ -49,8 +49,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "AGAIN_S", 0.05)
 
 
-def asking(llm: FakeLlm) -> Provider:
-    return build_provider(name="openrouter", model="m", api_key="k", base_url=llm.url, timeout_s=30)
+def asking(llm: FakeLlm, *, model: str = "m") -> Provider:
+    return build_provider(name="openrouter", model=model, api_key="k", base_url=llm.url, timeout_s=30)
 
 
 def make_engine(
