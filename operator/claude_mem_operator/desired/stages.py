@@ -45,7 +45,11 @@ def desired(inputs: Inputs) -> tuple[Stage, ...]:
     ids = credentials.identities(inputs, job=job["metadata"]["name"])
     return (
         Stage(name="identity", manifests=(_service_account(context),)),
-        Stage(name="protection", manifests=(*network.build(context), *disruption.build(context))),
+        Stage(
+            name="protection",
+            manifests=(*network.build(context), *disruption.build(context)),
+            needed=False,
+        ),
         Stage(name="secrets", manifests=credentials.build(context.resource, context.credentials, ids)),
         *_stores(context),
         _migration(job),
@@ -58,6 +62,7 @@ def desired(inputs: Inputs) -> tuple[Stage, ...]:
                 *routing.build(context),
                 *monitoring.build(context),
             ),
+            needed=False,
         ),
     )
 

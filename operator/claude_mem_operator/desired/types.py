@@ -139,6 +139,7 @@ class Stage:
     Parameters:
         manifests: to be applied in this order.
         gate: None where nothing waits for them.
+        needed: whether later stages are of no use where one of these is refused.
         scale: the one Deployment whose replicas are set apart from its manifest.
         claims: sizes of volumes.
     """
@@ -146,5 +147,6 @@ class Stage:
     name: str
     manifests: tuple[Manifest, ...]
     gate: Gate | None = None
+    needed: bool = True
     scale: Scale | None = None
     claims: tuple[Claim, ...] = ()

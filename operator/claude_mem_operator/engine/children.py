@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from claude_mem_operator.desired import GateKind
 from claude_mem_operator.desired.names import MANAGER
-from claude_mem_operator.engine.apply import Applier, held
+from claude_mem_operator.engine.apply import Applier, ImmutableField, NameConflict, held
 from claude_mem_operator.engine.prune import unwanted
 from claude_mem_operator.engine.status import Facts, migration_failure
 from claude_mem_operator.engine.volumes import grow
 from claude_mem_operator.engine.workloads import failing, progress, stale_pods
-from claude_mem_operator.kube.errors import Invalid
+from claude_mem_operator.kube.errors import Forbidden, Invalid, KubeError, NamespaceTerminating, NotFound
 from claude_mem_operator.kube.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -26,11 +27,11 @@ from claude_mem_operator.kube.port import ObjectRef
 from claude_mem_operator.logs import written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from claude_mem_operator.api import ClaudeMemServer
-    from claude_mem_operator.desired import Gate, Manifest, Scale, Stage
+    from claude_mem_operator.desired import Claim, Gate, Manifest, Scale, Stage
     from claude_mem_operator.engine.memory import Memory
     from claude_mem_operator.kube.port import KubeApi
 
@@ -44,6 +45,8 @@ _GATED: Final = {
     GateKind.AVAILABLE: DEPLOYMENT,
 }
 _WORKLOADS: Final = frozenset({STATEFUL_SET.kind, DEPLOYMENT.kind})
+#: What says that one object is not to be had as it is, and nothing about the others.
+_REFUSALS: Final = (NameConflict, ImmutableField, Invalid, Forbidden, NotFound)
 
 
 class Children:
@@ -68,6 +71,7 @@ class Children:
         self._facts = facts
         self._memory = memory
         self._tell = tell
+        self._refusals: list[KubeError] = []
         self._applier = Applier(
             kube, owner=resource.metadata, live=facts.children, unrepairable=memory.unrepairable
         )
@@ -75,17 +79,23 @@ class Children:
     def bring(self, stages: Sequence[Stage], *, now: datetime) -> None:
         """Apply what differs, delete what is not wanted, and note what is missing.
 
-        Raises what the API server refuses, NameConflict, StillGoing and ImmutableField.
+        Where one child is refused, the others are brought all the same; only what needs it is neither made nor given
+        a new template. Raises the first refusal at the end: what the API server does not take, NameConflict and
+        ImmutableField. Whatever else goes wrong is raised at once.
         """
         wanted = [manifest for stage in stages for manifest in stage.manifests]
         self._prune(wanted, settled=False)
-        closed = False
+        closed = lacking = False
         for stage in stages:
-            self._stage(stage, closed=closed)
-            closed = closed or self._is_closed(stage.gate)
+            lacking = (not self._stage(stage, closed=closed or lacking) and stage.needed) or lacking
+            closed = self._is_closed(stage.gate) or closed
         self._look_at_pods(wanted, now=now)
-        if not closed and not self._facts.rolling:
+        if not (closed or lacking or self._facts.rolling):
             self._prune(wanted, settled=True)
+        if lacking:
+            self._facts.waiting = None  # it would wait for what nobody makes
+        if self._refusals:
+            raise self._refusals[0]
 
     def pending(self, stages: Sequence[Stage]) -> list[str]:
         """What `bring` would change, in words, for a resource that is paused. Writes nothing."""
@@ -106,27 +116,47 @@ class Children:
         self._facts.waiting = None
         return found
 
-    def _stage(self, stage: Stage, *, closed: bool) -> None:
+    def _stage(self, stage: Stage, *, closed: bool) -> bool:
+        """Apply a stage's manifests, and tell whether none of them was refused."""
+        refused = len(self._refusals)
         for manifest in stage.manifests:
-            live = self._applier.find(ref_of(manifest))
-            if not closed:
-                self._apply(manifest)
-            elif live is not None:
-                # What runs keeps its shape; only its template waits for what comes before.
-                shaped = held(manifest, live) if manifest["kind"] in _WORKLOADS else manifest
-                if shaped is not None:
-                    self._apply(shaped)
+            with self._noting_refusal():
+                self._bring(manifest, closed=closed)
         if stage.scale is not None:
-            self._scale(stage.scale)
+            with self._noting_refusal():
+                self._scale(stage.scale)
         for claim in stage.claims:
-            try:
-                grown = grow(self._kube, claim, namespace=self._namespace, refused=self._memory.refused)
-            except Invalid as refusal:
-                self._facts.warnings.append(("VolumeNotGrown", str(refusal)))
-            else:
-                if grown is not None:
-                    self._note(ObjectRef(VOLUME_CLAIM, self._namespace, claim.name), "to be grown")
-                    self._tell("VolumeGrown", grown)
+            self._grow(claim)
+        return len(self._refusals) == refused
+
+    @contextmanager
+    def _noting_refusal(self) -> Iterator[None]:
+        try:
+            yield
+        except NamespaceTerminating:
+            raise
+        except _REFUSALS as refusal:
+            self._refusals.append(refusal)
+
+    def _bring(self, manifest: Manifest, *, closed: bool) -> None:
+        live = self._applier.find(ref_of(manifest))
+        if not closed:
+            self._apply(manifest)
+        elif live is not None:
+            # What runs keeps its shape; only its template waits for what comes before.
+            shaped = held(manifest, live) if manifest["kind"] in _WORKLOADS else manifest
+            if shaped is not None:
+                self._apply(shaped)
+
+    def _grow(self, claim: Claim) -> None:
+        try:
+            grown = grow(self._kube, claim, namespace=self._namespace, refused=self._memory.refused)
+        except Invalid as refusal:
+            self._facts.warnings.append(("VolumeNotGrown", str(refusal)))
+        else:
+            if grown is not None:
+                self._note(ObjectRef(VOLUME_CLAIM, self._namespace, claim.name), "to be grown")
+                self._tell("VolumeGrown", grown)
 
     def _apply(self, manifest: Manifest) -> None:
         applied = self._applier.apply(manifest)
@@ -207,7 +237,8 @@ class Children:
         children = self._facts.children
         going = unwanted(children, wanted, uid=self._resource.metadata.uid, settled=settled)
         for ref in going:
-            # Only as long as it is the object that was read.
-            if self._kube.delete(ref, uid=children[ref]["metadata"]["uid"]):
-                self._note(ref, "deleted: not asked for any more")
-            del children[ref]
+            with self._noting_refusal():
+                # Only as long as it is the object that was read.
+                if self._kube.delete(ref, uid=children[ref]["metadata"]["uid"]):
+                    self._note(ref, "deleted: not asked for any more")
+                del children[ref]

@@ -118,17 +118,20 @@ class Run:
 
     def _outcome(self, facts: Facts, status: Manifest, failure: KubeError | None) -> Outcome:
         phase = status["phase"]
+        moving = bool(facts.waiting or facts.rolling)
         if failure is not None:
+            later = pause(self._memory, self._generation, failure)
             return Outcome(
                 result="problem",
                 phase=phase,
-                requeue_s=pause(self._memory, self._generation, failure),
+                # One child is refused: the others go on as if it were not.
+                requeue_s=later if isinstance(failure, Unavailable) or not moving else min(later, POLL_S),
                 failed=True,
                 references=facts.references,
             )
         if facts.problem is not None:
             return Outcome(result="problem", phase=phase, references=facts.references)
-        if facts.waiting or facts.rolling:
+        if moving:
             return Outcome(result="progressing", phase=phase, requeue_s=POLL_S, references=facts.references)
         return Outcome(result="ready", phase=phase, references=facts.references)
 
