@@ -13,7 +13,7 @@ import pytest
 
 from claude_mem.retrieval.documents import analyse_observation
 from claude_mem.retrieval.segments import NewDocument
-from claude_mem.services import folding, merging, narrowing, search_index, search_notes
+from claude_mem.services import folding, memories, merging, narrowing, search_index, search_notes
 from claude_mem.services.memories import MemoryChange, MemoryInput, MemoryService
 from claude_mem.services.questions import Question
 from claude_mem.services.recall import RecallService
@@ -377,3 +377,22 @@ async def test_a_page_of_long_texts_ends_early_and_the_next_goes_on(
             break
     assert paged == whole
     assert pages > 2
+
+
+async def test_a_list_of_long_texts_ends_early_and_the_next_goes_on(
+    database: Database, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await add(database, world, f"walrus {number} " + "x" * 40) for number in range(8)]
+    service = MemoryService(database)
+    monkeypatch.setattr(memories, "PAGE_CHARACTERS", 100)
+    listed: list[str] = []
+    cursor = None
+    while True:
+        page = await service.list_page(
+            world.caller, project_id=world.project_id, kind=None, session_id=None, cursor=cursor, limit=6
+        )
+        assert len(page.items) == 2
+        listed += [memory.id for memory in page.items]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert listed == made[::-1]

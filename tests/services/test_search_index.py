@@ -62,6 +62,7 @@ async def check(storage: Storage, database: Database, world: World) -> None:
         before_at=None,
         before_id=None,
         limit=10_000,
+        most=None,
     )
     analysed = {row["id"]: analyse_observation(row["content"], {}) for row in rows}
     page = await ask(database, world, " ".join(WORDS), explain=True)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from claude_mem.services.context import RequestContext
 
 
+#: Characters of texts and metadata after which a page of a list ends; the next goes on behind it.
+PAGE_CHARACTERS = 32 * 2**20
+
 #: Looks at a memory that is about to change, and raises where it may not.
 Check = Callable[[Observation], None]
 
@@ -120,7 +123,7 @@ class MemoryService:
         cursor: str | None,
         limit: int,
     ) -> Page[Observation]:
-        """Memories of the caller's scope, newest first.
+        """Memories of the caller's scope, newest first; fewer than `limit` where texts are long.
 
         Raises: Forbidden for a project outside the key's, InvalidInput for a foreign cursor.
         """
@@ -135,8 +138,10 @@ class MemoryService:
             session_id=session_id,
             before=Cursor.decode(cursor),
             limit=limit + 1,
+            most=PAGE_CHARACTERS,
         )
-        page = page_of(found, limit, convert=rows.observation)
+        brought = sum(row["content"] is not None for row in found)
+        page = page_of(found, min(limit, brought), convert=rows.observation)
         entry = context.audit(
             "observation.read",
             "observation",

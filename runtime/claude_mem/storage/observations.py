@@ -61,8 +61,13 @@ async def list_rows(
     session_id: str | None,
     before: Cursor | None,
     limit: int,
+    most: int | None = None,
 ) -> list[Row]:
-    """Rows of observations, newest first; filters that are None do not apply."""
+    """Rows of observations, newest first; filters that are None do not apply.
+
+    Parameters:
+        most: characters of texts and metadata after which rows come with neither; None brings all.
+    """
     return await executor.fetch(
         "observations.list",
         team_id=team_id,
@@ -72,6 +77,7 @@ async def list_rows(
         before_at=before.at_us if before else None,
         before_id=before.id if before else None,
         limit=limit,
+        most=most,
     )
 
 

@@ -7,15 +7,28 @@ SELECT id, project_id, team_id, server_session_id, kind, content, metadata, crea
 FROM observations WHERE id = :id AND team_id = :team_id;
 
 -- name: observations.list
--- Newest first, from behind the cursor; filters that are null do not apply.
-SELECT id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at, generation_key, created_by_job_id
-FROM observations
-WHERE team_id = :team_id
-  AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
-  AND (CAST(:kind AS text) IS NULL OR kind = :kind)
-  AND (CAST(:server_session_id AS text) IS NULL OR server_session_id = :server_session_id)
-  AND (CAST(:before_id AS text) IS NULL OR (created_at, id) < (CAST(:before_at AS timestamptz), :before_id))
-ORDER BY created_at DESC, id DESC LIMIT :limit;
+-- Newest first, from behind the cursor; filters that are null do not apply. Those for which there is no room come without their
+-- texts.
+SELECT id, project_id, team_id, server_session_id, kind,
+       CASE WHEN CAST(:most AS bigint) IS NULL OR coalesce(earlier, 0) < CAST(:most AS bigint) THEN content END AS content,
+       CASE WHEN CAST(:most AS bigint) IS NULL OR coalesce(earlier, 0) < CAST(:most AS bigint) THEN metadata END AS metadata,
+       created_at, updated_at, generation_key, created_by_job_id
+FROM (
+    SELECT page.*, sum(length(content) + length(CAST(metadata AS text)))
+                   OVER (ORDER BY created_at DESC, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS earlier
+    FROM (
+        SELECT id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at, generation_key,
+               created_by_job_id
+        FROM observations
+        WHERE team_id = :team_id
+          AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
+          AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+          AND (CAST(:server_session_id AS text) IS NULL OR server_session_id = :server_session_id)
+          AND (CAST(:before_id AS text) IS NULL OR (created_at, id) < (CAST(:before_at AS timestamptz), :before_id))
+        ORDER BY created_at DESC, id DESC LIMIT :limit
+    ) AS page
+) AS sized
+ORDER BY created_at DESC, id DESC;
 
 -- name: observations.update
 UPDATE observations SET content = :content, kind = :kind, metadata = :metadata, updated_at = :now
