@@ -22,8 +22,8 @@ KEY_VARIABLE = "CLAUDE_MEM_SERVER_API_KEY"
 
 
 def claude_code(url: str, key: str) -> str:
-    """The command for Claude Code, as claude-mem 13 gives it."""
-    return f'claude mcp add --transport http {NAME} {url} --header "Authorization: Bearer {key}"'
+    """The command for Claude Code, as claude-mem 13 gives it; an address that a shell would take apart is quoted."""
+    return f'claude mcp add --transport http {NAME} {shlex.quote(url)} --header "Authorization: Bearer {key}"'
 
 
 def lines(url: str, key: str) -> list[AgentLine]:
