@@ -25,8 +25,9 @@ from tests.support.tiers import cannot_run
 #: The images that tests on kind run, as `make images` names them.
 IMAGES = ("claude-mem-runtime:local", "claude-mem-operator:local")
 
-#: How the names of files begin whose tests run on kind.
-ON_KIND = ("test_e2e_", "test_kind_")
+#: How the names of files begin whose tests have the operator installed, and of all whose tests run on kind.
+INSTALLED = "test_e2e_"
+ON_KIND = (INSTALLED, "test_kind_")
 
 #: Seconds for a test that may be the one that starts the cluster.
 KIND_TIMEOUT_S = 900
@@ -139,6 +140,18 @@ def release(kind_cluster: KindCluster, images: tuple[str, ...]) -> Iterator[Rele
     installed = Release(kind_cluster.helm, kind_cluster.kubectl, values={"resyncSeconds": 3600})
     yield installed
     installed.uninstall()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def well_behaved(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No replica was refused anything by the roles that are shipped, nor did one log an error, in the time of a module."""
+    if not request.path.name.startswith(INSTALLED):
+        yield
+        return
+    release: Release = request.getfixturevalue("release")
+    yield
+    assert release.refusals() == []
+    assert release.complaints() == []
 
 
 class Memories:

@@ -11,7 +11,7 @@ from claude_mem_operator.kube.kinds import WEBHOOK_CONFIGURATION
 from claude_mem_operator.kube.port import Manifest, ObjectRef
 from tests.cluster.conftest import Memories, Sample
 from tests.support.kube.memory import Memory, sample
-from tests.support.kube.release import NAME, NAMESPACE, Release
+from tests.support.kube.release import NAME, Release
 from tests.support.processes import wait_until
 
 #: How an API server names the policy when it refuses.
@@ -132,7 +132,7 @@ def test_what_nobody_refused_the_container_refuses_itself(memory: Memory) -> Non
 
 def test_metadata_and_status_pass_while_the_webhook_answers_nobody(release: Release, memory: Memory) -> None:
     """It fails closed for a change of the spec, and holds up nothing else."""
-    release.kubectl("--namespace", NAMESPACE, "scale", f"deployment/{NAME}", "--replicas=0")
+    release.scale(0)
     try:
         wait_until(
             lambda: "failed calling webhook" in memory.refusal(spec()), what="nobody", timeout=LEARNT_S
@@ -141,6 +141,6 @@ def test_metadata_and_status_pass_while_the_webhook_answers_nobody(release: Rele
         memory.api.patch_status(memory.ref, {"phase": "Degraded"})
         memory.kubectl("--namespace", memory.namespace, "label", "cms", memory.name, "example.com/a-")
     finally:
-        release.kubectl("--namespace", NAMESPACE, "scale", f"deployment/{NAME}", "--replicas=2")
+        release.scale(2)
         release.wait()
     memory.wait(lambda: memory.get()["status"]["phase"] == "Ready", what="its status, put right")

@@ -8,7 +8,7 @@ from tests.support.checklist import Keys
 from tests.support.event_stream import Stream, check_all_observed_once
 from tests.support.kube.language_model import LanguageModel
 from tests.support.kube.memory import Memory
-from tests.support.kube.release import NAMESPACE, Release
+from tests.support.kube.release import Release
 from tests.support.processes import wait_until
 
 #: Seconds for the death of the acting replica to be noticed: its lease, of fifteen seconds, has to run out.
@@ -32,9 +32,7 @@ def test_a_pod_killed_in_mid_stream_loses_nothing(
 
 def test_another_replica_goes_on_when_the_acting_one_is_killed(memory: Memory, release: Release) -> None:
     leader = release.leader()
-    release.kubectl(
-        *("--namespace", NAMESPACE, "delete", "pod", leader, "--grace-period=0", "--force", "--wait=false")
-    )
+    release.kill(leader)
     wait_until(lambda: release.leader() not in {leader, ""}, what="another leader", timeout=FAILOVER_S)
     memory.patch({"server": {"service": {"annotations": {"example.com/led-by": "another"}}}})
 
@@ -46,7 +44,3 @@ def test_another_replica_goes_on_when_the_acting_one_is_killed(memory: Memory, r
     memory.patch({"server": {"service": {"annotations": {"example.com/led-by": None}}}})
     memory.settle()
     release.wait()
-
-
-def test_no_replica_was_ever_refused_by_its_roles(release: Release) -> None:
-    assert release.refusals() == []

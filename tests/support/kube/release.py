@@ -40,6 +40,8 @@ class Release:
         self.kubectl = kubectl
         self._helm = helm
         self._values = LOCAL_IMAGES | (values or {})
+        self._refused: list[dict[str, str]] = []
+        self._complained: list[str] = []
         namespace = {
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -47,10 +49,14 @@ class Release:
         }
         kubectl.apply(namespace)
         helm("upgrade", "--install", f"{NAME}-crds", str(DEFINITIONS), "--namespace", NAMESPACE)
-        self.install()
+        self._install({})
 
     def install(self, **values: Any) -> None:
         """Make what was installed as the chart says, with more `values`, and wait until the operator is ready."""
+        self._keep_what_was_said()
+        self._install(values)
+
+    def _install(self, values: dict[str, Any]) -> None:
         given = self._values | values
         settings = [f"--set-json={name}={json.dumps(value)}" for name, value in given.items()]
         wait = ("--wait", "--timeout", "6m")
@@ -67,6 +73,17 @@ class Release:
             return False
         return True
 
+    def scale(self, replicas: int) -> None:
+        """Have so many replicas; they are not waited for."""
+        self._keep_what_was_said()
+        self.kubectl("--namespace", NAMESPACE, "scale", f"deployment/{NAME}", f"--replicas={replicas}")
+
+    def kill(self, pod: str) -> None:
+        """End a replica at once, as the loss of its node would."""
+        self._keep_what_was_said()
+        how = ("--grace-period=0", "--force", "--wait=false")
+        self.kubectl("--namespace", NAMESPACE, "delete", "pod", pod, *how)
+
     def wait(self) -> None:
         """Wait until all replicas are ready."""
         self.kubectl(
@@ -79,6 +96,7 @@ class Release:
 
     def uninstall(self) -> None:
         """Remove the operator, then the definitions' release; both may be gone."""
+        self._keep_what_was_said()
         for name in (NAME, f"{NAME}-crds"):
             self._helm("uninstall", name, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
 
@@ -111,11 +129,31 @@ class Release:
         return sum(value for _, value in self._of_all("claude_mem_operator_reconcile_total"))
 
     def refusals(self) -> list[dict[str, str]]:
-        """What the API server did not let replicas do, by their roles."""
+        """What the API server did not let replicas do, by their roles; also those that this has ended."""
+        return self._refused + self._refusals_now()
+
+    def complaints(self) -> list[str]:
+        """What replicas logged as errors, or not as JSON; also those that this has ended."""
+        return self._complained + self._complaints_now()
+
+    def _keep_what_was_said(self) -> None:
+        """Of replicas that are about to end: with them go their counters and their logs."""
+        self._refused += self._refusals_now()
+        self._complained += self._complaints_now()
+
+    def _refusals_now(self) -> list[dict[str, str]]:
         return [
             labels
             for labels, _ in self._of_all("claude_mem_operator_api_requests_total")
             if labels["outcome"] == "Forbidden"
+        ]
+
+    def _complaints_now(self) -> list[str]:
+        return [
+            line
+            for pod in self.pods()
+            for line in self.kubectl("--namespace", NAMESPACE, "logs", pod["metadata"]["name"]).splitlines()
+            if _is_complaint(line)
         ]
 
     def _of_all(self, name: str) -> Iterator[tuple[dict[str, str], float]]:
@@ -128,3 +166,10 @@ class Release:
             for sample in family.samples:
                 if sample.name == name:
                     yield sample.labels, sample.value
+
+
+def _is_complaint(line: str) -> bool:
+    try:
+        return json.loads(line)["level"] in {"ERROR", "CRITICAL"}
+    except (ValueError, TypeError, KeyError):
+        return True
