@@ -103,9 +103,7 @@ class Leadership:
         """Renew the Lease, or take it where it is free. Blocks; what cannot be done now is left to the next look."""
         began = self._clock()
         try:
-            held = self._hold()
-        except (AlreadyExists, Conflict):
-            held = False
+            held = self._hold_or_lose()
         except KubeError as error:
             # Still leading, until the time that was granted is over.
             logger.warning("the lease cannot be looked at: %s", error)
@@ -125,6 +123,17 @@ class Leadership:
                 self._write(lease, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()})
         except KubeError as error:
             logger.warning("the lease could not be given up, so others wait for its end: %s", error)
+
+    def _hold_or_lose(self) -> bool:
+        """Hold the Lease, also where somebody wrote to it in this moment: who annotates it does not take it."""
+        try:
+            return self._hold()
+        except (AlreadyExists, Conflict):
+            pass
+        try:
+            return self._hold()
+        except (AlreadyExists, Conflict):
+            return False
 
     def _hold(self) -> bool:
         lease = self._kube.get(self._ref)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class Memory:
     """One resource's.
 
-    `uid` is whose objects were read last, for whoever was told of them.
+    `lock` is held by the run that is under way. `uid` is whose objects were read last, for whoever was told of them.
+    `races` counts the runs in a row that lost a race for an object.
     `unrepairable` are fields that an apply did not get, by child, with the applied hash; `refused` are volumes,
     by uid and size, that the cluster would not grow.
     """
@@ -24,4 +26,6 @@ class Memory:
     backoff: Backoff = field(default_factory=lambda: Backoff(random.random))
     unrepairable: dict[ObjectRef, tuple[str, str]] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     uid: str = ""
+    races: int = 0

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 POLL_S: Final = 10.0
 #: How long a lost race for the resource itself waits, in seconds.
 RACE_S: Final = 0.5
+#: After so many lost races in a row it is no race any more, but a failure like any other.
+RACES: Final = 5
 #: How soon is looked again at a namespace that is being deleted, in seconds.
 TERMINATING_S: Final = 30.0
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from claude_mem_operator.desired import Inputs, random_secret
 from claude_mem_operator.engine.memory import Memory
-from claude_mem_operator.engine.outcome import RACE_S, TERMINATING_S, Outcome, pause
+from claude_mem_operator.engine.outcome import RACE_S, RACES, TERMINATING_S, Outcome, pause
 from claude_mem_operator.engine.run import Run
 from claude_mem_operator.engine.volumes import storage_of
 from claude_mem_operator.kube.errors import Conflict, KubeError, NamespaceTerminating, NotLeading
@@ -59,36 +59,51 @@ class Engine:
     def reconcile(self, ref: ObjectRef) -> Outcome:
         """Bring one resource a step on.
 
-        Errors are told in its status and come back as a pause. Raises NotLeading where this replica may not
-        write any more.
+        Errors are told in its status and come back as a pause. Waits for a run of the same resource that is still
+        under way: a thread outlives its task where a lease lapsed for a moment. Raises NotLeading where this
+        replica may not write any more.
         """
-        memory = self._memories.setdefault(ref, Memory())
+        while True:
+            memory = self._memories.setdefault(ref, Memory())
+            with memory.lock:
+                if self._memories.get(ref) is memory:  # or the resource was found to be gone meanwhile
+                    return self._reconcile(ref, memory)
+
+    def _reconcile(self, ref: ObjectRef, memory: Memory) -> Outcome:
         generation: int | None = None
         try:
             raw = self._kube.get(ref)
             if raw is None:
-                self._memories.pop(ref, None)
                 self.on_read(memory.uid, ())
+                self._memories.pop(ref, None)
                 return Outcome(result="gone")
             memory.uid = raw["metadata"]["uid"]
             generation = raw["metadata"]["generation"]
             outcome = Run(self, raw, memory).run()
         except NamespaceTerminating:
             return Outcome(result="deleting", requeue_s=TERMINATING_S)
-        except Conflict:
-            return Outcome(result="progressing", requeue_s=RACE_S)
+        except Conflict as error:
+            memory.races += 1
+            if memory.races < RACES:
+                return Outcome(result="progressing", requeue_s=RACE_S)
+            return self._failed(ref, memory, generation, error)
         except NotLeading:
             raise
         except KubeError as error:
-            logger.warning("reconcile failed: %s", error, extra={"resource": str(ref)})
-            return Outcome(result="failed", requeue_s=pause(memory, generation, error), failed=True)
+            return self._failed(ref, memory, generation, error)
         except Exception as error:
             defect(logger, error, doing=f"reconciling {ref}")
             later = memory.backoff.failed(generation=generation)
             return Outcome(result="failed", requeue_s=later, failed=True)
+        memory.races = 0
         if outcome.result in {"ready", "progressing"}:
             memory.backoff.succeeded()
         return outcome
+
+    @staticmethod
+    def _failed(ref: ObjectRef, memory: Memory, generation: int | None, error: KubeError) -> Outcome:
+        logger.warning("reconcile failed: %s", error, extra={"resource": str(ref)})
+        return Outcome(result="failed", requeue_s=pause(memory, generation, error), failed=True)
 
     # What a run needs of the engine.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from claude_mem_operator.engine.deletion import FINALIZER
 from claude_mem_operator.engine.reconcile import Engine
 from claude_mem_operator.kube.errors import (
+    Conflict,
     Forbidden,
     Invalid,
     KubeError,
@@ -402,6 +405,7 @@ def test_a_refused_child_that_nothing_needs_holds_nothing_up_and_is_told(
         assert outcome.requeue_s is not None
         assert outcome.requeue_s <= 10 or settled, "the bring-up goes on at its own pace"
         api.settle()
+    outcome = running.reconcile(REF)
     assert (outcome.result, outcome.failed) == ("problem", True)
     assert {SERVER, WORKER, POSTGRES} <= api.objects.keys()
     told = condition(status(api), "Ready")
@@ -661,6 +665,58 @@ def test_who_does_not_lead_writes_nothing(api: MemoryApi) -> None:
     with pytest.raises(NotLeading):
         engine(FencedApi(api, leading=lambda: False)).reconcile(REF)
     assert api.writes == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_run_waits_for_one_of_the_same_resource_that_is_still_under_way(
+    api: MemoryApi, there: bool
+) -> None:
+    held, released = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    class Recording(MemoryApi):
+        def get(self, ref: ObjectRef) -> Manifest | None:
+            calls.append(threading.current_thread().name)
+            if not held.is_set():
+                held.set()
+                assert released.wait(60)
+            return super().get(ref)
+
+    recording = Recording()
+    recording.objects = api.objects
+    running = engine(recording)
+    ref = REF if there else ref_to("gone")
+    first, second = (threading.Thread(target=running.reconcile, args=[ref], name=name) for name in "ab")
+    first.start()
+    assert held.wait(60)
+    second.start()
+    second.join(0.3)  # time to do what it must not
+    released.set()
+    for thread in (first, second):
+        thread.join(60)
+        assert not thread.is_alive()
+    assert [name for name, _ in groupby(calls)] == ["a", "b"]
+
+
+def test_a_lost_race_is_tried_again_soon_and_one_that_is_always_lost_later_and_later(
+    api: MemoryApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = engine(api)
+    api.before_write = refusing(SERVICE_ACCOUNT, error=Conflict("a quota has changed"))
+    outcomes = [running.reconcile(REF) for _ in range(16)]
+    soon = [one for one in outcomes if not one.failed]
+    assert 2 < len(soon) < 8
+    assert {(one.result, one.requeue_s) for one in soon} == {("progressing", 0.5)}
+    later = outcomes[len(soon) :]
+    assert {one.result for one in later} == {"failed"}
+    assert (later[0].requeue_s or 0) < 2
+    assert (later[-1].requeue_s or 0) > 200
+    assert "a quota has changed" in caplog.text
+    api.before_write = lambda _verb, _ref: None
+    assert converge(running, REF, settle=api.settle).result == "ready"
+    change(api, log={"level": "DEBUG"})
+    api.before_write = refusing(DEPLOYMENT, error=Conflict("again"))
+    assert not running.reconcile(REF).failed, "the count begins anew"
 
 
 def test_a_status_of_an_earlier_version_is_no_obstacle(api: MemoryApi, running: Engine) -> None:

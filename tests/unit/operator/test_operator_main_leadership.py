@@ -99,6 +99,40 @@ def test_of_two_that_reach_for_it_one_gets_it() -> None:
     assert not first.leading()
 
 
+def test_who_annotates_the_lease_while_it_is_renewed_takes_it_from_nobody() -> None:
+    api, clock = MemoryApi(), Clock()
+    first = replica(api, clock, "a")
+    first.look()
+
+    def annotate(_verb: str, _ref: ObjectRef) -> None:
+        api.before_write = lambda _verb, _ref: None
+        api.edit(REF, lambda live: live["metadata"].update(annotations={"team": "platform"}))
+
+    api.before_write = annotate
+    clock.now += 9
+    first.look()
+    assert first.leading()
+    assert api.objects[REF]["metadata"]["annotations"] == {"team": "platform"}
+    clock.now += 9
+    assert first.leading(), "it was renewed"
+
+
+def test_who_loses_the_lease_while_it_is_renewed_leads_no_more() -> None:
+    api, clock = MemoryApi(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    first.look()
+    second.look()
+    clock.now += 15
+
+    def take(_verb: str, _ref: ObjectRef) -> None:
+        api.before_write = lambda _verb, _ref: None
+        second.look()
+
+    api.before_write = take
+    first.look()
+    assert (first.leading(), second.leading()) == (False, True)
+
+
 def test_a_process_that_was_started_anew_is_another_holder() -> None:
     api, clock = MemoryApi(), Clock()
     replica(api, clock, "same-host").look()
