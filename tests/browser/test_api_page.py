@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -26,8 +25,7 @@ def test_the_page_is_readable(browser: Browser, server: Server, scheme: Any) -> 
     with viewing(browser, server, viewport={"width": width, "height": height}, color_scheme=scheme) as tab:
         tab.open("/docs")
         expect(tab.page.get_by_role("heading", level=1)).to_contain_text("claude-mem API")
-        if folder := os.environ.get("SCREENSHOTS"):
-            tab.page.screenshot(path=f"{folder}/api-{scheme}.png")
+        tab.picture(f"api-{scheme}", whole=False)
         assert tab.overflow() <= 0
         assert tab.accessibility(leave_out=ALIKE) == []
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.browser.viewer_content import add_event, fail, fill, remember
+from tests.browser.viewer_content import add_event, adorn, fail, fill, remember
 from tests.support.browser import VIEWS, Viewer, viewing
 from tests.support.http import Server, Tenant
 
 DESK: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 360, "height": 740}
+SIZES = {"desk": DESK, "phone": PHONE}
 
 FOCUSED = "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent.trim()"
 
@@ -86,34 +87,44 @@ def test_everything_is_reached_by_keyboard_alone(viewer: Viewer, server: Server,
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_no_view_has_a_barrier(browser: Browser, server: Server, scheme: str, size: ViewportSize) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_no_view_has_a_barrier(browser: Browser, server: Server, scheme: str, size: str) -> None:
     tenant = server.tenant()
     session = fill(server, tenant)
+    adorn(server, tenant)
     job = server.ok("GET", "/v1/jobs?status=failed", tenant.full)["jobs"][0]["id"]
-    options: dict[str, Any] = {"color_scheme": scheme, "viewport": size, "reduced_motion": "reduce"}
+    options: dict[str, Any] = {"color_scheme": scheme, "viewport": SIZES[size], "reduced_motion": "reduce"}
     with viewing(browser, server, **options) as viewer:
+
+        def look(name: str) -> None:
+            viewer.picture(f"{name}-{scheme}-{size}")
+            problems = viewer.accessibility()
+            assert not problems, (name, problems)
+            assert viewer.overflow() <= 0, name
+
         viewer.open()
         expect(viewer.page.get_by_label("API key")).to_be_visible()
-        assert viewer.accessibility() == []
+        look("signing-in")
         viewer.sign_in(tenant.admin)
-        for place in (*VIEWS, f"/#/sessions/{session}", f"/#/jobs/{job}", "/#/search?q=cache"):
-            if place in VIEWS:
-                viewer.go(place)
-            else:
-                viewer.open(place)
-                viewer.settled()
+        for view in VIEWS:
+            viewer.go(view)
+            viewer.picture(f"{view}-folded-{scheme}-{size}")
             viewer.unfold()
-            problems = viewer.accessibility()
-            assert not problems, (place, problems)
-            assert viewer.overflow() <= 0, place
+            look(view)
+        for name, place in (
+            ("session", f"/#/sessions/{session}"),
+            ("job", f"/#/jobs/{job}"),
+            ("found", "/#/search?q=cache"),
+        ):
+            viewer.open(place)
+            viewer.settled()
+            viewer.unfold()
+            look(name)
         viewer.go("Keys").page.get_by_role("button", name="New key").click()
-        assert viewer.accessibility() == []
-        assert viewer.overflow() <= 0
+        look("new-key")
         viewer.page.keyboard.press("Escape")
         viewer.go("Usage").page.get_by_role("button", name="Set a budget").click()
-        assert viewer.accessibility() == []
-        assert viewer.overflow() <= 0
+        look("new-budget")
 
 
 def test_a_phone_holds_long_words_and_many_figures(browser: Browser, server: Server) -> None:

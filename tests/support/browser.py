@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -83,7 +84,10 @@ class Viewer:
             self.problems.append(message.text)
 
     def open(self, path: str = "/") -> Viewer:
+        """Go to an address, and wait until the page knows that it is there."""
         self.page.goto(self.url + path)
+        # Of another place in the same page it is told by an event, which comes before what is asked for behind it.
+        self.page.evaluate("new Promise((done) => setTimeout(done))")
         return self
 
     def sign_in(self, key: str, path: str = "/") -> Viewer:
@@ -108,8 +112,9 @@ class Viewer:
     def unfold(self) -> None:
         """Open all that can be opened, and what shows then."""
         closed = self.page.locator("main details:not([open]) > summary")
-        while closed.count():
-            closed.first.click()
+        while closed.evaluate_all(
+            "closed => { closed.forEach((one) => one.click()); return closed.length; }"
+        ):
             self.settled()
 
     def settled(self) -> None:
@@ -144,6 +149,15 @@ class Viewer:
         """Pixels by which the page is wider than the window."""
         wider: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         return wider
+
+    def picture(self, name: str, *, whole: bool = True) -> None:
+        """Leave a picture where the variable SCREENSHOTS names a directory, for somebody to look at.
+
+        Parameters:
+            whole: of the whole page, and not of the window alone.
+        """
+        if folder := os.environ.get("SCREENSHOTS"):
+            self.page.screenshot(path=f"{folder}/{name}.png", full_page=whole)
 
     def accessibility(self, *, leave_out: Sequence[str] = ()) -> list[str]:
         """What axe finds serious or worse, by WCAG 2.2 AA and axe's own best practices.

@@ -24,7 +24,12 @@ export class ApiError extends Error {
 }
 
 /** Raised when the key has ended, and the person has to sign in again. */
-export class SignedOut extends Error {}
+export class SignedOut extends Error {
+  constructor(message) {
+    super(message);
+    this.name = "SignedOut";
+  }
+}
 
 let key = sessionStorage.getItem(STORED) ?? "";
 
@@ -56,7 +61,7 @@ export function credentials() {
  */
 export async function call(method, path, { query = {}, body, signal } = {}) {
   const response = await send(method, path, { query, body, signal });
-  if (response.ok) return response.json();
+  if (response.ok) return content(response);
   const error = await refusal(response);
   if (response.status === 401 || (response.status === 403 && (await hasEnded(signal)))) throw new SignedOut(error.message);
   throw error;
@@ -77,6 +82,15 @@ async function send(method, path, { query, body, signal }) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "Unreachable", "The server cannot be reached. Look whether it runs, then try again.");
+  }
+}
+
+async function content(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(response.status, "Unreadable", "The answer is not the server’s, or was cut off: look at what stands before it, then try again.");
   }
 }
 

@@ -33,7 +33,7 @@ export function budgets(frame) {
     const spent = found.state === "spent";
     const name = nameOf(found);
     return h("article.card.row", {},
-      h("div.line", {}, h("h3", {}, name), found.isDefault && badge("Default"),
+      h("div.line", {}, h("h3", {}, h("bdi", {}, owner(found)), `, ${PERIODS[found.period]}`), found.isDefault && badge("Default"),
         found.warning && badge(spent ? "Used up" : "Nearly used up", spent ? "bad" : "warn"),
         h("span.end", {}, "Starts again ", when(found.resetsAtEpoch))),
       limits.some(Boolean) ? limits : h("p.quietly", {}, "No limit."),
@@ -124,6 +124,6 @@ const amountOf = (input, found) => (input.value === "" ? (found ? 0 : undefined)
 
 function limit(unit, spent, most, warnPercent, show_) {
   const share = most > 0 ? spent / most : 1;
-  return h("div", {}, meter(share, warnPercent / 100),
+  return h("div.limit", {}, meter(share, warnPercent / 100),
     h("p.quietly", {}, `${show_(spent)} of ${show_(most)}${unit && ` ${unit}`} (${Math.round(share * 100)} %); warns at ${warnPercent} %.`));
 }

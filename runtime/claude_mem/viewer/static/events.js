@@ -12,7 +12,7 @@ const CUT = "…";
 export function step(entry, frame, show) {
   return h("div.step", {},
     h("div.line", {}, when(entry.atEpoch, show), h("strong", {}, entry.title ?? words(entry.kind))),
-    entry.text && h(entry.type === "prompt" ? "p.clamp" : "p.what.clamp", {}, entry.text),
+    entry.text && h(entry.type === "prompt" ? "p.clamp" : "p.what.clamp", { dir: "auto" }, entry.text),
     unfolding("Details", () => payload(entry.id, frame.signal)));
 }
 
@@ -20,10 +20,10 @@ export function step(entry, frame, show) {
 export function prompt(entry, frame, show) {
   return h("div.card", {},
     h("div.line", {}, badge("Prompt", "accent"), when(entry.atEpoch, show)),
-    h("p.text", {}, entry.text),
+    h("p.text", { dir: "auto" }, entry.text),
     entry.text.endsWith(CUT) && unfolding("The whole prompt", async () => {
       const { event } = await fetchEvent(entry.id, frame.signal);
-      return h("p.text", {}, String(event.payload?.prompt ?? entry.text));
+      return h("p.text", { dir: "auto" }, String(event.payload?.prompt ?? entry.text));
     }));
 }
 

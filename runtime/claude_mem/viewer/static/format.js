@@ -44,6 +44,9 @@ export function dayKey(epoch) {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
+/** A moment; of today, its time alone. @param {number} epoch milliseconds */
+export const recent = (epoch) => (dayKey(epoch) === dayKey(Date.now()) ? clock(epoch) : moment(epoch));
+
 /** How long something took, roughly. */
 export function duration(milliseconds) {
   const minutes = Math.round(milliseconds / 60_000);
@@ -56,6 +59,12 @@ export function duration(milliseconds) {
 /** `1 memory`, `2 memories`. */
 export function count(value, one, many = `${one}s`) {
   return `${number(value)} ${value === 1 ? one : many}`;
+}
+
+/** A text's beginning, where all of it would be too much; no sign is cut in two. */
+export function beginning(text, most = 80) {
+  const signs = Array.from(text.slice(0, 2 * most));
+  return signs.length > most || text.length > 2 * most ? `${signs.slice(0, most - 1).join("")}…` : text;
 }
 
 /** A code such as `security_alert`, as words. */

@@ -4,7 +4,7 @@ import { call } from "./api.js";
 import { h, put } from "./dom.js";
 import { payload } from "./events.js";
 import { memoryCard } from "./memories.js";
-import { head, passOver, problemLine, show, unfolding, when } from "./parts.js";
+import { backLink, head, passOver, problemLine, show, unfolding, when } from "./parts.js";
 import { jobActions, jobHistory, jobLine, jobName, jobTrouble } from "./steering.js";
 
 const REFRESH_MS = 400;
@@ -78,7 +78,7 @@ export function job(frame, { id }) {
 
   load();
   return {
-    element: h("div.view", {}, h("p", {}, h("a", { href: "#/jobs" }, "‹ All jobs")), head("Job", null), body),
+    element: h("div.view", {}, backLink(frame, "jobs", "All jobs"), head("Job", null), body),
     hear,
     gone: (memoryId) => body.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li").remove(),
   };

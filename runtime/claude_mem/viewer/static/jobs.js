@@ -6,11 +6,15 @@ import { ask } from "./dialogs.js";
 import { h, put } from "./dom.js";
 import { count, number, words } from "./format.js";
 import { empty, field, head, pager, passOver, select, show } from "./parts.js";
+import { queue } from "./queue.js";
 import { jobActions, jobLine, jobLink, jobName, jobTrouble } from "./steering.js";
 
 const STATES = ["queued", "processing", "failed", "completed", "cancelled"];
 const CLASSES = ["", "transient", "rate_limit", "quota_exhausted", "auth_invalid", "unrecoverable", "parse_error", "unknown"];
 const REFRESH_MS = 400;
+
+/** The stream does not tell of everything that the queue shows: not of a summary that is queued, of a budget, or of workers that go. */
+const EVERY_MS = 10_000;
 
 /** Jobs that are queued again by one question, at most. */
 const MOST = 10_000;
@@ -25,7 +29,9 @@ export function jobs(frame, { query }) {
   const arrivals = new Arrivals(list, enter, ["new job", "new jobs"]);
   let state = STATES.includes(query.get("state")) ? query.get("state") : "";
   let offset = 0;
-  let counting = null;
+  const waits = queue();
+  let counting = false;
+  let changed = false;
 
   const path = () => (frame.projectId ? `/v1/projects/${encodeURIComponent(frame.projectId)}/jobs` : "/v1/jobs");
   const fetchPage = (query) => call("GET", path(), { query, signal });
@@ -45,20 +51,30 @@ export function jobs(frame, { query }) {
     load();
   }
 
-  /** How many there are of each; asked again after a little while when something has changed. */
+  /** How many there are of each, and what waits. */
   async function countAll() {
-    await Promise.all(buttons.map(async ({ name, figure }) => {
-      const { total } = await fetchPage({ status: name, limit: 1 });
-      figure.textContent = number(total);
-    }));
+    const counts = await call("GET", "/v1/jobs/counts", { query: { projectId: frame.projectId }, signal });
+    const every = Object.values(counts.states).reduce((sum, one) => sum + one, 0);
+    for (const { name, figure } of buttons) figure.textContent = number(name ? counts.states[name] : every);
+    waits.tell(counts);
   }
 
-  function countSoon() {
-    counting ??= setTimeout(() => {
-      counting = null;
-      if (!signal.aborted) countAll().catch(passOver);
-    }, REFRESH_MS);
+  /** A burst of news is one look, and what comes during a look asks for another. */
+  async function countSoon() {
+    changed = true;
+    if (counting) return;
+    counting = true;
+    while (changed) {
+      await new Promise((resolve) => { setTimeout(resolve, REFRESH_MS); });
+      if (signal.aborted) return;
+      changed = false;
+      await countAll().catch(passOver);
+    }
+    counting = false;
   }
+
+  const watching = setInterval(() => { if (body.isConnected && document.visibilityState === "visible") countSoon(); }, EVERY_MS);
+  signal.addEventListener("abort", () => clearInterval(watching), { once: true });
 
   async function page() {
     const found = await fetchPage({ status: state, limit: 50, offset });
@@ -150,7 +166,8 @@ export function jobs(frame, { query }) {
   load();
   const action = frame.may("memories:write") && h("button", { type: "button", on: { click: redrive } }, "Queue failed jobs again…");
   return {
-    element: h("div.view", {}, head("Jobs", "Each turns an event, or a session that ended, into memories.", action || []), filters, arrivals.element, body),
+    element: h("div.view", {}, head("Jobs", "Each turns an event, or a session that ended, into memories.", action || []),
+      waits.element, filters, arrivals.element, body),
     hear,
   };
 }

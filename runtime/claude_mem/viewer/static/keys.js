@@ -12,6 +12,8 @@ const SCOPES = {
 const LIFETIMES = [["", "Never"], ["7", "In a week"], ["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"]];
 const OVERLAPS = [["0", "At once"], ["3600", "In an hour"], ["86400", "In a day"], ["604800", "In a week"]];
 
+const called = (key) => h("bdi", {}, key.name || key.prefix);
+
 export function keys(frame) {
   const { signal } = frame;
   const body = h("div");
@@ -44,7 +46,7 @@ export function keys(frame) {
         h("div.line", {},
           ended ? badge(key.status === "revoked" ? "Revoked" : "Expired") : badge("Active", "good"), own && badge("This key", "accent"),
           key.prefix && h("code", {}, `${key.prefix}…`), h("span", {}, key.projectId ? frame.projectName(key.projectId) : "Whole team")),
-        h("h2", {}, name),
+        h("h2", { dir: "auto" }, name),
         h("div.chips", {}, key.scopes.map((scope) => h("span.chip", {}, scope))),
         h("div.line", {}, h("span", {}, "Made ", when(key.createdAtEpoch)),
           key.lastUsedAtEpoch !== null && h("span", {}, "Last used ", when(key.lastUsedAtEpoch)),
@@ -85,7 +87,7 @@ export function keys(frame) {
     const overlap = select(OVERLAPS, "0");
     const made = await ask({
       title: "Replace this key?",
-      content: [h("p", {}, `A new key takes the place of “${key.name || key.prefix}”, with the same name and scopes.`),
+      content: [h("p", {}, "A new key takes the place of “", called(key), "”, with the same name and scopes."),
         own && h("p", {}, "You are signed in with this key: sign in with the new one when it ends."),
         field("The old one ends", overlap)],
       action: "Replace it",
@@ -102,7 +104,7 @@ export function keys(frame) {
   async function revoke(key, own) {
     const done = await ask({
       title: "Revoke this key?",
-      content: [h("p", {}, `“${key.name || key.prefix}” fails on its very next request. There is no way back.`),
+      content: [h("p", {}, "“", called(key), "” fails on its very next request. There is no way back."),
         own && h("p", {}, "You are signed in with this key: you will be signed out.")],
       action: "Revoke it",
       danger: true,

@@ -2,9 +2,11 @@
 
 import { ApiError, SignedOut, all, call, forget, hasKey, keep, keyStart } from "./api.js";
 import { h, icon, put } from "./dom.js";
+import { beginning } from "./format.js";
 import { job } from "./job.js";
 import { jobs } from "./jobs.js";
 import { keys } from "./keys.js";
+import { LeftViews, entryHere } from "./left.js";
 import { memory } from "./memory.js";
 import { field, problem, problemLine, select, waiting } from "./parts.js";
 import { search } from "./search.js";
@@ -27,11 +29,19 @@ const SCOPES = {
 const LIVE = { live: "Live", waiting: "Reconnecting" };
 
 const app = document.getElementById("app");
-let shown = null;
 
-/** Ends whatever is under way for the view or the person that is left. */
-let viewing = new AbortController();
+/**
+ * What is shown: its `view`, the `tab` that it belongs to, whose name is also that of the `list` that it may be, its `title`, its `entry`
+ * in the history, and `ending`, which ends it.
+ */
+let shown = null;
+const left = new LeftViews();
+
+/** Ends whatever is under way for the person that is left. */
 let following = new AbortController();
+
+// Browsers would scroll before there is anything to scroll to.
+history.scrollRestoration = "manual";
 
 addEventListener("unhandledrejection", (event) => {
   if (event.reason instanceof SignedOut) {
@@ -64,11 +74,16 @@ async function enter() {
 function leave(reason = "") {
   forget();
   sessionStorage.removeItem(PROJECT);
-  viewing.abort();
+  endViews();
   following.abort();
-  shown = null;
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   welcome(reason);
+}
+
+function endViews() {
+  left.drop();
+  shown?.ending.abort();
+  shown = null;
 }
 
 function welcome(reason) {
@@ -131,10 +146,10 @@ function place() {
 function note(chosen) {
   const [path] = location.hash.split("?");
   const given = new URLSearchParams(Object.entries(chosen).filter(([, value]) => value)).toString();
-  history.replaceState(null, "", given ? `${path || "#/timeline"}?${given}` : path || "#/timeline");
+  history.replaceState(history.state, "", given ? `${path || "#/timeline"}?${given}` : path || "#/timeline");
 }
 
-const titled = (title) => `${title.length > 80 ? `${title.slice(0, 79)}…` : title} · claude-mem`;
+const titled = (title) => `${beginning(title)} · claude-mem`;
 
 const brand = () => h("div.brand", {}, h("img", { src: new URL("icon.svg", import.meta.url).href, alt: "" }), h("span", {}, "claude-mem"));
 
@@ -155,15 +170,15 @@ function openShell(projects, identity) {
     // A key that is not found among the team's is offered everything: the server says what it may not.
     may: (what) => !identity || SCOPES[what].some((one) => identity.scopes.includes(one)),
     announce: (text) => { said.textContent = text; },
-    named: (title) => { document.title = titled(title); },
     keep: note,
     gone: (id) => shown?.view.gone?.(id),
-    get signal() { return viewing.signal; },
+    cameFrom: (name) => left.isBefore(name),
   };
 
   function chosen(projectId) {
     frame.projectId = projectId;
     sessionStorage.setItem(PROJECT, projectId);
+    endViews();
     listen();
     route();
   }
@@ -181,7 +196,11 @@ function openShell(projects, identity) {
     follow({
       projectId: frame.projectId,
       signal,
-      hear: (event) => { if (!signal.aborted) shown?.view.hear?.(event); },
+      hear: (event) => {
+        if (signal.aborted) return;
+        shown?.view.hear?.(event);
+        left.hear(event);
+      },
       tell: (state) => {
         live.dataset.state = state;
         live.firstChild.textContent = LIVE[state];
@@ -190,41 +209,52 @@ function openShell(projects, identity) {
     });
   }
 
-  function route() {
-    const { name, id, query } = place();
-    const [make, tab] = (id && Object.hasOwn(SINGLE, name) && SINGLE[name])
-      || (Object.hasOwn(VIEWS, name) ? [VIEWS[name], name] : [VIEWS.timeline, "timeline"]);
-    viewing.abort();
-    viewing = new AbortController();
-    const first = shown === null;
-    // Before the view, which may know a better one.
-    document.title = titled(NAMES[tab]);
-    shown = { view: make(frame, { id, query }) };
+  /** Show what the address asks for: as it was left, if the way there is one back. */
+  function route({ first = false } = {}) {
+    const entry = entryHere(shown?.entry);
+    if (shown) left.leave(shown, main);
+    const known = left.take(entry);
+    shown = known?.shown ?? make(entry);
+    document.title = shown.title;
     for (const [other, link] of Object.entries(tabs)) {
-      if (other === tab) link.setAttribute("aria-current", "page");
+      if (other === shown.tab) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     put(main, shown.view.element);
-    const heading = main.querySelector("h1");
-    if (!first) {
-      scrollTo(0, 0);
-      if (!shown.view.focused?.()) heading?.focus();
-    }
+    if (first) return;
+    if (!known) scrollTo(0, 0);
+    if (!(known?.again() || (!known && shown.view.focused?.()))) main.querySelector("h1")?.focus({ preventScroll: true });
+  }
+
+  /** The view that the address asks for. */
+  function make(entry) {
+    const { name, id, query } = place();
+    const [build, tab] = (id && Object.hasOwn(SINGLE, name) && SINGLE[name])
+      || (Object.hasOwn(VIEWS, name) ? [VIEWS[name], name] : [VIEWS.timeline, "timeline"]);
+    const ending = new AbortController();
+    const made = { entry, tab, list: build === VIEWS[tab] && tab, ending, title: titled(NAMES[tab]), view: null };
+    const named = (title) => {
+      made.title = titled(title);
+      if (shown === made) document.title = made.title;
+    };
+    made.view = build({ ...frame, named, signal: ending.signal }, { id, query });
+    return made;
   }
 
   put(app,
     h("a.skip", { href: "#content", on: { click: (event) => { event.preventDefault(); main.focus(); } } }, "Skip to the content"),
+    // First, because even a pixel behind the rest would let the page be scrolled.
+    said,
     h("div.shell", {},
       h("header.top", {}, brand(), h("div.project", {}, picker),
         h("div.tools", {}, live, themeButton(),
           hasKey() && h("button.quiet", { type: "button", "aria-label": "Sign out", title: "Sign out", on: { click: () => leave() } },
             icon("leave"), h("span.words", {}, "Sign out")))),
       h("nav.tabs", { "aria-label": "Views" }, h("ul", {}, Object.values(tabs).map((link) => h("li", {}, link)))),
-      main),
-    said);
+      main));
   onhashchange = () => { if (shown) route(); };
   listen();
-  route();
+  route({ first: true });
 }
 
 begin();

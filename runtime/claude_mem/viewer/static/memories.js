@@ -3,11 +3,12 @@
 import { call } from "./api.js";
 import { ask } from "./dialogs.js";
 import { h } from "./dom.js";
-import { clock, count, day, dayKey, moment, words } from "./format.js";
+import { beginning, clock, count, day, dayKey, moment, words } from "./format.js";
 import { origin } from "./origin.js";
 import { badge, longText, path, prose, when } from "./parts.js";
 
 const TONES = {
+  __proto__: null,
   bugfix: "bad", security_alert: "bad", feature: "good", decision: "accent", summary: "accent", discovery: "warn", security_note: "warn",
 };
 const SUMMARY_PARTS = {
@@ -45,9 +46,9 @@ export function memoryCard(memory, frame, { body, level = "h3", extra = [], date
       !frame.projectId && !story && h("span", {}, frame.projectName(memory.projectId)),
       session),
     frame.may("memories:write")
-      && h("button.quiet.corner", { type: "button", "aria-label": `Forget “${title}”`, on: { click: () => forgetMemory(memory, frame) } },
+      && h("button.quiet.corner", { type: "button", "aria-label": `Forget “${beginning(title)}”`, on: { click: () => forgetMemory(memory, frame) } },
         "Forget"),
-    h(level, {}, prose(title)),
+    h(level, { dir: "auto" }, prose(title)),
     body ?? bodyOf(memory, title),
     chips(metadata),
     extra,
@@ -66,7 +67,7 @@ function bodyOf(memory, title) {
   const narrative = text(metadata.narrative);
   if (narrative || facts.length) {
     return [
-      text(metadata.subtitle) && h("p.subtitle", {}, prose(text(metadata.subtitle))),
+      text(metadata.subtitle) && h("p.subtitle", { dir: "auto" }, prose(text(metadata.subtitle))),
       narrative && longText(narrative),
       facts.length > 0 && listed(facts.slice(0, SOME)),
       facts.length > SOME && h("details", {}, h("summary", {}, count(facts.length - SOME, "more fact")), listed(facts.slice(SOME))),
@@ -77,7 +78,7 @@ function bodyOf(memory, title) {
   return rest && longText(rest);
 }
 
-const listed = (facts) => h("ul.facts", {}, facts.map((fact) => h("li", {}, prose(fact))));
+const listed = (facts) => h("ul.facts", { dir: "auto" }, facts.map((fact) => h("li", {}, prose(fact))));
 
 function chips(metadata) {
   const files = [...new Set([...texts(metadata.files_modified), ...texts(metadata.files_read)])];
@@ -93,7 +94,7 @@ function chips(metadata) {
 async function forgetMemory(memory, frame) {
   const done = await ask({
     title: "Forget this memory?",
-    content: [h("p", {}, titleOf(memory)), h("p.quietly", {}, "It is removed for good, and no agent finds it again.")],
+    content: [h("p.clamp", { dir: "auto" }, titleOf(memory)), h("p.quietly", {}, "It is removed for good, and no agent finds it again.")],
     action: "Forget it",
     danger: true,
     act: async () => {

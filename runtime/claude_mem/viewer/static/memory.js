@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { h } from "./dom.js";
 import { memoryCard, titleOf } from "./memories.js";
-import { empty, head, show } from "./parts.js";
+import { backLink, empty, head, show } from "./parts.js";
 
 export function memory(frame, { id }) {
   const body = h("div");
@@ -16,7 +16,7 @@ export function memory(frame, { id }) {
 
   load();
   return {
-    element: h("div.view", {}, h("p", {}, h("a", { href: "#/timeline" }, "‹ Timeline")), head("Memory", null), body),
+    element: h("div.view", {}, backLink(frame, "timeline", "Timeline"), head("Memory", null), body),
     hear: ({ event, data }) => {
       if (event === "observation" && data.id === id) data.change === "deleted" ? gone() : load();
     },

@@ -64,10 +64,20 @@ export function head(title, about, ...actions) {
     actions.length > 0 && h("div.actions", {}, actions));
 }
 
+/** A link from one thing to the list that it belongs to: to where the list was left, if that is one step back. */
+export function backLink(frame, name, text) {
+  function back(event) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || !frame.cameFrom(name)) return;
+    event.preventDefault();
+    history.back();
+  }
+  return h("p", {}, h("a", { href: `#/${name}`, on: { click: back } }, `‹ ${text}`));
+}
+
 /** A text that is long may be shown in part, until somebody asks for the rest. */
 export function longText(text) {
   const long = text.length > 600 || text.split("\n").length > 7;
-  const body = h(long ? "p.text.cut" : "p.text", {}, prose(text));
+  const body = h(long ? "p.text.cut" : "p.text", { dir: "auto" }, prose(text));
   if (!long) return body;
   const button = h("button.link", { type: "button", "aria-expanded": "false", on: { click: toggle } }, "Show all");
   function toggle() {
@@ -104,6 +114,8 @@ export function pager(load) {
   return { holder, offer: (more) => holder.replaceChildren(...(more ? [button] : [])) };
 }
 
+const FAILED = new Error("The viewer could not show what the server answered. The browser’s console says more; reload the page for its latest release.");
+
 /** Fill a place with what `make` brings, with words meanwhile and words when it fails. */
 export async function show(place, make, lines) {
   place.setAttribute("aria-busy", "true");
@@ -111,8 +123,10 @@ export async function show(place, make, lines) {
   try {
     place.replaceChildren(...[await make()].flat(Infinity).filter(Boolean));
   } catch (error) {
+    if (error.name === "AbortError" || error.name === "SignedOut") throw error;
+    const again = () => show(place, make, lines);
+    place.replaceChildren(problem(error.name === "ApiError" ? error : FAILED, again));
     if (error.name !== "ApiError") throw error;
-    place.replaceChildren(problem(error, () => show(place, make, lines)));
   } finally {
     place.removeAttribute("aria-busy");
   }

@@ -51,6 +51,11 @@ export function search(frame, { query }) {
     });
   }
 
+  function gone(id) {
+    list.querySelector(`[data-id="${CSS.escape(id)}"]`)?.closest("li").remove();
+    if (asked && place > 0 && !list.children.length) find();
+  }
+
   const card = (found, position) => memoryCard(found, { ...frame, projectId }, {
     dated: true,
     body: found.highlights?.length ? fragments(found) : undefined,
@@ -59,14 +64,15 @@ export function search(frame, { query }) {
 
   if (asked) frame.named(`${asked} · Search`);
   if (asked && projectId) find();
-  else put(results, empty("Ask your memory", "Words, names and paths; any may match. “a phrase” in quotes must, -word must not."));
+  else put(results, empty("Ask your memory", "Type words, names or paths: any of them may match. What stands in “quotes” must match, and a word with a - before it must not."));
   return {
     element: h("div.view", {}, head("Search", null),
       h("form.searching", { role: "search", on: { submit: send } },
         project,
         h("div.ask", {}, input, h("button.primary", { type: "submit" }, "Search"))),
       results),
-    gone: () => find(),
+    hear: ({ event, data }) => { if (event === "observation" && data.change === "deleted") gone(data.id); },
+    gone,
     focused: () => {
       if (asked) return false;
       input.focus();
@@ -78,7 +84,7 @@ export function search(frame, { query }) {
 function fragments({ content, highlights }) {
   return h("ul.fragments", {}, highlights.map((pieces) => {
     const whole = pieces.map((piece) => piece.text).join("");
-    return h("li", {}, !content.startsWith(whole) && "… ",
+    return h("li", { dir: "auto" }, !content.startsWith(whole) && "… ",
       pieces.map((piece) => (piece.match ? h("mark", {}, piece.text) : piece.text)), !content.endsWith(whole) && " …");
   }));
 }

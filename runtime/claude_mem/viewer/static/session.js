@@ -5,8 +5,8 @@ import { h, put } from "./dom.js";
 import { prompt, step } from "./events.js";
 import { clock } from "./format.js";
 import { memoryCard } from "./memories.js";
-import { empty, head, longText, pager, passOver, show } from "./parts.js";
-import { sessionLine, sessionTitle } from "./sessions.js";
+import { backLink, empty, head, longText, pager, passOver, show } from "./parts.js";
+import { lastPrompt, requestOf, sessionLine, sessionTitle } from "./sessions.js";
 
 const REFRESH_MS = 400;
 
@@ -20,23 +20,33 @@ export function session(frame, { id }) {
   let cursor = null;
   let whole = false;
   let looking = null;
+  let first;
   const seen = new Set();
   const memories = new Map();
 
   async function page() {
     const found = await call("GET", `${path}/timeline`, { query: { cursor, limit: 100 }, signal });
-    const title = sessionTitle(found.session);
-    frame.named(title);
     for (const entry of found.entries) {
       if (!seen.has(entry.id)) list.append(h(`li.${TYPES[entry.type]}`, {}, shown(entry)));
       seen.add(entry.id);
+      if (entry.type === "prompt") first ??= entry.text;
     }
-    // What was asked first stands in the story too, where prompts are known.
-    const told = list.querySelector(":scope > .said") !== null;
-    put(about, h("div.stack", {}, sessionLine(found.session, frame), !told && h("div.card", {}, longText(title))));
+    tell(found.session);
     cursor = found.nextCursor ?? cursor;
     whole = found.nextCursor === null;
     return !whole;
+  }
+
+  /** What it is called and how it stands; what it was told last, where its prompts are not in the story. */
+  function tell(session) {
+    const summary = [...memories.values()].find((memory) => memory.kind === "summary");
+    const title = sessionTitle(session, { request: requestOf(summary), first });
+    const last = lastPrompt(session);
+    frame.named(title);
+    put(about, h("div.stack", {},
+      h("p.lead.clamp", { dir: "auto" }, title),
+      sessionLine(session, frame),
+      first === undefined && last && last !== title && h("div.card", {}, longText(last))));
   }
 
   async function further() {
@@ -85,7 +95,7 @@ export function session(frame, { id }) {
   load();
   return {
     element: h("div.view", {},
-      h("p", {}, h("a", { href: "#/sessions" }, "‹ All sessions")), head("Session", null), about, body),
+      backLink(frame, "sessions", "All sessions"), head("Session", null), about, body),
     hear,
     gone: (memoryId) => list.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li").remove(),
   };

@@ -3,13 +3,25 @@
 import { call } from "./api.js";
 import { h } from "./dom.js";
 import { duration, words } from "./format.js";
-import { badge, empty, head, pager, show, when } from "./parts.js";
+import { badge, empty, head, pager, passOver, show, when } from "./parts.js";
 
-/** What a session was asked to do, or what else it may be called. */
-export function sessionTitle(session) {
-  const { prompt } = session.metadata ?? {};
-  if (typeof prompt === "string" && prompt.trim()) return prompt.trim();
-  return session.agentType ? `${words(session.agentType)} session` : "Session without a prompt";
+const text = (value) => (typeof value === "string" ? value.trim() : "");
+
+/** What somebody told the agent last: a session's metadata has room for one prompt. */
+export const lastPrompt = (session) => text(session.metadata?.prompt);
+
+/** What a summary says that its session was asked to do. */
+export const requestOf = (summary) => text(summary?.metadata?.request);
+
+/**
+ * What a session was asked to do, or what else it may be called.
+ *
+ * @param {object} session as the API has it
+ * @param {object} known `request`, of its summary, and `first`, its first prompt, where they are known
+ */
+export function sessionTitle(session, { request = "", first = "" } = {}) {
+  return text(session.metadata?.title) || request || first || lastPrompt(session)
+    || (session.agentType ? `${words(session.agentType)} session` : "Session without a prompt");
 }
 
 /** Whose it was, when, and how far it is. */
@@ -28,10 +40,12 @@ export function sessions(frame) {
   const body = h("div");
   const list = h("ol.stack");
   const pages = pager(page);
+  let requests = new Requests(frame);
   let cursor = null;
 
   async function page() {
     const found = await call("GET", "/v1/sessions", { query: { projectId: frame.projectId, cursor, limit: 50 }, signal });
+    if (found.sessions.length) await requests.reach(found.sessions.at(-1).startedAtEpoch).catch(passOver);
     list.append(...found.sessions.map((session) => h("li", {}, row(session))));
     cursor = found.nextCursor;
     return cursor !== null;
@@ -40,6 +54,7 @@ export function sessions(frame) {
   function load() {
     return show(body, async () => {
       list.replaceChildren();
+      requests = new Requests(frame);
       cursor = null;
       pages.offer(await page());
       return list.children.length ? [list, pages.holder]
@@ -47,13 +62,49 @@ export function sessions(frame) {
     });
   }
 
-  const row = (session) => h("article.card.row", {},
-    sessionLine(session, frame),
-    h("h2", {}, h("a.clamp", { href: `#/sessions/${encodeURIComponent(session.id)}` }, sessionTitle(session))));
+  function row(session) {
+    const title = sessionTitle(session, { request: requests.of(session) });
+    const last = lastPrompt(session);
+    return h("article.card.row", {},
+      sessionLine(session, frame),
+      h("h2", { dir: "auto" }, h("a.clamp", { href: `#/sessions/${encodeURIComponent(session.id)}` }, title)),
+      last && last !== title && h("p.quietly.clamp", { dir: "auto" }, "Told last: ", h("bdi", {}, last)));
+  }
 
   load();
   return {
     element: h("div.view", {}, head("Sessions", "What agents were asked to do, and what came of it."), body),
     hear: ({ event }) => { if (event === "reset" || event === "purged") load(); },
   };
+}
+
+/** What summaries say that their sessions were asked: fetched as far back as sessions are shown, a page of them for a page of these. */
+class Requests {
+  #frame;
+  #known = new Map();
+  #cursor = null;
+  #reached = Infinity;
+
+  constructor(frame) {
+    this.#frame = frame;
+  }
+
+  /** Fetch more, if a summary of a session that began then may not be here yet. */
+  async reach(epoch) {
+    if (this.#reached <= epoch) return;
+    const query = { projectId: this.#frame.projectId, kind: "summary", cursor: this.#cursor, limit: 200 };
+    const { memories, nextCursor } = await call("GET", "/v1/memories", { query, signal: this.#frame.signal });
+    for (const memory of memories) {
+      // The newest comes first, and counts.
+      const request = requestOf(memory);
+      if (request && !this.#known.has(memory.serverSessionId)) this.#known.set(memory.serverSessionId, request);
+    }
+    this.#cursor = nextCursor;
+    this.#reached = nextCursor === null ? -Infinity : memories.at(-1).createdAtEpoch;
+  }
+
+  /** What a session was asked, as far as that is known. */
+  of(session) {
+    return this.#known.get(session.id) ?? "";
+  }
 }

@@ -6,8 +6,8 @@ import { h } from "./dom.js";
 import { count, instant, words } from "./format.js";
 import { badge, when } from "./parts.js";
 
-const TONES = { queued: "warn", processing: "accent", failed: "bad", completed: "good" };
-const SOURCES = { agent_event: "Event", session_summary: "Session summary", observation_reindex: "Index of a memory" };
+const TONES = { __proto__: null, queued: "warn", processing: "accent", failed: "bad", completed: "good" };
+const SOURCES = { __proto__: null, agent_event: "Event", session_summary: "Session summary", observation_reindex: "Index of a memory" };
 
 export const jobState = (state) => badge(words(state), TONES[state]);
 export const jobName = (job) => SOURCES[job.sourceType] ?? words(job.sourceType);
@@ -22,7 +22,7 @@ export function jobLine(job, frame) {
 
 /** Why it failed, or was set back. */
 export function jobTrouble({ lastError }) {
-  return lastError?.reason && h("p.quietly", {}, lastError.classification && `${words(lastError.classification)}: `, lastError.reason);
+  return lastError?.reason && h("p.quietly", {}, lastError.classification && `${words(lastError.classification)}: `, h("bdi", {}, lastError.reason));
 }
 
 /** What happened to a job, oldest first. */

@@ -56,7 +56,7 @@ export async function follow({ projectId, signal, hear, tell, refused }) {
       }
     } catch (error) {
       if (signal.aborted) return undefined;
-      if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
+      if (!(error instanceof TypeError || error instanceof DOMException || error instanceof SyntaxError)) throw error;
     }
     tell("waiting");
     await pause(wait, signal);

@@ -6,9 +6,23 @@ const STORED = "claude-mem.theme";
 const NAMES = { system: "System theme", light: "Light theme", dark: "Dark theme" };
 const ORDER = Object.keys(NAMES);
 
-let chosen = localStorage.getItem(STORED);
-if (!ORDER.includes(chosen)) chosen = "system";
-apply();
+let chosen;
+/** Shows the choice on the button that is there. */
+let tell = () => {};
+read();
+
+// Another tab may choose.
+addEventListener("storage", ({ key }) => {
+  if (key !== STORED && key !== null) return;
+  read();
+  tell();
+});
+
+function read() {
+  chosen = localStorage.getItem(STORED);
+  if (!ORDER.includes(chosen)) chosen = "system";
+  apply();
+}
 
 function apply() {
   if (chosen === "system") delete document.documentElement.dataset.theme;
@@ -29,6 +43,7 @@ export function themeButton() {
     apply();
     show();
   }
+  tell = show;
   show();
   return button;
 }

@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { Arrivals } from "./arrivals.js";
 import { h, put } from "./dom.js";
-import { words } from "./format.js";
+import { beginning, words } from "./format.js";
 import { MemoryList, titleOf } from "./memories.js";
 import { empty, head, pager, passOver, select, show } from "./parts.js";
 
@@ -61,7 +61,7 @@ export function timeline(frame, { query }) {
   function arrive(memory) {
     if (kind && memory.kind !== kind) return;
     arrivals.take(memory.id, memory);
-    frame.announce(`New: ${titleOf(memory)}`);
+    frame.announce(`New: ${beginning(titleOf(memory))}`);
   }
 
   function enter(memory) {
