@@ -16,8 +16,8 @@ from tests.support.load import World, make_world
 STEP_MS = 2 * 3600 * 1000
 BEGIN_MS = 1_750_000_000_000
 
-#: Share of questions with their answer among the first five, and the mean of 1/rank: 1 and 0.960 are reached. Without stems,
-#: without stop words, without the rarity of words, with occurrences or lengths that do not count, one of them is missed.
+#: Share of questions with their answer among the first five, and the mean of 1/rank: 1 and 0.960 are reached. Without
+#: stems or stop words, where rarity, occurrences or lengths do not count, one of them is missed.
 ANY_AT_5 = 0.99
 MRR = 0.955
 
