@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from claude_mem_operator.admission.cautions import cautions
 from claude_mem_operator.admission.findings import find
+from claude_mem_operator.admission.readable import readable
 from claude_mem_operator.api import ClaudeMemServer, FieldProblem, InvalidResource
 from claude_mem_operator.api.changes import forbidden_changes
 from claude_mem_operator.desired.types import NONE
@@ -85,54 +86,45 @@ def guard(resource: ClaudeMemServer, *, operator_environment: Mapping[str, str] 
 def _resource(
     new: dict[str, Any], old: dict[str, Any] | None, operator_environment: Mapping[str, str]
 ) -> Decision:
-    try:
-        resource = ClaudeMemServer.parse(new)
-    except InvalidResource as invalid:
-        inherited = set(_problems(old))
-        return _decide(
-            errors=[_cause(one) for one in invalid.problems if one not in inherited],
-            warnings=[f"{one.path}: {_STAYS}: {one.message}" for one in invalid.problems if one in inherited],
-        )
-    before = _parsed(old)
+    problems, earlier = _problems(new), _problems(old)
+    stays = [f"{one.path}: {_STAYS}: {one.message}" for one in problems if one in earlier]
+    if len(stays) < len(problems):
+        return _decide(errors=[_cause(one) for one in problems if one not in earlier], warnings=stays)
+    resource, before = readable(new), None if old is None else readable(old)
+    if resource is None:
+        return _decide(errors=[], warnings=stays)
     findings = find(resource, operator_environment)
-    known = _known(findings.errors, (new, old), before, operator_environment)
+    known = _known(findings.errors, before, operator_environment)
     changes = () if before is None else forbidden_changes(resource, before)
+    # Where a field could not be read, another stands in its place, and a change from or to that is none.
+    unread = [_block(one.path) for one in earlier]
     return _decide(
         errors=[
-            *map(_cause, changes),
+            *(_cause(one) for one in changes if _block(one.path) not in unread),
             *(_finding_cause(one) for one in findings.errors if one not in known),
         ],
         warnings=[
+            *stays,
             *(f"{one.path}: {_STAYS}: {one.message}" for one in known),
-            *(f"{one.path}: {one.message}" for one in findings.warnings),
-            *cautions(resource, operator_environment),
+            *(f"{one.path}: {one.message}" for one in findings.warnings if not problems),
+            *(() if problems else cautions(resource, operator_environment)),
         ],
     )
 
 
 def _known(
-    errors: tuple[Finding, ...],
-    manifests: tuple[dict[str, Any], dict[str, Any] | None],
-    before: ClaudeMemServer | None,
-    operator_environment: Mapping[str, str],
+    errors: tuple[Finding, ...], before: ClaudeMemServer | None, operator_environment: Mapping[str, str]
 ) -> tuple[Finding, ...]:
-    """Those of `errors` that the old resource, read as `before`, has as well.
-
-    Where it cannot be read, those in a block of the spec that is the same in both manifests.
-    """
-    new, old = manifests
-    if old is None:
-        return ()
+    """Those of `errors` that the old resource, read as `before`, has as well."""
     if before is None:
-        return tuple(one for one in errors if _block(new, one.path) == _block(old, one.path))
+        return ()
     identities = {one.identity for one in find(before, operator_environment).errors}
     return tuple(one for one in errors if one.identity in identities)
 
 
-def _block(manifest: dict[str, Any], path: str) -> Any:
+def _block(path: str) -> list[str]:
     """The block of the spec in which `path` lies: of `spec.server.env[0].value`, the server."""
-    spec = manifest.get("spec")
-    return spec.get(path.split(".")[1]) if isinstance(spec, dict) else None
+    return path.split(".")[:2]
 
 
 def _decide(*, errors: list[Cause], warnings: list[str]) -> Decision:
@@ -165,13 +157,6 @@ def _malformed(why: str) -> Decision:
         f"the request is not one that this webhook can answer: {why}; look at the webhook's configuration"
     )
     return Decision(allowed=False, message=message, causes=(Cause(path="", message=message),))
-
-
-def _parsed(manifest: dict[str, Any] | None) -> ClaudeMemServer | None:
-    try:
-        return None if manifest is None else ClaudeMemServer.parse(manifest)
-    except InvalidResource:
-        return None
 
 
 def _problems(manifest: dict[str, Any] | None) -> tuple[FieldProblem, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.environment.values import shown
@@ -41,12 +41,13 @@ class FieldProblem:
     """One thing that is wrong.
 
     `path` is the JSON path of the field, such as `spec.server.env[2].value`. `value` is what stands there, fit
-    to be shown, or None.
+    to be shown, or None. `location` is the path in parts, where it is known.
     """
 
     path: str
     message: str
     value: str | None = None
+    location: tuple[str | int, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         found = "" if self.value is None else f" (it is {self.value})"
@@ -90,10 +91,12 @@ def _problem(error: Any) -> FieldProblem:
     presentable = isinstance(found, str | int | float) and error["type"] not in {"missing", "extra_forbidden"}
     if "env" in location:  # what was meant to be a variable's value may be a secret
         presentable = False
+    below = words.get("field", "")
     return FieldProblem(
-        path=json_path(location) + words.get("field", ""),
+        path=json_path(location) + below,
         message=message,
         value=_presentable(found) if presentable else None,
+        location=(*location, *filter(None, below.split("."))),
     )
 
 
