@@ -96,7 +96,9 @@ def _conditions() -> Iterator[str]:
 
 def _metrics() -> str:
     metrics = Metrics()
-    metrics.watch(leading=lambda: False, phases=dict, staleness=lambda: 0.0, oldest_run=lambda: 0.0)
+    metrics.watch(
+        leading=lambda: False, phases=dict, queue=dict, staleness=lambda: 0.0, oldest_run=lambda: 0.0
+    )
     suffixes = {"counter": "_total", "info": "_info"}
     rows = [
         (f"`{one.name}{suffixes.get(one.type, '')}`", one.type, one.documentation)

@@ -26,7 +26,7 @@ def configure(*, level: str, form: str) -> None:
     logs.configure(level=level, form=form, quiet=_QUIET, fields_of=fields_of)
 
 
-def defect(logger: logging.Logger, error: Exception, *, doing: str) -> None:
+def defect(logger: logging.Logger, error: BaseException, *, doing: str) -> None:
     """Log an error that nobody foresaw: its kind and where it was raised.
 
     Neither its message nor local values, which may quote a secret.

@@ -83,11 +83,12 @@ class Metrics:
         *,
         leading: Callable[[], bool],
         phases: Callable[[], Mapping[str, int]],
+        queue: Callable[[], Mapping[str, int]],
         staleness: Callable[[], float],
         oldest_run: Callable[[], float],
     ) -> None:
-        """Tell, when asked, of what others know: who leads, resources by phase, and what is held up for how long."""
-        self.registry.register(_State(leading, phases, staleness, oldest_run))
+        """Tell, when asked, of what others know: who leads, resources by phase, runs, and what is held up for how long."""
+        self.registry.register(_State(leading, phases, queue, staleness, oldest_run))
 
 
 class _State(Collector):
@@ -97,11 +98,13 @@ class _State(Collector):
         self,
         leading: Callable[[], bool],
         phases: Callable[[], Mapping[str, int]],
+        queue: Callable[[], Mapping[str, int]],
         staleness: Callable[[], float],
         oldest_run: Callable[[], float],
     ) -> None:
         self._leading = leading
         self._phases = phases
+        self._queue = queue
         self._staleness = staleness
         self._oldest_run = oldest_run
 
@@ -120,6 +123,15 @@ class _State(Collector):
             "For how long the oldest reconcile that is under way has been, in seconds; 0 while there is none.",
             value=self._oldest_run(),
         )
+        queue = GaugeMetricFamily(
+            f"{_P}_reconcile_queue",
+            "Resources that wait for a run or run, by state: waiting, running. Those that wait for long need more "
+            "concurrency.",
+            labels=["state"],
+        )
+        for state, count in self._queue().items():
+            queue.add_metric([state], count)
+        yield queue
         resources = GaugeMetricFamily(
             f"{_P}_resources", "Resources, by phase; of the acting replica only.", labels=["phase"]
         )

@@ -108,6 +108,7 @@ class Operator:
         self._metrics.watch(
             leading=self._leadership.leading,
             phases=self._runner.phases,
+            queue=self._runner.queue,
             staleness=self._ledger.staleness,
             oldest_run=self._runner.longest_run,
         )

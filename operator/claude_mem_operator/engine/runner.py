@@ -12,10 +12,12 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from claude_mem_operator.engine.outcome import Outcome
 from claude_mem_operator.kube.errors import NotLeading
+from claude_mem_operator.logs import defect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -31,6 +33,8 @@ SPREAD_S: Final = 0.05
 SPREAD_MOST_S: Final = 30.0
 #: How long a run waits that was refused for want of the lease: until then it is held again, or the task is stopped.
 LAPSED_S: Final = 2.0
+#: How long a resource is left alone whose task ended by a defect.
+RESTART_S: Final = 10.0
 
 
 def asked_of(resource: Manifest, *, gone: bool) -> Hashable:
@@ -58,8 +62,9 @@ class _Slot:
     phase: str = ""
     asked: Hashable = None
     references: frozenset[tuple[str, str]] | None = None
-    #: Since when, by the loop's clock, a run is under way; None while it sleeps.
+    #: Since when, by the loop's clock, a run is under way; None while it waits for one, or sleeps.
     running_since: float | None = None
+    waits: bool = False
 
 
 class Runner:
@@ -143,6 +148,14 @@ class Runner:
             counts[slot.phase or "Pending"] = counts.get(slot.phase or "Pending", 0) + 1
         return counts
 
+    def queue(self) -> Mapping[str, int]:
+        """How many resources wait for their run, and how many run."""
+        slots = self._slots.values()
+        return {
+            "waiting": sum(slot.waits for slot in slots),
+            "running": sum(slot.running_since is not None for slot in slots),
+        }
+
     def longest_run(self) -> float:
         """For how many seconds the oldest run that is under way has been."""
         now = asyncio.get_running_loop().time()
@@ -153,6 +166,17 @@ class Runner:
         slot = _Slot()
         self._slots[ref] = slot
         slot.task = asyncio.create_task(self._look_after(ref, slot, delay), name=f"resource {ref}")
+        slot.task.add_done_callback(partial(self._ended, ref, slot))
+
+    def _ended(self, ref: ObjectRef, slot: _Slot, task: asyncio.Task[None]) -> None:
+        """Begin anew where a task ended by a defect: nobody else would look after its resource any more."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        defect(logger, error, doing=f"looking after {ref}, which is tried again in {RESTART_S:.0f} s")
+        if self._slots.get(ref) is slot:
+            del self._slots[ref]
+            self._begin(ref, delay=RESTART_S)
 
     async def _look_after(self, ref: ObjectRef, slot: _Slot, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -182,7 +206,9 @@ class Runner:
                 continue
 
     async def _run(self, ref: ObjectRef, slot: _Slot) -> Outcome:
+        slot.waits = True
         async with self._limit:
+            slot.waits = False
             loop = asyncio.get_running_loop()
             slot.running_since = loop.time()
             began = time.perf_counter()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from claude_mem_operator.engine import runner as runner_module
 from claude_mem_operator.engine.backoff import Backoff
 from claude_mem_operator.engine.outcome import Outcome
 from claude_mem_operator.engine.runner import Runner, asked_of
@@ -76,8 +77,10 @@ async def test_no_more_run_at_once_than_allowed_and_one_does_not_hold_up_others(
     recorder.gate.clear()
     runner.start([ref_to(f"r{number}") for number in range(8)])
     await until(lambda: len(recorder.runs) == 3)
+    await until(lambda: runner.queue() == {"waiting": 5, "running": 3})
     recorder.gate.set()
     await until(lambda: len(recorder.runs) == 8)
+    await until(lambda: runner.queue() == {"waiting": 0, "running": 0})
     await until(lambda: runner.phases() == {"Ready": 8})
     assert recorder.most == 3
     await runner.stop()
@@ -208,6 +211,50 @@ async def test_a_lease_that_lapsed_and_is_held_again_costs_a_pause() -> None:
     runner.start([ref_to()])
     await until(lambda: results == ["not-leading", "ready"])
     await runner.stop()
+    runner.close()
+
+
+async def test_a_task_that_ends_by_a_defect_is_told_of_and_begun_anew(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner_module, "RESTART_S", 0.01)
+    password = "".join(("hunter", "2"))
+
+    def broken(ref: ObjectRef) -> Outcome:
+        if ref.name == "bad" and recorder.runs.count(ref) == 1:
+            raise TypeError(password)
+        return READY
+
+    recorder = Recorder(broken)
+    results: list[str] = []
+    runner = Runner(
+        recorder, concurrency=2, resync_s=1000, observe=lambda result, _seconds: results.append(result)
+    )
+    runner.start([ref_to("bad"), ref_to("good")])
+    await until(lambda: sorted(results) == ["error", "ready", "ready"])
+    await until(lambda: runner.phases() == {"Ready": 2})
+    assert "looking after ClaudeMemServer team/bad" in caplog.text
+    assert "TypeError" in caplog.text
+    assert password not in caplog.text
+    runner.wake(ref_to("bad"))
+    await until(lambda: recorder.runs.count(ref_to("bad")) == 3)
+    await runner.stop()
+    runner.close()
+
+
+async def test_a_defect_after_the_end_of_acting_begins_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def break_down(_result: str, _seconds: float) -> None:
+        raise TypeError
+
+    recorder = Recorder(lambda _ref: READY)
+    runner = Runner(recorder, concurrency=1, resync_s=1000, observe=break_down)
+    runner.start([ref_to()])
+    recorder.gate.clear()
+    await until(lambda: len(recorder.runs) == 1)
+    await runner.stop()
+    recorder.gate.set()
+    assert "TypeError" in caplog.text
+    assert runner.phases() == {}
     runner.close()
 
 

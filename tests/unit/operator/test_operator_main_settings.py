@@ -111,7 +111,11 @@ def test_metrics_tell_what_was_counted() -> None:
     metrics.called("apply", "secrets", "ok")
     metrics.reviewed("denied", 0.01)
     metrics.watch(
-        leading=lambda: True, phases=lambda: {"Ready": 3}, staleness=lambda: 1.5, oldest_run=lambda: 2.5
+        leading=lambda: True,
+        phases=lambda: {"Ready": 3},
+        queue=lambda: {"waiting": 5, "running": 4},
+        staleness=lambda: 1.5,
+        oldest_run=lambda: 2.5,
     )
     text = generate_latest(metrics.registry).decode()
     for line in (
@@ -120,6 +124,8 @@ def test_metrics_tell_what_was_counted() -> None:
         'claude_mem_operator_webhook_requests_total{result="denied"} 1.0',
         "claude_mem_operator_leader 1.0",
         'claude_mem_operator_resources{phase="Ready"} 3.0',
+        'claude_mem_operator_reconcile_queue{state="waiting"} 5.0',
+        'claude_mem_operator_reconcile_queue{state="running"} 4.0',
         "claude_mem_operator_watch_staleness_seconds 1.5",
         "claude_mem_operator_oldest_reconcile_seconds 2.5",
     ):
