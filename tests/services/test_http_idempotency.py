@@ -90,6 +90,21 @@ def test_what_was_refused_may_be_mended_and_sent_again(api: Server, tenant: Tena
     assert send(api, "/v1/memories", tenant.full, body)[0].status_code == 201
 
 
+def test_an_answer_does_not_outlive_a_purge(api: Server, tenant: Tenant) -> None:
+    other = api.tenant()
+    body = {"projectId": tenant.project, "content": "purged"}
+    theirs = {"projectId": other.project, "content": "kept"}
+    send(api, "/v1/memories", tenant.full, body)
+    send(api, "/v1/memories", other.full, theirs)
+    api.ok("DELETE", f"/v1/projects/{tenant.project}/memory", tenant.full)
+    again, replayed = send(api, "/v1/memories", tenant.full, body)
+    assert (again.status_code, again.json()["error"], replayed) == (422, "IdempotencyMismatch", False)
+    assert "purged" in again.json()["message"]
+    assert api.ok("GET", "/v1/memories", tenant.full)["memories"] == [], "nor is it made again"
+    assert send(api, "/v1/memories", tenant.full, body, "key-2")[0].status_code == 201
+    assert send(api, "/v1/memories", other.full, theirs)[1], "another team's answers stay"
+
+
 @pytest.mark.parametrize("bad", ["", "x" * 256, "a\tb"])
 def test_a_key_has_a_form(api: Server, tenant: Tenant, bad: str) -> None:
     body = {"projectId": tenant.project, "content": "c"}

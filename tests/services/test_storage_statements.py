@@ -846,6 +846,9 @@ async def idempotent_rows(database: Database, world: World) -> None:
     await idempotency.abandon(database, rival)
     kept = idempotency.Kept("body-2", 201, b"\x00\xff")
     assert await idempotency.find(database, "request-1") == kept
+    assert await idempotency.clear(database, team_id=world.other_team_id) == 0
+    assert await idempotency.clear(database, team_id=world.team_id) == 1
+    assert await idempotency.find(database, "request-1") == replace(kept, answer=None)
     assert not await idempotency.claim(database, claim, now_us=NOW + 99)
     assert await idempotency.forget(database, before_us=NOW + 100) == 0
     assert await idempotency.claim(database, claim, now_us=NOW + 101), "it is over"

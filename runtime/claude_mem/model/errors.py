@@ -110,7 +110,7 @@ class RequestUnderWay(Conflict):
 
 
 class IdempotencyMismatch(ClaudeMemError):
-    """Raised when an Idempotency-Key was used for another request."""
+    """Raised when an Idempotency-Key was used for another request, or for one whose answer was purged."""
 
     label = "IdempotencyMismatch"
 

@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from claude_mem.retrieval.query import is_flag
+from claude_mem.retrieval.query import is_flag, is_pasted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,5 +107,6 @@ def fuse(words: Sequence[str], meanings: Sequence[tuple[str, float]], *, size: i
 
 def meant(text: str) -> str:
     """A question without its syntax, for a model: what is excluded is left out, quotes and operators are dropped."""
-    without = _MINUS.sub(lambda minus: minus[0] if is_flag(minus[0]) else " ", text)
-    return " ".join(_MARKS.sub(" ", without).split())
+    if not is_pasted(text):
+        text = _MINUS.sub(lambda minus: minus[0] if is_flag(minus[0]) else " ", text)
+    return " ".join(_MARKS.sub(" ", text).split())

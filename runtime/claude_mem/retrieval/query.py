@@ -2,13 +2,16 @@
 
 Words are an OR, ranked; `"a phrase"` is required; `-word` and `-"a phrase"` exclude; `OR` is accepted and says nothing
 new; `word*` stands for all words that begin so. A command's flag, `--force` or `-v`, is a word like others. Times in
-words (see `periods`) prefer what is from then. Stop words count only where nothing else is asked for.
+words (see `periods`) prefer what is from then. Stop words count only where nothing else is asked for. A pasted text has no
+syntax: its quotes and dashes are punctuation.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from claude_mem.retrieval import clippings, periods
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
     from claude_mem.retrieval.analyzer import Chunk, Word
     from claude_mem.retrieval.periods import Period
 
-#: Terms beyond this many add cost and no meaning; the rest of a pasted text is left out.
+#: Terms beyond this many add cost and no meaning; of a pasted text those that it repeats most are sought.
 MAX_TERMS = 64
+
+#: A question of more words is a pasted text: what it repeats is what it is about, and counts 1 + ln(times) as much.
+LONG = 40
 
 #: What an identifier or path counts as a whole beside its parts. They are one piece of evidence, seen twice. Of versions
 #: and dates it is the other way round: their parts are numbers that are everywhere.
@@ -32,6 +38,7 @@ _FLAG = re.compile(r"--|-[A-Za-z0-9][.,;:!?)]*$")
 _HASH = re.compile(r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,40}")
 _NUMBERED = re.compile(r"v?\d+(?:[-./]\d+)+[-.+\w]*", re.IGNORECASE)
 _TOKEN = re.compile(r'(-?)"([^"]*)"?|(\S+)')
+_PUNCTUATION = re.compile(r'"|(?<!\S)-+(?=\S)')
 _ENDS = frozenset(".?!:")
 _OPERATORS = frozenset({"OR", "AND"})
 
@@ -103,6 +110,7 @@ class Query:
 class _Reading:
     terms: dict[str, Term] = field(default_factory=dict)
     stopped: dict[str, Term] = field(default_factory=dict)
+    times: Counter[str] = field(default_factory=Counter)
     phrases: dict[Phrase, None] = field(default_factory=dict)
     excluded: dict[str, None] = field(default_factory=dict)
     excluded_phrases: dict[Phrase, None] = field(default_factory=dict)
@@ -116,7 +124,8 @@ def parse(text: str, *, now_us: int) -> Query:
     """
     reading = _Reading()
     plain: list[str] = []
-    typed = text.rstrip()
+    pasted = is_pasted(text)
+    typed = (_PUNCTUATION.sub(" ", text) if pasted else text).rstrip()
     before = ""
     for match in _TOKEN.finditer(typed):
         minus, phrase, bare = match.groups()
@@ -138,11 +147,23 @@ def parse(text: str, *, now_us: int) -> Query:
         # A time alone lists what is from then; stop words alone are looked for themselves.
         asked = {} if period is not None else reading.terms or reading.stopped
     return Query(
-        terms=tuple(asked.values())[:MAX_TERMS],
+        terms=_repeated(list(asked.values()), reading.times) if pasted else tuple(asked.values())[:MAX_TERMS],
         phrases=tuple(reading.phrases)[:MAX_TERMS],
         excluded=tuple(reading.excluded)[:MAX_TERMS],
         excluded_phrases=tuple(reading.excluded_phrases)[:MAX_TERMS],
         period=period,
+    )
+
+
+def is_pasted(text: str) -> bool:
+    """Whether a question is so long that it is a text, and not in the syntax."""
+    return len(text.split(None, LONG)) > LONG
+
+
+def _repeated(terms: list[Term], times: Counter[str]) -> tuple[Term, ...]:
+    terms.sort(key=lambda term: -times[term.text])
+    return tuple(
+        replace(term, weight=term.weight * (1 + math.log(times[term.text]))) for term in terms[:MAX_TERMS]
     )
 
 
@@ -169,18 +190,19 @@ def _take_word(reading: _Reading, bare: str, *, last: bool, lower_before: bool) 
         # Amid words in small letters a capital makes a name of a stop word: in Go, with Will, a GET.
         named = lower_before and chunk[0].isupper() and chunk[1:2].isalpha()
         for number, word in enumerate(parsed.atoms, 1):
-            into = reading.stopped if word.is_stop and not (starts or named) else reading.terms
+            stopped = word.is_stop and not (starts or named)
             ends = number == len(parsed.atoms)
             unfinished = (last and ends) or _HASH.fullmatch(chunk) is not None
             share = weight * (WHOLE_WEIGHT if numbered else 1)
-            _keep(into, _term(word, share, starts=starts and ends, unfinished=unfinished))
+            term = _term(word, share, starts=starts and ends, unfinished=unfinished)
+            _keep(reading, term, stopped=stopped)
             for other in () if word.is_stop else clippings.OTHER_FORMS.get(word.term, ()):
-                _keep(reading.terms, Term(other, weight * clippings.WEIGHT))
+                _keep(reading, Term(other, weight * clippings.WEIGHT))
         for whole in _wholes(chunk, parsed, weight * WHOLE_WEIGHT, numbered=numbered):
-            _keep(reading.terms, whole)
+            _keep(reading, whole)
         if not parsed.atoms:
             for character in parsed.characters:
-                _keep(reading.terms, Term(character))
+                _keep(reading, Term(character))
 
 
 def _wholes(chunk: str, parsed: Chunk, weight: float, *, numbered: bool) -> Iterator[Term]:
@@ -202,7 +224,9 @@ def _term(word: Word, weight: float, *, starts: bool, unfinished: bool) -> Term:
     return Term(word.term, weight, prefix, starts, unfinished)
 
 
-def _keep(terms: dict[str, Term], term: Term) -> None:
+def _keep(reading: _Reading, term: Term, *, stopped: bool = False) -> None:
+    terms = reading.stopped if stopped else reading.terms
+    reading.times[term.text] += 1
     known = terms.get(term.text)
     if known is None or (term.starts, term.unfinished, term.weight) > (
         known.starts,
@@ -226,9 +250,9 @@ def _take_phrase(reading: _Reading, text: str, *, excluded: bool) -> None:
         return
     reading.phrases[phrase] = None
     for word in meant:
-        _keep(reading.terms, Term(word.term))
+        _keep(reading, Term(word.term))
     for character in single:
-        _keep(reading.terms, Term(character))
+        _keep(reading, Term(character))
 
 
 def _exclude(reading: _Reading, bare: str) -> None:

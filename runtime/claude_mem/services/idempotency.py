@@ -83,7 +83,8 @@ class IdempotentRequests:
         Parameters:
             lock_us: for how long nobody else may take it, in microseconds; a process that dies gives it up then.
 
-        Raises: IdempotencyMismatch for another request under the same key, RequestUnderWay, Unavailable.
+        Raises: IdempotencyMismatch for another request under the same key, and where the answer was purged;
+            RequestUnderWay, Unavailable.
         """
         now = now_us()
         claim = idempotency.Claim(
@@ -101,6 +102,11 @@ class IdempotentRequests:
         if kept is not None and kept.request_hash != asked.body_hash:
             raise IdempotencyMismatch(
                 "the Idempotency-Key was used for another request; take a new key for each request"
+            )
+        if kept is not None and kept.status is not None and kept.answer is None:
+            raise IdempotencyMismatch(
+                "the request was carried out, and its answer was deleted when a project of the team was purged; look "
+                "whether what it made is still there, and take a new Idempotency-Key to have it made again"
             )
         if kept is None or kept.status is None or kept.answer is None:
             raise RequestUnderWay("the same request is under way; ask again for its answer")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from claude_mem.model.errors import NotFound
 from claude_mem.model.times import now_us
 from claude_mem.services.refusals import refuse_storage_errors
-from claude_mem.storage import audit, events, jobs, observations, sessions, tenancy
+from claude_mem.storage import audit, events, idempotency, jobs, observations, sessions, tenancy
 from claude_mem.storage.database import Database, Executor, run_transaction
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 async def purge_project(database: Database, context: RequestContext, project_id: str) -> dict[str, int]:
     """Remove all that is remembered of a project; the project, its keys and the audit log stay.
 
-    The words of searches leave the audit log: they quote what was remembered.
+    The words of searches leave the audit log: they quote what was remembered. Answers that are kept for requests sent again
+    go for the whole team, since they may hold it too, and nobody here can read them.
 
     Returns: how many observations, agentEvents, sessions and jobs were removed.
 
@@ -50,6 +51,7 @@ async def purge_project(database: Database, context: RequestContext, project_id:
             via="api",
         )
         await audit.append(transaction, [entry], now_us=now_us())
+        await idempotency.clear(transaction, team_id=team_id)
         return counts
 
     with refuse_storage_errors():

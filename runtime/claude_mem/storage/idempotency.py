@@ -18,7 +18,7 @@ class Kept:
     Parameters:
         request_hash: SHA-256 of its query and body, in hex.
         status: of its answer; None while somebody is at it.
-        answer: encrypted body; None while somebody is at it.
+        answer: encrypted body; None while somebody is at it, and after a purge.
     """
 
     request_hash: str
@@ -76,6 +76,14 @@ async def finish(executor: Executor, claimed: Claim, *, status: int, answer: byt
 async def abandon(executor: Executor, claimed: Claim) -> None:
     """Forget a request that came to nothing."""
     await executor.execute("idempotency.abandon", id=claimed.id, owner=claimed.owner)
+
+
+async def clear(executor: Executor, *, team_id: str) -> int:
+    """Delete a team's answers; that its requests were carried out stays known.
+
+    Returns: how many.
+    """
+    return await executor.execute("idempotency.clear", team_id=team_id)
 
 
 async def forget(executor: Executor, *, before_us: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from claude_mem.storage.search import MOST_CHANGES, Change, parted
+from claude_mem.storage.search import Change, parted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,6 @@ async def matching_changes(
         prefixes=list(prefixes),
         since=since_us,
         until=until_us,
-        looked=MOST_CHANGES,
         limit=limit,
     )
     return [Candidate(row["id"], row["number"]) for row in found]

@@ -78,6 +78,7 @@ def test_a_score_is_what_the_formula_says() -> None:
         ("migrat* auth-token -xy", "migrat auth-token"),
         ("when did --force and -v come?", "when did --force and -v come?"),
         ("-only", ""),
+        (f'{"a word " * 20}of "a text" -it has', f"{'a word ' * 20}of a text -it has"),
         ('-"unclosed phrase', ""),
         ("2 * 3 - 1", "2 3 - 1"),
         ("", ""),

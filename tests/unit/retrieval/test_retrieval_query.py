@@ -91,8 +91,22 @@ def test_prefixes() -> None:
     assert read("ab").terms[0].prefix is None, "too short to mean anything"
 
 
-def test_a_pasted_text_is_cut() -> None:
+def test_of_a_pasted_text_what_it_repeats_is_sought() -> None:
     assert len(read(" ".join(f"w{n}x" for n in range(1000))).terms) == MAX_TERMS
+    once = " ".join(f"w{n}x" for n in range(100))
+    text = asked(f"{once} parser queue parser lease queue parser")
+    assert (text["parser"], text["queue"], text["w0x"]) == (2.099, 1.693, 1)
+    assert len(text) == MAX_TERMS
+    assert asked("the parser, the parser, the queue") == {"parser": 1, "queue": 1}, "a question is no text"
+
+
+def test_a_pasted_text_requires_and_excludes_nothing() -> None:
+    said = 'It says "connection reset" here:\n- first\n-second -p "and never'
+    query = read(f"{said} {'more and more ' * 12}")
+    assert (query.phrases, query.excluded, query.excluded_phrases) == ((), (), ())
+    assert {"connect", "reset", "first", "second", "p"} <= {term.text for term in query.terms}
+    assert read(said).phrases
+    assert read(said).excluded == ("second",)
 
 
 def test_a_time_alone_lists_and_its_words_are_not_sought() -> None:

@@ -20,5 +20,9 @@ UPDATE idempotent_requests SET status = :status, answer = :answer WHERE id = :id
 -- Nothing was done, so the same key may try again at once.
 DELETE FROM idempotent_requests WHERE id = :id AND owner = :owner AND status IS NULL;
 
+-- name: idempotency.clear
+-- What an answer is about cannot be read here, so it is all that the team was answered.
+UPDATE idempotent_requests SET answer = NULL WHERE team_id = :team_id AND answer IS NOT NULL;
+
 -- name: idempotency.forget
 DELETE FROM idempotent_requests WHERE expires_at < :now;

@@ -102,7 +102,7 @@ WITH waiting AS MATERIALIZED (
     WHERE o.project_id = :project_id AND o.created_at >= :since::timestamptz AND o.created_at < :until::timestamptz
     UNION
     SELECT o.id, o.created_at
-    FROM (SELECT id FROM waiting ORDER BY number DESC LIMIT :looked) AS latest JOIN observations AS o ON o.id = latest.id
+    FROM (SELECT id FROM waiting ORDER BY number DESC LIMIT 2048) AS latest JOIN observations AS o ON o.id = latest.id
     WHERE o.project_id = :project_id
       AND EXISTS (SELECT FROM unnest(:words::text[] || :prefixes::text[]) AS word
                   WHERE strpos(lower(o.metadata::text), word) > 0)
