@@ -84,10 +84,10 @@ cluster-up: ## Start a local Kubernetes cluster by kind (Docker, or Podman where
 	@hack/cluster/cluster up
 cluster-down: ## Leave nothing of it.
 	@hack/cluster/cluster down
-cluster-demo: setup-test images ## Install the operator on a local cluster, bring a memory up, and have it remember something.
+cluster-demo: setup-test images ## Install the operator on a local cluster, bring a memory up, and have it remember something; STRICT=1 fails where that takes too long.
 	@hack/cluster/cluster up
 	@hack/cluster/cluster load claude-mem-runtime:local claude-mem-operator:local
-	@hack/cluster/cluster exec $(BIN)/python -m hack.cluster_demo
+	@hack/cluster/cluster exec $(BIN)/python -m hack.cluster_demo $(if $(STRICT),--strict)
 test-cluster: setup-test images ## Run the tests on Kubernetes: a control plane without nodes, and kind.
 	@hack/cluster/programs control-plane >/dev/null
 	@hack/cluster/cluster setup
@@ -111,8 +111,8 @@ bench-search: setup-test ## Measure search over 50,000 memories, and what the in
 	@$(BIN)/python -m hack.bench_search
 bench-retrieval: setup-test ## Measure how often search finds what answers a question; DATA is a directory of sessions and questions, VECTORS=1 compares with semantic search.
 	@$(BIN)/python -m hack.bench_retrieval $(if $(VECTORS),--vectors) $(or $(DATA),$(error DATA is not set: give a directory with sessions.json and questions.json))
-bench-operator: setup-test ## Measure the operator with RESOURCES=100 resources, then for IDLE=600 seconds in which nothing happens.
-	@$(BIN)/python -m hack.bench_operator $(if $(RESOURCES),--resources $(RESOURCES)) $(if $(IDLE),--idle $(IDLE))
+bench-operator: setup-test ## Measure the operator with RESOURCES=100 resources, then for IDLE=600 seconds in which nothing happens; STRICT=1 for reactions too.
+	@$(BIN)/python -m hack.bench_operator $(if $(RESOURCES),--resources $(RESOURCES)) $(if $(IDLE),--idle $(IDLE)) $(if $(STRICT),--strict)
 
 .PHONY: bench-admission
 bench-admission: setup-test ## Measure the webhook over TLS, at RATE=100 reviews a second and at as many as it answers.

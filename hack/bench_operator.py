@@ -5,8 +5,8 @@ Three figures are held to their limits: every child of every resource is there, 
 the autoscaler, whose view of metrics that nobody serves here would change by itself. Pods are pretended to become
 ready, so resources get through all stages. Writes are counted twice: by the operator, and by the versions of all
 objects on the server. The Lease is renewed all the time and not counted. How long a change of a field takes to
-reach its child, and a deleted child to come back, is told beside the limit of five seconds: it is the machine's as much as
-the operator's.
+reach its child, and a deleted child to come back, is held to five seconds with `--strict` only: it is the machine's as
+much as the operator's.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from tests.support.kube_kubelet import PretendedKubelet
 from tests.support.kube_operator import Installation, OperatorProcess
 from tests.support.processes import cpu_seconds, wait_until
 
+REACTION_LIMIT_S = 5.0
 MEMORY_LIMIT = 300 * 1024 * 1024
 WORKER = {"autoscaling": {"enabled": False}}
 #: How long nothing may have been written before the idle time begins, in seconds.
@@ -65,6 +66,14 @@ class Figures:
             "every child is there": self.children == self.resources * children_of_one(),
             "memory below 300 MiB": self.memory < MEMORY_LIMIT,
             "no write while idle": self.idle_writes == 0 and self.changed == 0,
+        }
+
+    @property
+    def timing_verdicts(self) -> dict[str, bool]:
+        """Those that depend on the machine as well, for one that does nothing else."""
+        return {
+            f"a change reaches its child in under {REACTION_LIMIT_S:.0f} s": self.change_s < REACTION_LIMIT_S,
+            f"a deleted child is back in under {REACTION_LIMIT_S:.0f} s": self.repair_s < REACTION_LIMIT_S,
         }
 
 
@@ -173,14 +182,14 @@ def show(figures: Figures) -> None:
     table.add_row("resources", str(figures.resources))
     table.add_row("children", str(figures.children))
     table.add_row("from the first create to all ready", f"{figures.ready_s:.1f} s")
-    table.add_row("from a change to its child, at most 5 s", f"{figures.change_s:.2f} s")
-    table.add_row("from a deletion to the child again, at most 5 s", f"{figures.repair_s:.2f} s")
+    table.add_row("from a change to its child", f"{figures.change_s:.2f} s")
+    table.add_row("from a deletion to the child again", f"{figures.repair_s:.2f} s")
     table.add_row("memory", f"{figures.memory / 1024 / 1024:.0f} MiB")
     table.add_row(f"writes in {figures.idle_s:.0f} idle seconds", f"{figures.idle_writes}")
     table.add_row("objects changed meanwhile", str(figures.changed))
     table.add_row("processor meanwhile", f"{figures.cpu_share:.1%} of a core")
     console.print(table)
-    for demand, met in figures.verdicts.items():
+    for demand, met in (figures.verdicts | figures.timing_verdicts).items():
         console.print(f"{'met' if met else 'MISSED'}: {demand}")
 
 
@@ -189,10 +198,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--resources", type=int, default=100, help="how many resources")
     parser.add_argument("--idle", type=float, default=600, help="how long to watch idleness, in seconds")
+    parser.add_argument("--strict", action="store_true", help="fail for what takes too long as well")
     options = parser.parse_args()
     figures = measure(resources=options.resources, idle_s=options.idle)
     show(figures)
-    return 0 if all(figures.verdicts.values()) else 1
+    held_to = figures.verdicts | (figures.timing_verdicts if options.strict else {})
+    return 0 if all(held_to.values()) else 1
 
 
 if __name__ == "__main__":
