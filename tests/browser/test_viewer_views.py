@@ -271,26 +271,36 @@ def test_a_key_cannot_make_more_than_itself(viewer: Viewer, server: Server, tena
 
 def test_hostile_text_stays_text(browser: Browser, server: Server) -> None:
     tenant = server.tenant(HOSTILE)
-    session = begin_session(server, tenant, HOSTILE)
+    session = begin_session(server, tenant, HOSTILE, agentType=HOSTILE[:100], platformSource=HOSTILE[:60])
     metadata: dict[str, Any] = {
         name: [HOSTILE] for name in ("facts", "concepts", "files_read", "files_modified")
     } | dict.fromkeys(("subtitle", "narrative"), HOSTILE)
-    remember(server, tenant, HOSTILE, title=HOSTILE, kind=HOSTILE, serverSessionId=session, metadata=metadata)
+    memory = remember(
+        server, tenant, HOSTILE, title=HOSTILE, kind=HOSTILE, serverSessionId=session, metadata=metadata
+    )
     summary = dict.fromkeys(("request", "learned", "next_steps"), HOSTILE)
     remember(server, tenant, HOSTILE, kind="summary", serverSessionId=session, metadata=summary)
     event = {"eventType": HOSTILE, "payload": {"tool_name": HOSTILE, "tool_input": {HOSTILE: HOSTILE}}}
     _, job = add_event(server, tenant, session, **event)
     fail(server, job, HOSTILE.replace('"', '\\"'))
+    spend(server, tenant, 5_000, model=HOSTILE)
     server.ok("POST", "/v1/keys", tenant.full, {"name": HOSTILE[:120]}, status=201)
     with viewing(browser, server) as viewer:
         viewer.sign_in(tenant.full)
         expect(viewer.page.get_by_role("article").first).to_contain_text("<script>window.pwned=1</script>")
         for view in ("Sessions", "Jobs", "Usage", "Keys"):
             viewer.go(view)
-            expect(viewer.page.locator("main")).to_contain_text("onerror" if view != "Usage" else "Budgets")
-        for path in (f"/#/sessions/{session}", "/#/search?q=window+pwned+onerror"):
+            viewer.unfold()
+            expect(viewer.page.locator("main")).to_contain_text("onerror")
+        for path in (
+            f"/#/sessions/{session}",
+            f"/#/memories/{memory}",
+            f"/#/jobs/{job}",
+            "/#/search?q=window+pwned+onerror",
+        ):
             viewer.open(path)
             viewer.settled()
+            viewer.unfold()
             expect(viewer.page.get_by_role("article").first).to_contain_text("onerror")
         viewer.open("/#/sessions/" + "%3Cimg%20src=x%20onerror=window.pwned=1%3E")
         viewer.open("/#/search?q=" + "%3Cimg%20src=x%20onerror=window.pwned=1%3E")

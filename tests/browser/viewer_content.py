@@ -18,9 +18,10 @@ def remember(server: Server, tenant: Tenant, content: str, **members: Any) -> st
     return made
 
 
-def begin_session(server: Server, tenant: Tenant, prompt: str) -> str:
+def begin_session(server: Server, tenant: Tenant, prompt: str, **members: Any) -> str:
     """A session with its prompt."""
     body = {"projectId": tenant.project, "externalSessionId": prompt[:40], "metadata": {"prompt": prompt}}
+    body |= members
     made: str = server.ok("POST", "/v1/sessions/start", tenant.full, body, status=201)["session"]["id"]
     return made
 
@@ -53,10 +54,10 @@ def hold(server: Server, job: str, classification: str, *, for_s: int) -> None:
     server.run(work.set_back(server.services.database, [setback], now_us=now_us()))
 
 
-def spend(server: Server, tenant: Tenant, tokens: int) -> None:
+def spend(server: Server, tenant: Tenant, tokens: int, *, model: str = "claude-sonnet-5") -> None:
     """A call of a provider, of which a tenth came back."""
     metadata = {
-        "model": "claude-sonnet-5",
+        "model": model,
         "lane": "event",
         "inputTokens": tokens - tokens // 10,
         "outputTokens": tokens // 10,

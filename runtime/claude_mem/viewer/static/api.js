@@ -6,6 +6,9 @@
 
 const STORED = "claude-mem.key";
 
+/** What the server says of a key that is unknown, has ended, or lacks a scope begins with this. */
+export const INVALID = "Invalid API key";
+
 /** Where the server is: above these files, whatever prefix a proxy puts before both. */
 const ROOT = new URL("../", import.meta.url);
 
@@ -64,6 +67,8 @@ export async function call(method, path, { query = {}, body, signal } = {}) {
   if (response.ok) return content(response);
   const error = await refusal(response);
   if (response.status === 401 || (response.status === 403 && (await hasEnded(signal)))) throw new SignedOut(error.message);
+  // The server says the same of a key that it does not know and of one that may not do this.
+  if (response.status === 403 && error.message.startsWith(INVALID)) error.message = "This key may not do that: it lacks a scope.";
   throw error;
 }
 
@@ -109,6 +114,7 @@ function explained(response, message) {
   const wait = response.headers.get("Retry-After");
   if (response.status === 503) return "The server’s database does not answer. Nothing is lost; try again in a moment.";
   if (response.status === 429) return `Too many requests: ${wait ? `wait ${wait} s` : "wait a little"}, then try again.`;
+  if (response.status === 404) return message || "That is not there any more.";
   return message || `The server answered ${response.status}.`;
 }
 

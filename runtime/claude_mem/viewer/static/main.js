@@ -1,6 +1,6 @@
 /** The viewer: signing in, the frame around the views, and which view is shown. */
 
-import { ApiError, SignedOut, all, call, forget, hasKey, keep, keyStart } from "./api.js";
+import { ApiError, INVALID, SignedOut, all, call, forget, hasKey, keep, keyStart } from "./api.js";
 import { h, icon, put } from "./dom.js";
 import { beginning } from "./format.js";
 import { job } from "./job.js";
@@ -125,7 +125,7 @@ function welcome(reason) {
 }
 
 function told(message) {
-  return message.startsWith("Invalid API key")
+  return message.startsWith(INVALID)
     ? "This key is unknown or has ended, or it may not read: it needs the scope memories:read."
     : message;
 }
