@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -97,6 +99,95 @@ def test_killed_after_any_write_it_gets_to_the_same_end() -> None:
         assert {name: one for name, one in api.plain().items() if name not in events} == {
             name: one for name, one in untouched.plain().items() if not name.startswith("Event ")
         }, f"killed after write {k}"
+
+
+EXTERNAL = {"external": {"urlSecretRef": {"name": "anthropic", "key": "api-key"}}}
+
+
+def spec_is(**spec: Any) -> Callable[[MemoryApi], None]:
+    """A change of these fields."""
+    return lambda api: api.edit(REF, lambda live: live["spec"].update(spec))
+
+
+def hold_back_an_image(api: MemoryApi) -> None:
+    spec_is(paused=True, image="runtime:2", server={"replicas": 3})(api)
+    assert engine(api).reconcile(REF).phase == "Paused"
+
+
+def keep_nothing(api: MemoryApi) -> None:
+    spec_is(deletionPolicy="Delete")(api)
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    for store in ("postgres", "valkey"):
+        metadata = {
+            "name": f"data-memory-{store}-0",
+            "namespace": NAMESPACE,
+            "labels": {"app.kubernetes.io/instance": "memory"},
+        }
+        size = {"resources": {"requests": {"storage": "10Gi" if store == "postgres" else "1Gi"}}}
+        api.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": size})
+    ready(api)
+
+
+def lend_valkey(api: MemoryApi) -> None:
+    spec_is(valkey=EXTERNAL)(api)
+    ready(api)
+
+
+def nothing(_api: MemoryApi) -> None:
+    pass
+
+
+#: What is so before, the change, and how many writes it takes at least.
+CHANGED: dict[str, tuple[Callable[[MemoryApi], None], Callable[[MemoryApi], object], int]] = {
+    "image": (nothing, spec_is(image="runtime:2"), 6),
+    "valkey elsewhere": (nothing, spec_is(valkey=EXTERNAL), 8),
+    "valkey managed": (lend_valkey, lambda api: api.edit(REF, lambda live: live["spec"].pop("valkey")), 8),
+    "autoscaling off": (nothing, spec_is(worker={"replicas": 3, "autoscaling": {"enabled": False}}), 4),
+    "paused off": (hold_back_an_image, spec_is(paused=False), 6),
+    "deleted": (keep_nothing, lambda api: api.delete(REF), 6),
+}  # fmt: skip
+
+
+def changed(before: MemoryApi, change: Callable[[MemoryApi], object]) -> MemoryApi:
+    api = copy.deepcopy(before)
+    change(api)
+    api.writes.clear()
+    return api
+
+
+def arrive(api: MemoryApi) -> dict[str, Manifest]:
+    """What is there in the end, but for Events."""
+    outcome = converge(engine(api), REF, settle=api.settle)
+    assert outcome.result in {"ready", "gone"}, (outcome, api.objects[REF].get("status"))
+    return {name: one for name, one in api.plain().items() if not name.startswith("Event ")}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_killed_after_any_write_of_a_change_it_gets_to_the_same_end(name: str) -> None:
+    prepare, change, least = CHANGED[name]
+    before = cluster()
+    ready(before)
+    prepare(before)
+    untouched = changed(before, change)
+    end = arrive(untouched)
+    assert end != {name: one for name, one in before.plain().items() if not name.startswith("Event ")}
+    total = len(untouched.writes)
+    assert total >= least, untouched.writes
+    for k in range(total):
+        api = changed(before, change)
+
+        def kill(_verb: str, _ref: ObjectRef, api: MemoryApi = api, k: int = k) -> None:
+            if len(api.writes) >= k:
+                raise KilledError
+
+        api.before_write = kill
+        with pytest.raises(KilledError):
+            converge(engine(api), REF, settle=api.settle)
+        api.before_write = lambda _verb, _ref: None
+        assert arrive(api) == end, f"killed after write {k}"
+        api.writes.clear()
+        engine(api).reconcile(REF)
+        assert api.writes == []
 
 
 def test_a_failing_write_is_told_and_tried_again_later_and_later() -> None:
