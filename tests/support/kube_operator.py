@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from claude_mem_operator.kube.kinds import CLAUDE_MEM_SERVER, EVENT, LEASE
 from tests.support.helm import OPERATOR, Helm, find
 from tests.support.kube.control_plane import ControlPlane
 from tests.support.kube_engine import DEFAULTS
@@ -155,6 +156,13 @@ class OperatorProcess:
                 for verb, kind, _, count in self.requests()
                 if verb in WRITES and not kind.startswith("leases")
             )
+        )
+
+    def child_writes(self) -> int:
+        """Writes of children so far: neither of the resources themselves nor of Events."""
+        others = {str(kind) for kind in (CLAUDE_MEM_SERVER, EVENT, LEASE)}
+        return int(
+            sum(count for verb, kind, _, count in self.requests() if verb in WRITES and kind not in others)
         )
 
     def forbidden(self) -> list[tuple[str, str]]:
