@@ -183,7 +183,9 @@ def _take_word(reading: _Reading, bare: str, *, last: bool, lower_before: bool) 
     last = last and bare[-1].isalnum()
     for chunk in chunks(bare):
         parsed = parse_chunk(chunk)
-        numbered = _NUMBERED.fullmatch(chunk) is not None
+        digits = not chunk.isalpha()
+        numbered = digits and _NUMBERED.fullmatch(chunk) is not None
+        goes_on = digits and _HASH.fullmatch(chunk) is not None
         meant = [word for word in parsed.atoms if not word.is_stop]
         # Parts of an identifier share the weight of somewhat more than one word, as evidence that comes together.
         weight = max(1, len(meant)) ** -0.5
@@ -192,9 +194,8 @@ def _take_word(reading: _Reading, bare: str, *, last: bool, lower_before: bool) 
         for number, word in enumerate(parsed.atoms, 1):
             stopped = word.is_stop and not (starts or named)
             ends = number == len(parsed.atoms)
-            unfinished = (last and ends) or _HASH.fullmatch(chunk) is not None
             share = weight * (WHOLE_WEIGHT if numbered else 1)
-            term = _term(word, share, starts=starts and ends, unfinished=unfinished)
+            term = _term(word, share, starts=starts and ends, unfinished=goes_on or (last and ends))
             _keep(reading, term, stopped=stopped)
             for other in () if word.is_stop else clippings.OTHER_FORMS.get(word.term, ()):
                 _keep(reading, Term(other, weight * clippings.WEIGHT))
