@@ -11,6 +11,7 @@ An event with `"linked": true` is sent with the server's session id.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -112,12 +113,24 @@ def prompt_payload(text: str) -> dict[str, Any]:
     return {"prompt": text}
 
 
+def prompt_source_id(prompt_id: str | None, text: str) -> str | None:
+    """The id of a prompt's event, the same from a hook and from the transcript; None where the agent gave no id.
+
+    What is added while the agent works has the id of the prompt that it works on, so the words count as well.
+    """
+    if prompt_id is None:
+        return None
+    words = hashlib.sha256(" ".join(text.split()).encode("utf-8", "replace")).hexdigest()
+    return f"{prompt_id}:{words[:16]}"
+
+
 def _prompt(session: str, hook: dict[str, Any]) -> list[Operation]:
     """The session with its latest prompt, and each prompt as an event: a session's metadata has room for one."""
     prompt = hook.get("prompt")
     made: list[Operation] = [{"op": "start", "body": start_body(session, hook, prompt=prompt)}]
     if text := _text(prompt):
-        body = event_body(session, "user_prompt", prompt_payload(text), source_id=None)
+        source_id = prompt_source_id(_text(hook.get("prompt_id")), text)
+        body = event_body(session, "user_prompt", prompt_payload(text), source_id=source_id)
         made.append({"op": "event", "body": body})
     return made
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 BATCH_EVENTS = 100
 BATCH_BYTES = 3 * 1024 * 1024
 
+#: How records begin that stand as a user's, and that nobody typed so.
+_NOT_ASKED = ("<command-", "<local-command-", "[Request interrupted by user", "Caveat: The messages below")
+
 
 @dataclass(slots=True)
 class PlannedSession:
@@ -104,6 +107,8 @@ class _Reader:
         self._time = _epoch_ms(record.get("timestamp")) or self._time
         session_id = str(record.get("sessionId") or self._fallback_session)
         session = self._session(session_id, record)
+        if _is_asked(record):
+            self._prompt(session_id, session, record)
         for block in transcript.blocks(record):
             if kind == "assistant" and block.get("type") == "tool_use" and isinstance(block.get("id"), str):
                 self.open_calls[block["id"]] = block
@@ -120,15 +125,20 @@ class _Reader:
             )
 
     def _session(self, session_id: str, record: dict[str, Any]) -> PlannedSession:
-        prompt = transcript.text_of(record) if transcript.is_prompt(record) else None
         session = self._plan.sessions.get(session_id)
         if session is None:
             start = hook_events.start_body(session_id, record)
             start["metadata"]["source"] = "transcript"
             session = self._plan.sessions[session_id] = PlannedSession(start)
-        if prompt and not record.get("isSidechain"):
-            session.start["metadata"].setdefault("prompt", hook_events.storable(prompt, shorten=True))
         return session
+
+    def _prompt(self, session_id: str, session: PlannedSession, record: dict[str, Any]) -> None:
+        text = transcript.text_of(record)
+        session.start["metadata"].setdefault("prompt", hook_events.storable(text, shorten=True))
+        source_id = hook_events.prompt_source_id(record.get("promptId"), text) or record.get("uuid")
+        if source_id:
+            payload = hook_events.prompt_payload(text)
+            self._add(session_id, session, event_type="user_prompt", payload=payload, source_id=source_id)
 
     def _tool_result(
         self, session_id: str, session: PlannedSession, *, block: dict[str, Any], record: dict[str, Any]
@@ -159,6 +169,17 @@ class _Reader:
         session.events.append(
             hook_events.event_body(session_id, event_type, fit, source_id=source_id, at=self._time)
         )
+
+
+def _is_asked(record: dict[str, Any]) -> bool:
+    """Whether a hook would have been told of the record as a prompt.
+
+    The agent writes down as a user's what it says to itself, too: a subagent's task, what it kept of a conversation that
+    became too long, a command that it took apart, an interruption.
+    """
+    if record.get("isSidechain") or record.get("isCompactSummary") or not transcript.is_prompt(record):
+        return False
+    return not transcript.text_of(record).startswith(_NOT_ASKED)
 
 
 def send_plan(

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from claude_mem.client.hook_events import prompt_source_id
 from claude_mem.client.transcript_import import BATCH_EVENTS, read_plan
 from tests.support.ports import free_port
 from tests.unit.client.recording_server import Answer, RecordingServer, Request
 
 PROGRAM = str(Path(sys.executable).with_name("claude-mem"))
 SESSION = "5f0c1c3e-7f0a-4b1e-9a53-2d8f6f1b7c90"
+#: The beginning of the SHA-256 of "Why is the test flaky?".
+ASKED = "fce8687101835fd0"
 COMMON = {"sessionId": SESSION, "cwd": "/home/dev/orders", "version": "2.1.0", "gitBranch": "main"}
 
 
@@ -101,10 +104,10 @@ def test_a_conversation_becomes_a_session(server: RecordingServer, tmp_path: Pat
     assert report == {
         "dryRun": False,
         "sessions": [SESSION],
-        "events": 4,
+        "events": 5,
         "unansweredToolCalls": 1,
         "badLines": 0,
-        "sent": 4,
+        "sent": 5,
         "duplicates": 0,
         "refused": [],
     }
@@ -116,12 +119,14 @@ def test_a_conversation_becomes_a_session(server: RecordingServer, tmp_path: Pat
         "prompt": "Why is the test flaky?",
     }
     assert [(each["eventType"], each["sourceEventId"]) for each in server.events] == [
+        ("user_prompt", "u1"),
         ("assistant_message", "a2"),
         ("tool_use", "toolu_1"),
         ("tool_use", "toolu_2"),
         ("assistant_message", "a5"),
     ]
-    first, second = server.events[1], server.events[2]
+    assert server.events[0]["payload"] == {"prompt": "Why is the test flaky?"}
+    first, second = server.events[2], server.events[3]
     assert first["payload"]["tool_input"] == {"file_path": "/w/1.py"}
     assert first["payload"]["tool_response"] == {"file": {"numLines": 3}}
     assert first["payload"]["cwd"] == "/home/dev/orders"
@@ -137,13 +142,21 @@ def test_again_adds_nothing(server: RecordingServer, tmp_path: Path) -> None:
     path = transcript(tmp_path, CONVERSATION)
     run(path)
     again = run(path)
-    assert (again["sent"], again["duplicates"]) == (0, 4)
-    assert len(server.events) == 4
+    assert (again["sent"], again["duplicates"]) == (0, 5)
+    assert len(server.events) == 5
 
 
 def test_what_the_hooks_sent_is_not_sent_twice(server: RecordingServer, tmp_path: Path) -> None:
-    path = transcript(tmp_path, CONVERSATION)
+    named = [
+        {**each, "promptId": "prompt-1"} if each.get("type") == "user" else each for each in CONVERSATION
+    ]
+    path = transcript(tmp_path, named)
     documents: list[dict[str, Any]] = [
+        {
+            "hook_event_name": "UserPromptSubmit",
+            "prompt_id": "prompt-1",
+            "prompt": "Why is  the test flaky?\n",
+        },
         {"hook_event_name": "PostToolUse", "tool_name": "Read", "tool_use_id": "toolu_1"},
         {
             "hook_event_name": "Stop",
@@ -155,8 +168,41 @@ def test_what_the_hooks_sent_is_not_sent_twice(server: RecordingServer, tmp_path
         raw = json.dumps({"session_id": SESSION, **document}).encode()
         subprocess.run([PROGRAM, "hook"], input=raw, check=True, timeout=60)
     report = run(path)
-    assert (report["sent"], report["duplicates"]) == (2, 2)
-    assert sorted(server.source_ids()) == ["a2", "a5", "toolu_1", "toolu_2"]
+    assert (report["sent"], report["duplicates"]) == (2, 3)
+    assert sorted(server.source_ids()) == ["a2", "a5", f"prompt-1:{ASKED}", "toolu_1", "toolu_2"]
+
+
+def test_what_nobody_asked_is_no_prompt(tmp_path: Path) -> None:
+    def said(number: int, text: str, **more: Any) -> dict[str, Any]:
+        return record("user", f"u{number}", number, text, **more)
+
+    plan = read_plan(
+        transcript(
+            tmp_path,
+            [
+                said(0, "Summary of before", isCompactSummary=True, promptId="p0"),
+                said(1, "Look around", promptId="p1"),
+                said(2, "Note to itself", isMeta=True, promptId="p1"),
+                said(3, "and here", promptId="p1"),
+                said(4, "Look around", promptId="p4"),
+                said(5, "[Request interrupted by user for tool use]", promptId="p4"),
+                said(6, "<command-name>/clear</command-name>", promptId="p6"),
+                said(7, "<local-command-stdout>done</local-command-stdout>"),
+                said(8, "A subagent's task", isSidechain=True, promptId="p8"),
+                said(9, "Without an id of a prompt"),
+                {**said(10, "Without any id"), "uuid": None},
+            ],
+        )
+    )
+    session = plan.sessions[SESSION]
+    assert session.start["metadata"]["prompt"] == "Look around"
+    assert [(each["sourceEventId"], each["payload"]["prompt"]) for each in session.events] == [
+        (prompt_source_id("p1", "Look around"), "Look around"),
+        (prompt_source_id("p1", "and here"), "and here"),
+        (prompt_source_id("p4", "Look around"), "Look around"),
+        ("u9", "Without an id of a prompt"),
+    ]
+    assert {each["eventType"] for each in session.events} == {"user_prompt"}
 
 
 def test_bad_lines_are_counted_and_passed_over(server: RecordingServer, tmp_path: Path) -> None:
@@ -166,7 +212,7 @@ def test_bad_lines_are_counted_and_passed_over(server: RecordingServer, tmp_path
     with path.open("ab") as stream:
         stream.write(b"\xff\xfe\n")
     report = run(path)
-    assert (report["badLines"], report["sent"]) == (4, 4)
+    assert (report["badLines"], report["sent"]) == (4, 5)
 
 
 def test_long_sessions_go_in_batches(server: RecordingServer, tmp_path: Path) -> None:
@@ -186,7 +232,7 @@ def test_several_sessions_in_one_file(server: RecordingServer, tmp_path: Path) -
     other = [{**each, "sessionId": "other", "uuid": f"o-{each.get('uuid')}"} for each in CONVERSATION[1:4]]
     report = run(transcript(tmp_path, [*CONVERSATION, *other]), "--project-id", "p2")
     assert report["sessions"] == [SESSION, "other"]
-    assert server.source_ids("other") == ["o-a2"]
+    assert server.source_ids("other") == ["o-u1", "o-a2"]
     assert {each["projectId"] for each in server.events} == {"p2"}
     assert len(server.ended) == 2
 
@@ -200,7 +246,7 @@ def test_what_the_server_refuses_does_not_stop_the_rest(server: RecordingServer,
 
     server.rule = rule
     report = run(transcript(tmp_path, CONVERSATION), expect=1)
-    assert report["sent"] == 3
+    assert report["sent"] == 4
     assert len(report["refused"]) == 1
     assert report["refused"][0].startswith("toolu_2: 400")
     assert server.ended
@@ -208,7 +254,7 @@ def test_what_the_server_refuses_does_not_stop_the_rest(server: RecordingServer,
 
 def test_a_dry_run_sends_nothing(server: RecordingServer, tmp_path: Path) -> None:
     report = run(transcript(tmp_path, CONVERSATION), "--dry-run")
-    assert (report["events"], report["dryRun"]) == (4, True)
+    assert (report["events"], report["dryRun"]) == (5, True)
     assert server.requests == []
 
 
