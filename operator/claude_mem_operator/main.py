@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -113,6 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure(level=config.log_level, form=config.log_format)
     # It would warn that it leaves signals alone, which is as it should be.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    # What was imported stays. Looking through it for cycles holds up reviews, for tens of milliseconds each time.
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(Operator(config, watch).run())
     except (KubeError, OSError) as error:  # no API server, or a port that is taken

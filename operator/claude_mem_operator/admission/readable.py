@@ -27,11 +27,13 @@ _PASSES: Final = 20
 
 def readable(manifest: dict[str, Any]) -> ClaudeMemServer | None:
     """The resource without the fields that break rules, which count as not set; None where nothing can be made of it."""
-    left = copy.deepcopy(manifest)
+    left = manifest
     for _ in range(_PASSES):
         try:
             return ClaudeMemServer.parse(left)
         except InvalidResource as invalid:
+            if left is manifest:
+                left = copy.deepcopy(manifest)
             # From the end, so that positions in lists stay those that were found.
             for problem in reversed(invalid.problems):
                 _take_away(left, problem.location)

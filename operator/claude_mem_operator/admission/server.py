@@ -35,8 +35,12 @@ API_VERSION: Final = "admission.k8s.io/v1"
 BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
 #: Below the 5 s that the webhook configuration grants, so that the refusal is ours and says why.
 TIME_LIMIT_SECONDS: Final = 4.0
-#: Checks at a time; each is a few milliseconds of computing.
-CHECKERS: Final = 4
+#: Checks at a time. Each is a few milliseconds of computing, and more of them would only keep the listener from its turn;
+#: one alone could be held up by a single huge resource.
+CHECKERS: Final = 2
+#: How long a connection is kept that nothing comes over, in seconds: longer than the 90 of Go's clients, so that who sends
+#: also closes, and no review is sent into a connection that is just being closed.
+IDLE_SECONDS: Final = 120.0
 #: How long requests under way get when the listener stops.
 STOPPING_SECONDS: Final = 5.0
 #: How long the rest of a body is read that nobody wants any more.
@@ -125,7 +129,11 @@ class AdmissionServer:
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         app.add_routes([web.post("/validate", self._validate), web.get("/healthz", _healthz)])
         runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=STOPPING_SECONDS, lingering_time=LINGERING_SECONDS
+            app,
+            access_log=None,
+            keepalive_timeout=IDLE_SECONDS,
+            shutdown_timeout=STOPPING_SECONDS,
+            lingering_time=LINGERING_SECONDS,
         )
         await runner.setup()
         try:

@@ -6,6 +6,7 @@ what `kubectl explain` shows.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -43,11 +44,13 @@ class Model(BaseModel):
         return self
 
     @classmethod
+    @cache
     def all_rules(cls) -> tuple[Rule, ...]:
         """The rules of the model, those of its bases first."""
         return tuple(rule for base in reversed(cls.__mro__) for rule in vars(base).get("rules", ()))
 
     @classmethod
+    @cache
     def all_transitions(cls) -> tuple[Transition, ...]:
         """The demands on changes of the model, those of its bases first."""
         return tuple(one for base in reversed(cls.__mro__) for one in vars(base).get("transitions", ()))
