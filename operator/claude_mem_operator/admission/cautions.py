@@ -16,9 +16,13 @@ from claude_mem_operator.desired.postgres_tuning import RESERVE, max_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from decimal import Decimal
 
     from claude_mem_operator.api import ClaudeMemServer, ClaudeMemServerSpec, PodDisruptionBudget, Resources
 
+#: What a worker takes while it does nothing. With two of them an autoscaler goes back to one only where this is no more
+#: than half its target: https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details.
+IDLE_WORKER_MIB: Final = 120
 #: PostgreSQL's own max_connections, less the three that it keeps for superusers.
 USUAL_CONNECTIONS: Final = 97
 #: While pods are replaced, the old ones finish what they have begun.
@@ -52,20 +56,26 @@ def _scaling(spec: ClaudeMemServerSpec) -> Iterator[str]:
             "spec.worker.replicas: has no effect while spec.worker.autoscaling.enabled is true; set "
             "autoscaling.minReplicas and maxReplicas instead."
         )
-    targets = {"cpu": True, "memory": scaling.target_memory_utilization_percentage is not None}
-    for name, wanted in targets.items():
-        if wanted and not _asks_for(spec.worker.resources, name):
+    for name in ("cpu", "memory"):
+        if not _asked(spec.worker.resources, name):
             yield (
                 f"spec.worker.resources.requests: asks for no {name}, of which the autoscaler's target is "
                 f"a share; without it workers do not scale by {name}."
             )
+    target = scaling.target_memory_utilization_percentage
+    least = 2 * IDLE_WORKER_MIB * 100 // target
+    if 0 < _asked(spec.worker.resources, "memory") < least * 2**20:
+        yield (
+            f"spec.worker.resources.requests.memory: a worker takes about {IDLE_WORKER_MIB} MiB while it does nothing, "
+            f"so workers that came would not go again; ask for {least}Mi or more, or raise "
+            f"autoscaling.targetMemoryUtilizationPercentage ({target})."
+        )
 
 
-def _asks_for(resources: Resources, name: str) -> bool:
-    """Whether workers get a request of it; where there is only a limit, Kubernetes takes that for the request."""
+def _asked(resources: Resources, name: str) -> Decimal:
+    """What workers ask for of it; where there is only a limit, Kubernetes takes that for the request."""
     effective = effective_resources(Component.WORKER, resources)
-    asked = {**effective.get("limits", {}), **effective.get("requests", {})}
-    return quantity(asked[name]) > 0
+    return quantity({**effective.get("limits", {}), **effective.get("requests", {})}[name])
 
 
 def _budget(budget: PodDisruptionBudget, replicas: int, *, path: str) -> Iterator[str]:

@@ -62,8 +62,8 @@ class Autoscaling(Model):
     """The most workers."""
     target_cpu_utilization_percentage: Utilization = Field(default=70, alias="targetCPUUtilizationPercentage")
     """CPU in use, in percent of the workers' CPU request."""
-    target_memory_utilization_percentage: Utilization | None = None
-    """Memory in use, in percent of the workers' memory request; not given: memory is not looked at."""
+    target_memory_utilization_percentage: Utilization = 80
+    """Memory in use, in percent of the workers' memory request; 1000 for a target that is never met."""
     target_queue_depth: Target | None = None
     """Jobs waiting for each worker; needs a cluster that serves external metrics."""
     target_queue_age_seconds: Target | None = None

@@ -112,6 +112,8 @@ class Worker(Component):
     """How many workers run; without effect while autoscaling is enabled."""
     concurrency: Annotated[int, Field(ge=1, le=256)] = 32
     """Jobs in flight in one worker. Calls are waiting, not work, so one holds many."""
+    resources: Resources = Resources(requests={"cpu": "100m", "memory": "384Mi"}, limits={"memory": "1Gi"})
+    """What the container asks for and may take; the autoscaler's targets are shares of the requests."""
     autoscaling: Autoscaling = Autoscaling()
     """How the number of workers follows their load."""
     termination_grace_period_seconds: GracePeriod = 60

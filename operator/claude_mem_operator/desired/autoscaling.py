@@ -45,9 +45,10 @@ def build(context: Context) -> tuple[Manifest, ...]:
 
 def _metrics(context: Context) -> list[Manifest]:
     autoscaling = context.spec.worker.autoscaling
-    metrics = [_utilization("cpu", autoscaling.target_cpu_utilization_percentage)]
-    if autoscaling.target_memory_utilization_percentage is not None:
-        metrics.append(_utilization("memory", autoscaling.target_memory_utilization_percentage))
+    metrics = [
+        _utilization("cpu", autoscaling.target_cpu_utilization_percentage),
+        _utilization("memory", autoscaling.target_memory_utilization_percentage),
+    ]
     if EXTERNAL_METRICS in context.inputs.capabilities:
         if autoscaling.target_queue_depth is not None:
             # A share for each worker, so that twice the queue asks for twice the workers.

@@ -33,7 +33,8 @@ REQUESTS: Final[dict[Component, dict[str, str]]] = {
     Component.VALKEY: {"cpu": "50m", "memory": "64Mi"},
     Component.MIGRATION: {"cpu": "50m", "memory": "128Mi"},
     Component.SERVER: {"cpu": "100m", "memory": "256Mi"},
-    Component.WORKER: {"cpu": "100m", "memory": "256Mi"},
+    # Twice what it takes while it does nothing is below the autoscaler's target: else two would never become one again.
+    Component.WORKER: {"cpu": "100m", "memory": "384Mi"},
 }
 
 TMP: Final = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a volume of the pod's own

@@ -263,6 +263,10 @@ def warnings_of(spec: dict[str, Any]) -> str:
         ({"worker": {"replicas": 0, "autoscaling": {"enabled": False}}}, "spec.worker.replicas", "wait"),
         ({"server": {"replicas": 0}}, "spec.server.replicas", "nothing is answered"),
         ({"worker": {"resources": {"requests": {"cpu": "0"}}}}, "spec.worker.resources.requests", "cpu"),
+        ({"worker": {"resources": {"requests": {"memory": "299Mi"}}}},
+         "spec.worker.resources.requests.memory", "ask for 300Mi"),
+        ({"worker": {"autoscaling": {"targetMemoryUtilizationPercentage": 60}}},
+         "spec.worker.resources.requests.memory", "ask for 400Mi"),
         ({"worker": {"autoscaling": {"maxReplicas": 40}}}, "spec.postgres.managed.resources", "840 connections"),
         ({"server": {"replicas": 20}}, "spec.postgres.managed.resources", "for 492"),
         ({"server": {"podDisruptionBudget": {"minAvailable": 2}}}, "spec.server.podDisruptionBudget", "drained"),
@@ -284,6 +288,21 @@ def test_what_may_surprise_is_warned_of(spec: dict[str, Any], path: str, word: s
 @pytest.mark.parametrize("resources", [{}, {"limits": {"memory": "1Gi"}}, {"requests": {"memory": "1Gi"}}])
 def test_a_request_that_the_operator_adds_is_not_missed(resources: dict[str, Any]) -> None:
     assert warnings_of({"worker": {"resources": resources}}) == ""
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [
+        {"resources": {"requests": {"memory": "300Mi"}}},
+        {
+            "resources": {"requests": {"memory": "64Mi"}},
+            "autoscaling": {"targetMemoryUtilizationPercentage": 1000},
+        },
+        {"resources": {"requests": {"memory": "64Mi"}}, "autoscaling": {"enabled": False}},
+    ],
+)
+def test_a_request_of_memory_that_leaves_room_is_not_warned_of(worker: dict[str, Any]) -> None:
+    assert warnings_of({"worker": worker}) == ""
 
 
 def test_warnings_fit_into_a_header() -> None:

@@ -381,6 +381,11 @@ def test_the_autoscaler_uses_what_the_cluster_serves() -> None:
     plain = ["cpu", "memory"]
     assert metrics(capabilities=frozenset()) == plain
     assert metrics() == [*plain, "claude_mem_queue_depth", "claude_mem_queue_oldest_age_seconds"]
+    shortest = the("HorizontalPodAutoscaler", of_spec())["spec"]["metrics"]
+    assert [item["resource"] for item in shortest] == [
+        {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}},
+        {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 80}},
+    ]
     without = of_spec(worker={"autoscaling": {"enabled": False}})
     assert not [kind for kind, _ in without if kind == "HorizontalPodAutoscaler"]
 

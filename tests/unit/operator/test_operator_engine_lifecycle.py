@@ -329,13 +329,13 @@ def test_the_autoscaler_looks_at_the_queue_where_the_cluster_serves_external_met
 
     change(api, worker={"autoscaling": {"targetQueueDepth": 10, "targetQueueAgeSeconds": 60}})
     converge(running, REF, settle=api.settle)
-    assert looked_at() == ["Resource"]
+    assert looked_at() == ["Resource", "Resource"]
     told = condition(status(api), "ConfigurationWarning")
     assert told["reason"] == "NotSupported"
     assert "spec.worker.autoscaling.targetQueueDepth" in told["message"]
     api.served_groups.add("external.metrics.k8s.io")
     converge(running, REF, settle=api.settle)
-    assert looked_at() == ["Resource", "External", "External"]
+    assert looked_at() == ["Resource", "Resource", "External", "External"]
     assert condition(status(api), "ConfigurationWarning")["status"] == "False"
 
 
