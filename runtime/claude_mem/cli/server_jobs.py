@@ -1,19 +1,16 @@
 """`claude-mem server jobs …`: generation jobs as an operator sees and steers them, by the rules that HTTP has.
 
-In a deployment, counting, listing failures and steering ask for a team or a project, or for
-CLAUDE_MEM_SERVER_ADMIN=1, so that nobody touches another team's work by mistake.
+Whose jobs a command touches is for `server_job_scope`.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from claude_mem.cli import server_job_shapes as shown
-from claude_mem.cli.output import ExitCode, fail
+from claude_mem.cli.output import ExitCode
 from claude_mem.cli.server_context import (
     AsJson,
     Limit,
@@ -27,7 +24,7 @@ from claude_mem.cli.server_context import (
     show_rows,
     target,
 )
-from claude_mem.environment.catalogue.client import SERVER_ADMIN
+from claude_mem.cli.server_job_scope import scope_of
 from claude_mem.http import wire
 from claude_mem.model.errors import NotFound, Unavailable
 from claude_mem.model.records import Job, JobStatus, Lane
@@ -43,28 +40,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from claude_mem.cli.server_job_scope import Scope
     from claude_mem.queue.port import Queue
     from claude_mem.services.jobs import Redriven, Steered
     from claude_mem.storage.database import Database
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
 Status = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs in this state.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose jobs a command touches; None does not narrow."""
-
-    team: str | None
-    project: str | None
-
-    def has(self, job: Job) -> bool:
-        """Whether a job is within the scope."""
-        return self.team in {None, job.team_id} and self.project in {None, job.project_id}
-
-    def shown(self) -> dict[str, str | None]:
-        """As the commands print it."""
-        return {"team": self.team, "project": self.project}
 
 
 def jobs_callback(
@@ -116,7 +98,7 @@ def inspect(*, job_id: JobId, as_json: AsJson = False) -> None:
 def status(*, team: Team = None, project: Project = None, as_json: AsJson = False) -> None:
     """Count jobs by state, in the database and as the queue's lanes."""
     found = target()
-    scope = _scope(found, team=team, project=project)
+    scope = scope_of(found, team=team, project=project)
 
     async def work(database: Database) -> dict[str, Any]:
         counted = await jobs.count_by_status(database, team_id=scope.team, project_id=scope.project)
@@ -149,7 +131,7 @@ def failed(
 ) -> None:
     """List failed jobs with their reasons, the latest failure first."""
     found = target()
-    scope = _scope(found, team=team, project=project)
+    scope = scope_of(found, team=team, project=project)
     listed = [
         shown.failure(job)
         for job in run(
@@ -182,7 +164,7 @@ def retry(*, job_id: JobId, team: Team = None, project: Project = None, as_json:
     found = target()
     steered = _steer(
         found,
-        _scope(found, team=team, project=project),
+        scope_of(found, team=team, project=project),
         job_id=job_id,
         change=lambda service, job: service.retry(job, Operator("cli_operator")),
     )
@@ -223,7 +205,7 @@ def redrive(  # noqa: PLR0913 - an option each
 ) -> None:
     """Queue failed jobs again, the earliest failure first: all of a team or project, or those that the options name."""
     found = target()
-    scope = _scope(found, team=team, project=project)
+    scope = scope_of(found, team=team, project=project)
 
     async def work(database: Database) -> Redriven:
         wanted = failed_jobs.FailedFilter(
@@ -252,7 +234,7 @@ def cancel(*, job_id: JobId, team: Team = None, project: Project = None, as_json
     found = target()
     steered = _steer(
         found,
-        _scope(found, team=team, project=project),
+        scope_of(found, team=team, project=project),
         job_id=job_id,
         change=lambda service, job: service.cancel(job, Operator("cli_operator")),
     )
@@ -263,15 +245,6 @@ def cancel(*, job_id: JobId, team: Team = None, project: Project = None, as_json
         "status": str(steered.job.status),
     }
     show_lines(result, as_json=as_json)
-
-
-def _scope(found: Target, *, team: str | None, project: str | None) -> Scope:
-    if team is None and project is None and not found.is_local and not SERVER_ADMIN.read(os.environ):
-        fail(
-            "whose jobs? in a deployment this command asks for a team or a project",
-            hint=f"add --team or --project, or set {SERVER_ADMIN.name}=1 to mean everybody's",
-        )
-    return Scope(team, project)
 
 
 def _steer(

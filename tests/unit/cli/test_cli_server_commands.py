@@ -8,7 +8,7 @@ import sys
 import pytest
 from typer.testing import CliRunner, Result
 
-from claude_mem.cli import server_context, server_doctor, server_jobs, server_keys
+from claude_mem.cli import server_context, server_doctor, server_job_scope, server_keys
 from claude_mem.cli.main import application
 from claude_mem.environment import Role
 
@@ -148,7 +148,7 @@ def test_steering_in_a_deployment_asks_whose_jobs(admin: str, monkeypatch: pytes
 def test_an_administrator_need_not_say_whose_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAUDE_MEM_SERVER_DATABASE_URL", "postgresql://user@127.0.0.1:1/memory")
     monkeypatch.setenv("CLAUDE_MEM_SERVER_ADMIN", "1")
-    assert server_jobs._scope(server_context.target(), team=None, project=None).shown() == {
+    assert server_job_scope.scope_of(server_context.target(), team=None, project=None).shown() == {
         "team": None,
         "project": None,
     }
