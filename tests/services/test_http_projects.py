@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from claude_mem.client.errors import ValidationFailed
+from claude_mem.client.sdk import Client
 from tests.support.http import Server, Tenant
 
 
@@ -30,6 +32,19 @@ def test_a_projects_mode_and_language_are_set_and_taken_back(api: Server, tenant
     one = api.ok("PATCH", path, tenant.full, {"language": None, "name": "third"})["project"]
     assert (one["name"], one["metadata"]) == ("third", before | {"mode": "research"})
     assert api.ok("PATCH", path, tenant.full, {"mode": None})["project"]["metadata"] == before
+
+
+def test_the_sdk_changes_a_project(api: Server, tenant: Tenant) -> None:
+    before = metadata_of(api, tenant)
+    with Client(server_url=api.url, api_key=tenant.full) as client:
+        assert client.update_project(tenant.project, mode="research", language="de").metadata == before | {
+            "mode": "research",
+            "language": "de",
+        }
+        kept = client.update_project(tenant.project, name="renamed", language=None)
+        assert (kept.name, kept.metadata) == ("renamed", before | {"mode": "research"})
+        with pytest.raises(ValidationFailed, match="name at least one"):
+            client.update_project(tenant.project)
 
 
 def test_what_else_stands_in_the_metadata_stays(api: Server, tenant: Tenant) -> None:

@@ -7,6 +7,7 @@ own there.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
@@ -29,6 +30,15 @@ class _OwnProject:
 
 
 OWN_PROJECT = _OwnProject()
+
+
+class Unset(enum.Enum):
+    """Marks what is to stay as it is, where None takes a value away."""
+
+    UNSET = enum.auto()
+
+
+UNSET = Unset.UNSET
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

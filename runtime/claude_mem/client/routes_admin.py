@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.client import models, models_admin
-from claude_mem.client.call import Call, flags, present, segment
+from claude_mem.client.call import UNSET, Call, Unset, flags, present, segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,6 +110,25 @@ def create_project(name: str, *, metadata: Mapping[str, Any] | None = None) -> C
     """Make a project in the key's team."""
     body = {"name": name, **present(metadata=None if metadata is None else dict(metadata))}
     return Call(method="POST", path="/v1/projects", body=body, reply=models_admin.Project, unwrap="project")
+
+
+def update_project(
+    project_id: str,
+    *,
+    name: str | None = None,
+    mode: str | Unset | None = UNSET,
+    language: str | Unset | None = UNSET,
+) -> Call[models_admin.Project]:
+    """Change the given parts of a project; a mode or language of None is that of all projects again."""
+    chosen = {key: value for key, value in (("mode", mode), ("language", language)) if value is not UNSET}
+    return Call(
+        method="PATCH",
+        path=f"/v1/projects/{segment(project_id)}",
+        body=present(name=name) | chosen,
+        reply=models_admin.Project,
+        unwrap="project",
+        repeatable=True,
+    )
 
 
 def get_team(team_id: str) -> Call[models_admin.Team]:

@@ -97,6 +97,7 @@ class _Routes:
     revoke_key = _Route(routes_admin.revoke_key)
     list_projects = _Route(routes_admin.list_projects)
     create_project = _Route(routes_admin.create_project)
+    update_project = _Route(routes_admin.update_project)
     get_team = _Route(routes_admin.get_team)
     audit = _Route(routes_admin.audit)
     import_lines = _Route(routes_admin.import_lines)

@@ -181,6 +181,12 @@ ROUTES: list[tuple[str, Callable[[Any], Any], Any, Callable[[Any], Any]]] = [
         {"project": {"id": "p1", "name": "n"}},
         lambda r: r.id,
     ),
+    (
+        "PATCH /v1/projects/p1",
+        lambda c: c.update_project("p1", name="n", language=None),
+        {"project": {"id": "p1", "name": "n", "metadata": {"mode": "code"}}},
+        lambda r: r.metadata["mode"],
+    ),
     ("GET /v1/teams/t1", lambda c: c.get_team("t1"), {"team": {"id": "t1", "name": "n"}}, lambda r: r.name),
     (
         "GET /v1/audit",
@@ -243,6 +249,16 @@ def _without_generated(body: Any) -> Any:
 def test_every_route_is_covered() -> None:
     public = {name for name in vars(Client.__mro__[2]) if not name.startswith("_")}
     assert len(public) == len(ROUTES)
+
+
+def test_a_project_keeps_what_is_not_named(server: RecordingServer, client: Client) -> None:
+    server.rule = lambda _: Answer(200, {"project": {"id": "p1", "name": "n"}})
+    client.update_project("p1", mode="code")
+    client.update_project("p1", name="n", mode=None, language="de")
+    assert [request.body for request in server.requests] == [
+        {"mode": "code"},
+        {"name": "n", "mode": None, "language": "de"},
+    ]
 
 
 def test_the_clients_project_fills_what_names_none(server: RecordingServer, client: Client) -> None:
