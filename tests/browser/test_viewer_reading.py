@@ -11,23 +11,7 @@ from tests.browser.viewer_content import add_event, begin_session, fail, remembe
 from tests.support.browser import Viewer, viewing
 from tests.support.http import Server, Tenant
 
-#: Where the last card stands in the window.
-PLACE = "[...document.querySelectorAll('main article')].at(-1).getBoundingClientRect().top"
 BOTTOM = "scrollTo(0, document.documentElement.scrollHeight)"
-
-
-#: Resolves when nothing has moved for ten frames: what comes into the window gets its own height there, and moves others.
-AT_REST = f"""new Promise((done) => {{
-  let place, frames;
-  const look = () => {{
-    const now = {PLACE};
-    frames = now === place ? frames + 1 : 0;
-    place = now;
-    if (frames < 10) requestAnimationFrame(look);
-    else done(place);
-  }};
-  look();
-}})"""
 
 
 def scroll_down(page: Page) -> None:
@@ -44,13 +28,13 @@ def test_what_is_new_waits_while_somebody_reads_further_down(
     page, cards = viewer.page, viewer.page.get_by_role("article")
     expect(cards).to_have_count(20)
     scroll_down(page)
-    last = viewer.page.evaluate(AT_REST)
+    last = viewer.at_rest()
     new = [remember(server, tenant, f"New {number}") for number in range(3)]
     offer = page.get_by_role("button", name="3 new memories")
     expect(offer).to_be_visible()
     expect(cards).to_have_count(20)
     # A pixel may be lost to rounding.
-    assert viewer.page.evaluate(AT_REST) == pytest.approx(last, abs=1)
+    assert viewer.at_rest() == pytest.approx(last, abs=1)
     assert viewer.accessibility() == []
     server.ok("DELETE", f"/v1/memories/{new[0]}", tenant.full)
     server.ok("PATCH", f"/v1/memories/{new[1]}", tenant.full, {"content": "Corrected meanwhile"})
@@ -68,10 +52,10 @@ def test_what_is_opened_stays_where_it_is(viewer: Viewer, server: Server, tenant
     viewer.sign_in(tenant.full)
     viewer.card("Being read").get_by_text("What led to this").click()
     expect(viewer.card("Being read")).to_contain_text("No job made this")
-    before = viewer.page.evaluate(AT_REST)
+    before = viewer.at_rest()
     remember(server, tenant, "Just in")
     expect(viewer.page.get_by_role("button", name="1 new memory")).to_be_visible()
-    assert viewer.page.evaluate(AT_REST) == pytest.approx(before, abs=1)
+    assert viewer.at_rest() == pytest.approx(before, abs=1)
     expect(viewer.page.get_by_role("article")).to_have_count(1)
 
 

@@ -39,6 +39,20 @@ window.violations = [];
 addEventListener("securitypolicyviolation", (event) => violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
 """
 
+#: Resolves with where the last card stands when that has not changed for fifteen frames: what comes into the window gets its
+#: own height there, and moves others.
+_AT_REST = """new Promise((done) => {
+  let place, frames;
+  const look = () => {
+    const now = [...document.querySelectorAll("main article")].at(-1).getBoundingClientRect().top;
+    frames = now === place ? frames + 1 : 0;
+    place = now;
+    if (frames < 15) requestAnimationFrame(look);
+    else done(place);
+  };
+  look();
+})"""
+
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 VIEWS = ("Timeline", "Search", "Sessions", "Jobs", "Usage", "Keys")
@@ -119,6 +133,11 @@ class Viewer:
 
     def settled(self) -> None:
         expect(self.page.locator("[aria-busy], .waiting")).to_have_count(0)
+
+    def at_rest(self) -> float:
+        """Wait until nothing moves. Returns: where the last card stands, in pixels from the window's top."""
+        place: float = self.page.evaluate(_AT_REST)
+        return place
 
     def card(self, text: str) -> Locator:
         """The card that says something."""

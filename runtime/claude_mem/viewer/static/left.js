@@ -4,6 +4,9 @@
 const MOST = 8;
 const MOST_MISSED = 500;
 
+/** Frames within which a list has its heights again. */
+const FRAMES = 12;
+
 const entries = performance.timeOrigin;
 let numbered = 0;
 
@@ -24,13 +27,31 @@ function reading(main) {
   return { y: scrollY, first, top: first?.getBoundingClientRect().top, focus };
 }
 
-/** Lead back to it: by what stood first, as heights that are not shown are not known for sure. */
+/** Lead back to it. */
 function resume({ y, first, top, focus }) {
   scrollTo(0, y);
-  if (first?.isConnected) scrollBy(0, first.getBoundingClientRect().top - top);
+  if (first) hold(first, top);
   if (!focus?.isConnected) return false;
   focus.focus({ preventScroll: true });
   return true;
+}
+
+/** Keep an element where it stood while what is around it gets its height, unless somebody moves it. */
+function hold(element, top) {
+  let frames = 0;
+  const ending = new AbortController();
+  for (const kind of ["wheel", "touchstart", "pointerdown", "keydown"]) {
+    addEventListener(kind, () => ending.abort(), { signal: ending.signal, passive: true });
+  }
+  function look() {
+    if (!element.isConnected || frames > FRAMES) ending.abort();
+    if (ending.signal.aborted) return;
+    frames += 1;
+    const off = element.getBoundingClientRect().top - top;
+    if (Math.abs(off) >= 1) scrollBy(0, off);
+    requestAnimationFrame(look);
+  }
+  look();
 }
 
 export class LeftViews {
