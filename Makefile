@@ -90,6 +90,7 @@ cluster-demo: setup-test images ## Install the operator on a local cluster, brin
 	@hack/cluster/cluster exec $(BIN)/python -m hack.cluster_demo $(if $(STRICT),--strict)
 test-cluster: setup-test images ## Run the tests on Kubernetes: a control plane without nodes, and kind.
 	@hack/cluster/programs control-plane >/dev/null
+	@hack/cluster/definitions >/dev/null
 	@hack/cluster/cluster setup
 	@hack/cluster/cluster exec $(PYTEST) -n 2 --dist loadscope tests/cluster
 

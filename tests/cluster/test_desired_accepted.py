@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from claude_mem_operator.desired import desired
 from tests.support.kube.control_plane import ControlPlane
+from tests.support.kube.dry_run import dry_run, lost
 from tests.support.kube.kubectl import Kubectl, KubectlError
 from tests.support.operator_resources import FULL, SHORTEST, Json, elsewhere, inputs, resource
 
-#: Kinds of other projects, which this API server does not have: their shape is asked of their own tests.
+#: Kinds of other projects, which this API server does not have: `test_foreign_kinds` asks for their shape.
 FOREIGN = {"HTTPRoute", "ServiceMonitor", "PrometheusRule"}
 ENFORCED = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -67,34 +67,6 @@ def orphans(namespace: str) -> list[Any]:
     for manifest in found:
         manifest["metadata"].pop("ownerReferences", None)
     return found
-
-
-def dry_run(kubectl: Kubectl, manifest: Any) -> Any:
-    """What the API server would store, without a warning, or its refusal."""
-    answer = kubectl(
-        "apply",
-        "--server-side",
-        "--dry-run=server",
-        "--field-manager=claude-mem-operator",
-        "--force-conflicts",
-        "--warnings-as-errors",
-        "--output=yaml",
-        "--filename=-",
-        stdin=json.dumps(manifest),
-    )
-    return yaml.safe_load(answer)
-
-
-def lost(sent: Any, stored: Any, path: str = "") -> list[str]:
-    """What of `sent` is not in `stored`: fields that the API server does not know or takes otherwise."""
-    if isinstance(sent, dict):
-        found = stored if isinstance(stored, dict) else {}
-        return [line for name, part in sent.items() for line in lost(part, found.get(name), f"{path}.{name}")]
-    if isinstance(sent, list) and isinstance(stored, list) and len(sent) == len(stored):
-        return [
-            line for index, part in enumerate(sent) for line in lost(part, stored[index], f"{path}[{index}]")
-        ]
-    return [] if sent == stored else [f"{path}: {sent!r} became {stored!r}"]
 
 
 @pytest.mark.parametrize("name", SPECS)
