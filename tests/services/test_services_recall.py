@@ -82,6 +82,27 @@ async def test_words_are_an_or_phrases_are_required_and_minus_excludes(
     assert await search(database, world, "") == []
 
 
+async def test_flags_versions_and_hashes_in_questions_find_what_they_name(
+    database: Database, world: World
+) -> None:
+    # What is noise has the numbers and the other words of the questions, more often and later.
+    commit, release, flag, *_ = await remember(
+        database,
+        world,
+        "1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d The cache is emptied before it is read",
+        "Came with v2.45.0: labels of endpoints",
+        "cargo update learns --precise, for one exact version",
+        "What did change: the change of 2 in 45 and 0 in 2, which came with the update of cargo",
+        "The change changed what came with 45, 2, 0 and 45",
+    )
+    assert (await search(database, world, "what did 1a2b3c4 change?"))[0] == commit
+    for version in ("v2.45.0", "2.45.0", "2.45"):
+        assert (await search(database, world, f"what came with {version}?"))[0] == release
+    assert (await search(database, world, "since when has cargo update --precise?"))[0] == flag
+    pasted = f'error: "unexpected argument" - {"cargo update --precise fails. " * 15}'
+    assert (await search(database, world, pasted))[0] == flag
+
+
 async def test_better_matches_come_first_and_the_newest_among_equals(
     database: Database, world: World
 ) -> None:
