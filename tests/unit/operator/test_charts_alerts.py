@@ -43,6 +43,7 @@ CASES: dict[str, tuple[int, dict[str, str], dict[str, str]]] = {
         {"verb": "apply", "kind": "secrets"},
     ),
     "ClaudeMemOperatorStuck": (4, {f"{P}oldest_reconcile_seconds{{$S}}": "0 121+60x20"}, {}),
+    "ClaudeMemOperatorBehind": (12, {f'{P}reconcile_queue{{$S,state="waiting"}}': "3x20"}, {}),
     "ClaudeMemOperatorResourcesUnwell": (
         16,
         {f'{P}resources{{$S,phase="Degraded"}}': "1x20", f'{P}resources{{$S,phase="Ready"}}': "9x20"},
@@ -92,6 +93,9 @@ WELL: dict[str, dict[str, str]] = {
     "ClaudeMemOperatorStuck": {
         f"{P}oldest_reconcile_seconds{{$S}}": "119x60",
         f"{P}watch_staleness_seconds{{$S}}": "59x60",
+    },
+    "ClaudeMemOperatorBehind": {
+        f'{P}reconcile_queue{{$S,state="waiting"}}': "9 9 9 0 9 9 9 0 9 9 9 0" + " 9 9 9 0" * 12
     },
     "ClaudeMemOperatorResourcesUnwell": {
         f'{P}resources{{$S,phase="Progressing"}}': "3x60",
@@ -166,7 +170,9 @@ def test_prometheus_understands_all_of_it(tmp_path: Path) -> None:
 
 def test_rules_and_dashboard_ask_for_what_there_is() -> None:
     metrics = Metrics()
-    metrics.watch(leading=lambda: True, phases=dict, staleness=lambda: 0.0, oldest_run=lambda: 0.0)
+    metrics.watch(
+        leading=lambda: True, phases=dict, queue=dict, staleness=lambda: 0.0, oldest_run=lambda: 0.0
+    )
     told = {
         sample + suffix
         for family in metrics.registry.collect()
