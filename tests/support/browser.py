@@ -39,8 +39,8 @@ window.violations = [];
 addEventListener("securitypolicyviolation", (event) => violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
 """
 
-#: Resolves with where the last card stands when that has not changed for fifteen frames: what comes into the window gets its
-#: own height there, and moves others.
+#: Resolves with where the last card stands when that has not changed for fifteen frames: what comes into the window gets
+#: its own height there, and moves others.
 _AT_REST = """new Promise((done) => {
   let place, frames;
   const look = () => {
