@@ -210,7 +210,7 @@ def _bare_year(match: re.Match[str], _: datetime) -> spans.Range:
 
 #: What is a time wherever it stands, in the order in which it is looked for.
 STANDING = (
-    _named(rf"(?<![\w-])({_YEAR})-(\d\d)(?:-(\d\d))?(?![\w-])", _iso),
+    _named(rf"(?<![\w-])({_YEAR})-(\d\d)(?:-(\d\d)(?:T[\d:.]+(?:Z|[+-][\d:]+)?)?)?(?![\w-])", _iso),
     _named(
         rf"(?<![\w-])(?:({_YEAR})-?W(\d\d)(?:-([1-7]))?|week\s+(\d\d?)(?:\s+of|,)?\s+({_YEAR}))(?![\w-])",
         _iso_week,

@@ -20,14 +20,21 @@ if TYPE_CHECKING:
     from claude_mem.retrieval.dates import Point
     from claude_mem.retrieval.spans import Range
 
+#: Characters of a question in which a time is looked for: what is longer was pasted, and each word is tried in many ways.
+MOST_CHARACTERS = 1000
+
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 # Two days before a date is neither that date nor all that was before.
 _COUNTED = "".join(rf"(?<!{unit} )(?<!{unit}s )" for unit in ("hour", "day", "week", "month", "year"))
-_OPEN = re.compile(rf"{_COUNTED}\b(since|after|before|until|till)\s+(?:the\s+)?", re.IGNORECASE)
-_CLOSED = re.compile(r"\b(from|between)\s+(?:the\s+)?", re.IGNORECASE)
+# Of `since the end of March` all of March is meant, as nobody says when an end begins.
+_PART = r"(?:the\s+)?(?:(?:start|beginning|middle|end)\s+of\s+)?"
+_OPEN = re.compile(
+    rf"{_COUNTED}\b(?:(since|until|till)\s+{_PART}|(after|before)\s+(?:the\s+)?)", re.IGNORECASE
+)
+_CLOSED = re.compile(rf"\b(from|between)\s+{_PART}", re.IGNORECASE)
 _LINKS = {
-    "from": re.compile(r"\s+(?:to|until|till|through|-|\u2013)\s+(?:the\s+)?", re.IGNORECASE),
-    "between": re.compile(r"\s+and\s+(?:the\s+)?", re.IGNORECASE),
+    "from": re.compile(rf"\s+(?:to|until|till|through|-|\u2013)\s+{_PART}", re.IGNORECASE),
+    "between": re.compile(rf"\s+and\s+{_PART}", re.IGNORECASE),
 }
 _NOW = re.compile(r"now\b", re.IGNORECASE)
 
@@ -52,6 +59,7 @@ def find(text: str, *, now_us: int) -> Period | None:
     Parameters:
         now_us: the moment of asking, in microseconds since the epoch.
     """
+    text = text[:MOST_CHARACTERS]
     if not HINT.search(text):
         return None
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
@@ -62,11 +70,12 @@ def _periods(text: str, now: datetime) -> Iterator[Period]:
     for opening in _CLOSED.finditer(text):
         yield from _between(text, opening, now)
     for opening in _OPEN.finditer(text):
+        word = opening[1] or opening[2]
         for point, match in _at(text, opening.end()):
             found = _read(point, match, now)
             if found is not None:
-                said = f"{opening[1]} {match[0]}" if point.relative else opening[1]
-                yield from _period(_opened(opening[1].lower(), found, now), said)
+                said = f"{word} {match[0]}" if point.relative else word
+                yield from _period(_opened(word.lower(), found, now), said)
     for point in STANDING:
         for match in point.pattern.finditer(text):
             yield from _period(_read(point, match, now), match[0] if point.relative else "")

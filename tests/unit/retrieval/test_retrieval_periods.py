@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from claude_mem.retrieval import periods
 from claude_mem.retrieval.query import parse
@@ -36,6 +38,7 @@ NOW = int(datetime(2026, 3, 18, 15, 30, tzinfo=UTC).timestamp()) * 1_000_000
         ("May 5th, 2024", "2024-05-05", "2024-05-06"),
         ("2025-03-14", "2025-03-14", "2025-03-15"),
         ("2025-03", "2025-03-01", "2025-04-01"),
+        ("at 2025-03-14T10:00:00.5+02:00", "2025-03-14", "2025-03-15"),
         ("2025-02-30 or yesterday", "2026-03-17", "2026-03-18"),
         # Weekdays
         ("what broke on Friday", "2026-03-13", "2026-03-14"),
@@ -84,6 +87,7 @@ NOW = int(datetime(2026, 3, 18, 15, 30, tzinfo=UTC).timestamp()) * 1_000_000
         ("after the 3rd of May", "2025-05-04", "2026-03-19"),
         ("until yesterday", "1970-01-01", "2026-03-18"),
         ("until March", "1970-01-01", "2026-04-01"),
+        ("until the end of March", "1970-01-01", "2026-04-01"),
         # From one to another
         ("from March to May", "2025-03-01", "2025-06-01"),
         ("from November to January 2025", "2024-11-01", "2025-02-01"),
@@ -141,3 +145,21 @@ def test_what_is_no_time(text: str) -> None:
 )
 def test_only_words_that_mean_a_time_from_today_are_left_out(text: str, expected: set[str]) -> None:
     assert {term.text for term in parse(text, now_us=NOW).terms} == expected
+
+
+def test_a_time_is_looked_for_in_the_beginning_of_what_was_pasted() -> None:
+    assert periods.find("a log " * 100 + "of yesterday", now_us=NOW) is not None
+    assert periods.find("a log " * 200 + "of yesterday", now_us=NOW) is None
+
+
+WORDS = """
+    since after before until till from between to and the of in on last past this ago a an few couple several ten twenty
+    one day days week month quarter year hour minute weekend fortnight today yesterday tonight now night morning may May
+    march March december Friday monday 3 5 31 0 99 2024 2025-02-30 2025-W53 W12 Q3 Q9 week 3rd 5th - , . 12-31
+"""
+
+
+@given(st.lists(st.sampled_from(WORDS.split()), max_size=12))
+def test_whatever_is_read_begins_before_it_ends(words: list[str]) -> None:
+    period = periods.find(" ".join(words), now_us=NOW)
+    assert period is None or period.since_us < period.until_us
