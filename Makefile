@@ -64,7 +64,7 @@ test-services: setup-test ## Run the tests against a real PostgreSQL and a real 
 	$(PYTEST) $(PARALLEL) tests/services
 .PHONY: test-browser
 test-browser: setup-test ## Use the viewer in a real Chromium, with its accessibility checked.
-	$(PYTEST) tests/browser
+	$(PYTEST) -n 2 --dist worksteal tests/browser
 .PHONY: images test-containers
 images: ## Build the container images (Docker, or Podman where there is none).
 	@hack/containers/build
