@@ -97,14 +97,18 @@ class Children:
         if self._refusals:
             raise self._refusals[0]
 
-    def pending(self, stages: Sequence[Stage]) -> list[str]:
-        """What `bring` would change, in words, for a resource that is paused. Writes nothing."""
+    def pending(self, stages: Sequence[Stage]) -> None:
+        """Note what `bring` would change, in words, for a resource that is paused. Writes nothing.
+
+        Raises NameConflict, at the end, and StillGoing.
+        """
         wanted = [manifest for stage in stages for manifest in stage.manifests]
-        found = []
+        self._facts.pending = found = []
         for manifest in wanted:
-            reason = self._applier.difference(manifest)
-            if reason is not None:
-                found.append(f"{manifest['kind']} {manifest['metadata']['name']} {reason}")
+            with self._noting_refusal():
+                reason = self._applier.difference(manifest)
+                if reason is not None:
+                    found.append(f"{manifest['kind']} {manifest['metadata']['name']} {reason}")
         children, uid = self._facts.children, self._resource.metadata.uid
         found += [
             f"{ref.kind.kind} {ref.name} to be deleted"
@@ -114,7 +118,8 @@ class Children:
         for stage in stages:
             self._is_closed(stage.gate)
         self._facts.waiting = None
-        return found
+        if self._refusals:
+            raise self._refusals[0]
 
     def _stage(self, stage: Stage, *, closed: bool) -> bool:
         """Apply a stage's manifests, and tell whether none of them was refused."""

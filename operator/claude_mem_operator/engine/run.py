@@ -112,7 +112,7 @@ class Run:
         children = Children(self._kube, resource, facts, memory=self._memory, tell=self._tell)
         stages = desired(inputs)
         if resource.spec.paused:
-            facts.pending = children.pending(stages)
+            children.pending(stages)
         else:
             children.bring(stages, now=self._engine.now())
 

@@ -252,6 +252,20 @@ def test_paused_nothing_is_written_but_the_status_which_names_what_waits(
     assert api.objects[SERVER]["spec"]["replicas"] == 7
 
 
+def test_paused_beside_an_object_of_somebody_else_it_tells_of_both(api: MemoryApi, running: Engine) -> None:
+    account = ObjectRef(SERVICE_ACCOUNT, NAMESPACE, "memory")
+    api.delete(account)
+    metadata = {"name": account.name, "namespace": NAMESPACE}
+    api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    change(api, paused=True, server={"replicas": 7})
+    assert running.reconcile(REF).result == "problem"
+    assert condition(status(api), "Ready")["reason"] == "NameConflict"
+    told = condition(status(api), "Paused")
+    assert told["status"] == "True"
+    assert "Deployment memory-server changed" in told["message"]
+    assert status(api)["phase"] == "Paused"
+
+
 def test_the_number_of_workers_is_never_applied_and_survives_the_hand_over(
     api: MemoryApi, running: Engine
 ) -> None:
