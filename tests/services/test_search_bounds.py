@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from claude_mem.model.records import Observation
 from claude_mem.retrieval.documents import analyse_observation
 from claude_mem.retrieval.segments import NewDocument
 from claude_mem.services import folding, memories, merging, narrowing, search_index, search_notes
@@ -382,17 +383,19 @@ async def test_a_page_of_long_texts_ends_early_and_the_next_goes_on(
 async def test_a_list_of_long_texts_ends_early_and_the_next_goes_on(
     database: Database, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = [await add(database, world, f"walrus {number} " + "x" * 40) for number in range(8)]
+    for number in range(8):
+        await add(database, world, f"walrus {number} " + "x" * 40)
     service = MemoryService(database)
+    wanted: dict[str, Any] = {"project_id": world.project_id, "kind": None, "session_id": None}
+    whole = (await service.list_page(world.caller, **wanted, cursor=None, limit=100)).items
+    assert len(whole) == 8
     monkeypatch.setattr(memories, "PAGE_CHARACTERS", 100)
-    listed: list[str] = []
+    listed: list[Observation] = []
     cursor = None
     while True:
-        page = await service.list_page(
-            world.caller, project_id=world.project_id, kind=None, session_id=None, cursor=cursor, limit=6
-        )
+        page = await service.list_page(world.caller, **wanted, cursor=cursor, limit=6)
         assert len(page.items) == 2
-        listed += [memory.id for memory in page.items]
+        listed += page.items
         if (cursor := page.next_cursor) is None:
             break
-    assert listed == made[::-1]
+    assert listed == whole
