@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 STALE_S: Final = 180.0
 #: Seconds that one reconcile may take: some dozens of calls, each with a limit of its own.
 STUCK_S: Final = 600.0
+#: Of how many objects is remembered that a watch told of their end: more than end while one reconcile reads.
+_ENDED: Final = 1000
 
 
 class WatchLedger:
@@ -35,6 +37,7 @@ class WatchLedger:
         self._lock = threading.Lock()
         self._followed: frozenset[tuple[str, str]] = frozenset()
         self._told: dict[str, int] = {}
+        self._ended: dict[str, None] = {}
         self._awaited: dict[str, dict[str, tuple[int, float]]] = {}
 
     def follow(self, kinds: Iterable[Kind]) -> None:
@@ -47,11 +50,16 @@ class WatchLedger:
         with self._lock:
             if gone:
                 self._told.pop(uid, None)
+                # Whoever read it before will not be told of it again.
+                self._ended[uid] = None
+                if len(self._ended) > _ENDED:
+                    del self._ended[next(iter(self._ended))]
                 self._awaited.pop(uid, None)
                 for awaited in self._awaited.values():
                     awaited.pop(uid, None)
             else:
                 self._told[uid] = max(self._told.get(uid, 0), _version(obj))
+                self._ended.pop(uid, None)  # it got its label back
 
     def read(self, owner: str, objects: Iterable[Manifest]) -> None:
         """A reconcile of the resource with the uid `owner` read these objects.
@@ -66,6 +74,7 @@ class WatchLedger:
                 for obj in objects
                 if (obj["apiVersion"], obj["kind"]) in self._followed
                 and is_told_of(obj)
+                and obj["metadata"]["uid"] not in self._ended
                 and self._told.get(obj["metadata"]["uid"], 0) < _version(obj)
             }
             if awaited:

@@ -186,6 +186,11 @@ def test_a_child_whose_label_was_taken_off_is_not_awaited() -> None:
         assert ledger.staleness() == 0
     ledger.read("owner", [labelled])
     now += 1
+    assert ledger.staleness() == 0, "it was read before the watch told of its end"
+    back = {**labelled, "metadata": {**labelled["metadata"], "resourceVersion": "9"}}
+    ledger.told(back, gone=False)
+    ledger.read("owner", [{**back, "metadata": {**back["metadata"], "resourceVersion": "10"}}])
+    now += 1
     assert ledger.staleness() == 1, "a child with the label is awaited"
 
 
