@@ -15,6 +15,8 @@ from tests.support.kube.scripts import ROOT, programs
 OPERATOR = ROOT / "charts" / "claude-mem-operator"
 DEFINITIONS = ROOT / "charts" / "claude-mem-operator-crds"
 NAMESPACE = "claude-mem-system"
+#: That in C reads the definition of the resource in a tenth of the time; a PyYAML without libyaml lacks it.
+_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class HelmError(AssertionError):
@@ -66,7 +68,7 @@ class Helm:
         """
         options = ["--namespace", namespace, "--kube-version", kubernetes, *([] if hooks else ["--no-hooks"])]
         text = self("template", release, str(chart), *options, values=values or {})
-        return [one for one in yaml.safe_load_all(text) if one]
+        return [one for one in yaml.load_all(text, Loader=_LOADER) if one]
 
 
 def find(manifests: list[dict[str, Any]], kind: str, name: str | None = None) -> dict[str, Any]:
