@@ -82,6 +82,7 @@ async def test_a_project_with_much_to_fold_gives_its_turn_away(
 ) -> None:
     monkeypatch.setattr(folding, "BATCH", 2)
     monkeypatch.setattr(search_notes, "MOST_READ", 5)
+    monkeypatch.setattr(search_index, "FOLD_S", PATIENCE_S)
     for number in range(60):
         await add(database, world, f"imported {number}")
     for number in range(8):
@@ -143,7 +144,7 @@ async def test_a_backlog_is_looked_through_for_prefixes_times_and_titles(
     assert await found(database, world, "authenticat*") == ["authenticated"], "a stem is shorter"
     assert await found(database, world, "walrus") == ["another"]
     assert await found(database, world, "':* | hay & \\ quoted*") != []
-    assert len(await found(database, world, "today")) == 5, "a time alone"
+    assert len(await found(database, world, "last 3 days")) == 5, "a time alone"
     assert await found(database, world, "2001-02-03") == []
 
 
