@@ -16,6 +16,9 @@ const REFRESH_MS = 400;
 /** The stream does not tell of everything that the queue shows: not of a summary that is queued, of a budget, or of workers that go. */
 const EVERY_MS = 10_000;
 
+/** How many times as long as a look took is waited for the next. */
+const REST = 10;
+
 /** Jobs that are queued again by one question, at most. */
 const MOST = 10_000;
 
@@ -59,16 +62,19 @@ export function jobs(frame, { query }) {
     waits.tell(counts);
   }
 
-  /** A burst of news is one look, and what comes during a look asks for another. */
+  /** A burst of news is one look, and what comes during a look asks for another; long looks, at very many jobs, are rare. */
   async function countSoon() {
     changed = true;
     if (counting) return;
     counting = true;
+    let pause = REFRESH_MS;
     while (changed) {
-      await new Promise((resolve) => { setTimeout(resolve, REFRESH_MS); });
+      await new Promise((resolve) => { setTimeout(resolve, pause); });
       if (signal.aborted) return;
       changed = false;
+      const began = performance.now();
       await countAll().catch(passOver);
+      pause = Math.min(Math.max(REFRESH_MS, REST * (performance.now() - began)), EVERY_MS);
     }
     counting = false;
   }
