@@ -103,6 +103,28 @@ async def test_flags_versions_and_hashes_in_questions_find_what_they_name(
     assert (await search(database, world, pasted))[0] == flag
 
 
+async def test_a_title_in_a_question_that_nobody_spelt_so_leaves_its_words(
+    database: Database, world: World
+) -> None:
+    apart = await remember(
+        database, world, *(f"The seasons of the year are four, says {n}" for n in range(3))
+    )
+    assert await search(database, world, '"four seasons"') == [], "a phrase is required"
+    assert await search(database, world, 'seasons "four seasons"') == []
+    question = 'would you like the song "Four Seasons"?'
+    assert set(await search(database, world, question)) == set(apart)
+    recall, seen, cursor = RecallService(database), [], None
+    for _ in apart:
+        asked = Question(world.project_id, question, 1, cursor=cursor)
+        page = await recall.find(world.caller, asked)
+        seen += [hit.observation.id for hit in page.hits]
+        cursor = page.next_cursor
+    assert (sorted(seen), cursor) == (sorted(apart), None)
+    (spelt,) = await remember(database, world, "The Four Seasons were played")
+    assert await search(database, world, question) == [spelt], "required where somebody spelt it so"
+    assert set(await search(database, world, f"{question} -played")) == set(apart)
+
+
 async def test_better_matches_come_first_and_the_newest_among_equals(
     database: Database, world: World
 ) -> None:

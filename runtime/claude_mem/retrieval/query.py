@@ -84,6 +84,7 @@ class Query:
     Parameters:
         terms: any of these may match.
         phrases: each of these must.
+        in_words: whether a question in words is around the phrases, which may then be a title that nobody spelt so.
         excluded: none of these terms may be there.
         excluded_phrases: nor any of these.
         period: what it says about time.
@@ -94,6 +95,7 @@ class Query:
     excluded: tuple[str, ...] = ()
     excluded_phrases: tuple[Phrase, ...] = ()
     period: Period | None = None
+    in_words: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -152,6 +154,7 @@ def parse(text: str, *, now_us: int) -> Query:
         excluded=tuple(reading.excluded)[:MAX_TERMS],
         excluded_phrases=tuple(reading.excluded_phrases)[:MAX_TERMS],
         period=period,
+        in_words=bool(reading.stopped),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from claude_mem.model.errors import InvalidInput
 from claude_mem.model.times import now_us
 from claude_mem.retrieval.highlights import highlight
 from claude_mem.retrieval.query import parse
@@ -99,16 +100,31 @@ class RecallService:
         )
 
     async def _page(self, context: RequestContext, question: Question) -> SearchPage:
-        asked = digest(
-            question.project_id,
-            question.text,
-            asdict(question.filters),
-            question.files,
-            question.concepts,
-        )
-        cursor = SearchCursor.decode(question.cursor, question=asked) if question.cursor else None
+        cursor = _cursor(question)
         asked_us = cursor.asked_us if cursor else now_us()
         query = parse(question.text, now_us=asked_us)
+        loosely = cursor is not None and cursor.question == _asked(question, loosely=True)
+        if not loosely:
+            asked = _asked(question)
+            found = await self._answer(
+                context, question, query, cursor=cursor, asked=asked, asked_us=asked_us
+            )
+            if found.hits or cursor or found.next_cursor or not (query.phrases and query.in_words):
+                return found
+        # A title that no memory spells so: its words are better than no answer.
+        query, asked = replace(query, phrases=()), _asked(question, loosely=True)
+        return await self._answer(context, question, query, cursor=cursor, asked=asked, asked_us=asked_us)
+
+    async def _answer(
+        self,
+        context: RequestContext,
+        question: Question,
+        query: Query,
+        *,
+        cursor: SearchCursor | None,
+        asked: str,
+        asked_us: int,
+    ) -> SearchPage:
         if query.is_empty:
             await require_project(self._database, context, project_id=question.project_id)
             return SearchPage([])
@@ -240,6 +256,22 @@ class RecallService:
         )
         with refuse_storage_errors():
             await audit.append_alone(self._database, entry, now_us=now_us())
+
+
+def _asked(question: Question, *, loosely: bool = False) -> str:
+    """What a cursor belongs to."""
+    filters = asdict(question.filters)
+    asked = (question.project_id, question.text, filters, question.files, question.concepts)
+    return digest(*asked, "loosely") if loosely else digest(*asked)
+
+
+def _cursor(question: Question) -> SearchCursor | None:
+    if not question.cursor:
+        return None
+    try:
+        return SearchCursor.decode(question.cursor, question=_asked(question))
+    except InvalidInput:
+        return SearchCursor.decode(question.cursor, question=_asked(question, loosely=True))
 
 
 def _cleaned(question: Question) -> Question:
