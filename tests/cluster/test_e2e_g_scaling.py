@@ -20,6 +20,24 @@ def replicas(memory: Memory) -> int:
     return int(found["spec"]["replicas"])
 
 
+def utilization(memory: Memory) -> dict[str, int]:
+    """What the autoscaler has seen of the workers' use, in percent of their requests."""
+    found = memory.api.get(ObjectRef(AUTOSCALER, memory.namespace, f"{memory.name}-worker"))
+    assert found is not None
+    seen = [
+        metric["resource"] for metric in found.get("status", {}).get("currentMetrics") or () if metric["type"]
+    ]
+    return {one["name"]: one["current"]["averageUtilization"] for one in seen if one["current"]}
+
+
+def test_a_worker_that_does_nothing_stays_alone(memory: Memory) -> None:
+    """By default its memory is looked at too, of which it takes some also then."""
+    memory.wait(
+        lambda: utilization(memory).keys() == {"cpu", "memory"}, what="both figures", timeout=SCALED_S
+    )
+    memory.wait(lambda: replicas(memory) == 1, what="one worker", timeout=SCALED_S)
+
+
 def test_workers_come_under_load_and_go_after_it(
     memory: Memory, keys: Keys, model: LanguageModel, release: Release
 ) -> None:
