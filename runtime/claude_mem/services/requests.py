@@ -78,12 +78,19 @@ async def summary_request(
     session = await sessions.find(database, job.source_id, team_id=job.team_id)
     if session is None:
         return None
-    scope = {"team_id": job.team_id, "project_id": job.project_id}
-    happened = await events.of_session(database, session.id, **scope, limit=SUMMARY_EVENTS)
+    happened = await events.of_session(
+        database, session.id, team_id=job.team_id, project_id=job.project_id, limit=SUMMARY_EVENTS
+    )
     if not happened:
         return None
     listed = await observations.list_rows(
-        database, **scope, kind=None, session_id=session.id, before=None, limit=SUMMARY_OBSERVATIONS
+        database,
+        team_id=job.team_id,
+        project_id=job.project_id,
+        kind=None,
+        session_id=session.id,
+        before=None,
+        limit=SUMMARY_OBSERVATIONS,
     )
     known = [rows.observation(row) for row in listed]
     origins = await work.origins(database, [each.id for each in known])
