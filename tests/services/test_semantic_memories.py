@@ -335,6 +335,20 @@ async def test_a_call_has_no_more_texts_than_set(
     assert len(endpoint.texts) == 6 * 4 + 1
 
 
+async def test_an_endpoint_that_takes_one_text_a_call_gets_a_memorys_beginning(
+    vector_database: Database,
+    endpoint: FakeEmbeddings,
+    world: World,
+    vector_storage: Storage,
+    assemble: Assemble,
+) -> None:
+    found = assemble(vector_database, endpoint, batch=1)
+    memories = await remember(found.database, world, "word " * 5000, "short")
+    await found.embed_all()
+    assert set(await stored(vector_storage)) == set(memories)
+    assert set(map(len, endpoint.calls)) == {1}
+
+
 async def test_a_table_of_one_vector_for_each_memory_is_extended_and_long_memories_made_anew(
     found: Semantics, world: World, vector_storage: Storage
 ) -> None:

@@ -10,6 +10,7 @@ from claude_mem.services.memories import MemoryInput, MemoryService
 from claude_mem.services.questions import Question
 from claude_mem.services.recall import RecallService
 from claude_mem.storage.database import Database
+from claude_mem.storage.search import Filters
 from tests.support.load import World, make_world
 
 PIECES = [
@@ -103,6 +104,17 @@ async def test_flags_versions_and_hashes_in_questions_find_what_they_name(
     assert (await search(database, world, pasted))[0] == flag
 
 
+async def test_a_version_that_no_memory_has_is_not_taken_for_a_shorter_one(
+    database: Database, world: World
+) -> None:
+    await remember(database, world, "Released 2.45.1")
+    question = Question(world.project_id, "2.45.10", 5, explain=True)
+    (shorter,) = (await RecallService(database).find(world.caller, question)).hits
+    assert {part.term for part in shorter.explanation or ()} == {"2", "45"}, "its parts alone"
+    (longer,) = await remember(database, world, "Released 2.45.10.2")
+    assert (await search(database, world, "2.45.10"))[0] == longer, "the beginning of one"
+
+
 async def test_a_title_in_a_question_that_nobody_spelt_so_leaves_its_words(
     database: Database, world: World
 ) -> None:
@@ -111,6 +123,7 @@ async def test_a_title_in_a_question_that_nobody_spelt_so_leaves_its_words(
     )
     assert await search(database, world, '"four seasons"') == [], "a phrase is required"
     assert await search(database, world, 'seasons "four seasons"') == []
+    assert await search(database, world, '"the year" and "four seasons"') == [], "as two are"
     question = 'would you like the song "Four Seasons"?'
     assert set(await search(database, world, question)) == set(apart)
     recall, seen, cursor = RecallService(database), [], None
@@ -120,6 +133,8 @@ async def test_a_title_in_a_question_that_nobody_spelt_so_leaves_its_words(
         seen += [hit.observation.id for hit in page.hits]
         cursor = page.next_cursor
     assert (sorted(seen), cursor) == (sorted(apart), None)
+    narrowed = Question(world.project_id, question, 5, Filters(kinds=("decision",)))
+    assert (await recall.find(world.caller, narrowed)).hits == [], "required of a part of the memories"
     (spelt,) = await remember(database, world, "The Four Seasons were played")
     assert await search(database, world, question) == [spelt], "required where somebody spelt it so"
     assert set(await search(database, world, f"{question} -played")) == set(apart)

@@ -63,7 +63,7 @@ def _scaling(spec: ClaudeMemServerSpec) -> Iterator[str]:
                 f"a share; without it workers do not scale by {name}."
             )
     target = scaling.target_memory_utilization_percentage
-    least = 2 * IDLE_WORKER_MIB * 100 // target
+    least = -(-2 * IDLE_WORKER_MIB * 100 // target)
     if 0 < _asked(spec.worker.resources, "memory") < least * 2**20:
         yield (
             f"spec.worker.resources.requests.memory: a worker takes about {IDLE_WORKER_MIB} MiB while it does nothing, "

@@ -183,7 +183,11 @@ async def _background(services: Services, engine: Engine | None) -> AsyncIterato
 async def _write_behind(services: Services) -> None:
     while True:
         await asyncio.sleep(WRITE_BEHIND_S)
-        await services.write_behind()
+        try:
+            await services.write_behind()
+        except Exception as error:
+            # Whatever it is, requests go on, and what may lag behind is stored the next time.
+            logger.warning("what may lag behind was not stored", extra={"reason": type(error).__name__})
 
 
 @asynccontextmanager

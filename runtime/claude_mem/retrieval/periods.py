@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Characters of a question in which a time is looked for: what is longer was pasted, and each word is tried in many ways.
 MOST_CHARACTERS = 1000
+#: Letters that patterns take for i, s and k whatever their case, and `lower` leaves as they are.
+_FOLDED = str.maketrans({"\u0130": "I", "\u0131": "i", "\u017f": "s", "\u212a": "K"})
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 # Two days before a date is neither that date nor all that was before.
@@ -59,7 +61,7 @@ def find(text: str, *, now_us: int) -> Period | None:
     Parameters:
         now_us: the moment of asking, in microseconds since the epoch.
     """
-    text = text[:MOST_CHARACTERS]
+    text = text[:MOST_CHARACTERS].translate(_FOLDED)
     if not HINT.search(text):
         return None
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC)

@@ -41,6 +41,8 @@ _TOKEN = re.compile(r'(-?)"([^"]*)"?|(\S+)')
 _PUNCTUATION = re.compile(r'"|(?<!\S)-+(?=\S)')
 _ENDS = frozenset(".?!:")
 _OPERATORS = frozenset({"OR", "AND"})
+#: Words between phrases that make no question in words of them.
+_LINKING = frozenset({"and", "or", "not"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def parse(text: str, *, now_us: int) -> Query:
         excluded=tuple(reading.excluded)[:MAX_TERMS],
         excluded_phrases=tuple(reading.excluded_phrases)[:MAX_TERMS],
         period=period,
-        in_words=bool(reading.stopped),
+        in_words=not reading.stopped.keys() <= _LINKING,
     )
 
 

@@ -178,7 +178,7 @@ class MemoryVectors:
             batch: list[_Cut] = []
             texts = 0
             for one in members:
-                cut = _Cut(one, passages(one.text, size=self._passage))
+                cut = _Cut(one, passages(one.text, size=self._passage)[: self._terms.limit])
                 if batch and texts + len(cut.passages) > self._terms.limit:
                     yield batch
                     batch, texts = [], 0

@@ -39,6 +39,11 @@ class Question:
     explain: bool = False
     cursor: str | None = None
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether it asks for a part of the project's memories only."""
+        return self.filters != Filters() or bool(self.files or self.concepts)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:

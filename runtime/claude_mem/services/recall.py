@@ -19,7 +19,6 @@ from claude_mem.services.search_cursors import SearchCursor, digest, refusal_of_
 from claude_mem.services.search_index import SearchIndex
 from claude_mem.storage import audit, observations, rows
 from claude_mem.storage import search as stored
-from claude_mem.storage.search import Filters
 from claude_mem.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -109,7 +108,8 @@ class RecallService:
             found = await self._answer(
                 context, question, query, cursor=cursor, asked=asked, asked_us=asked_us
             )
-            if found.hits or cursor or found.next_cursor or not (query.phrases and query.in_words):
+            answered = found.hits or cursor or found.next_cursor
+            if answered or question.is_narrowed or not (query.phrases and query.in_words):
                 return found
         # A title that no memory spells so: its words are better than no answer.
         query, asked = replace(query, phrases=()), _asked(question, loosely=True)
@@ -217,7 +217,6 @@ class RecallService:
         Raises: Forbidden, Unavailable.
         """
         question = _cleaned(question)
-        narrowed = question.filters != Filters() or question.files or question.concepts
         with refuse_storage_errors():
             await require_project(self._database, context, project_id=question.project_id)
             newest = await observations.list_rows(
@@ -227,7 +226,8 @@ class RecallService:
                 kind=kind,
                 session_id=question.filters.session_id,
                 before=None,
-                limit=max(_LATEST, question.limit) if narrowed else question.limit,
+                limit=max(_LATEST, question.limit) if question.is_narrowed else question.limit,
+                most=0,
             )
             passing = await stored.found_rows(
                 self._database,

@@ -141,7 +141,9 @@ class SearchIndex:
         if len(found.documents):
             return found
         # Stems may be shorter than what was typed: `authenticat` is to find `authent`.
-        shorter = [term.prefix[:size] for size in range(len(term.prefix) - 1, 3, -1)][:5]
+        # A number or a hash that is cut short is another one.
+        least = 3 if term.prefix.isalpha() else len(term.prefix)
+        shorter = [term.prefix[:size] for size in range(len(term.prefix) - 1, least, -1)][:5]
         lengths = await self._exact(view, {term.text, *shorter})
         return next((lengths[text] for text in (term.text, *shorter) if len(lengths[text].documents)), exact)
 

@@ -18,6 +18,7 @@ NOW = int(datetime(2026, 3, 18, 15, 30, tzinfo=UTC).timestamp()) * 1_000_000
 @pytest.mark.parametrize(
     ("text", "since", "until"),
     [
+        ("\u017feptember 5", "2025-09-05", "2025-09-06"),
         ("yesterday", "2026-03-17", "2026-03-18"),
         ("what broke today", "2026-03-18", "2026-03-19"),
         ("last week", "2026-03-09", "2026-03-16"),
@@ -145,6 +146,14 @@ def test_what_is_no_time(text: str) -> None:
 )
 def test_only_words_that_mean_a_time_from_today_are_left_out(text: str, expected: set[str]) -> None:
     assert {term.text for term in parse(text, now_us=NOW).terms} == expected
+
+
+def test_letters_that_are_the_same_in_another_case_alone_are_read_alike() -> None:
+    assert (
+        periods.find("last 5 m\u0130nutes", now_us=NOW)
+        == periods.find("last 5 mInutes", now_us=NOW)
+        is not None
+    )
 
 
 def test_a_time_is_looked_for_in_the_beginning_of_what_was_pasted() -> None:

@@ -82,7 +82,7 @@ MAX_CHARACTERS = numeric.count(
     minimum=100,
     maximum=1_000_000,
     meaning=(
-        "Characters that share a vector. A longer memory has up to eight vectors, for as many passages; its words are all "
-        "searched. Models take some hundreds to 8,000 tokens."
+        "Characters that share a vector. A longer memory has up to eight vectors, for as many passages; what lies behind "
+        "them is found by its words. Models take some hundreds to 8,000 tokens."
     ),
 )
