@@ -65,7 +65,7 @@ def test_a_bad_change_is_told_and_heals_when_it_is_taken_back(
         if serves:
             assert neighbour.call("GET", "/healthz").status_code == 200
     neighbour.settle()
-    neighbour.wait(lambda: neighbour.call("GET", "/readyz").status_code == 200, what="all stores to answer")
+    neighbour.wait(lambda: neighbour.answers("/readyz", 200), what="all stores to answer")
 
 
 def test_the_end_of_one_is_nothing_to_the_other_and_leaves_nothing(neighbour: Memory, memory: Memory) -> None:

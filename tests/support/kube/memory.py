@@ -39,6 +39,8 @@ SAMPLES = ROOT / "config" / "samples"
 PATIENCE_S = 300.0
 #: Between two looks at the API server, in seconds.
 LOOK_S = 0.1
+#: How often a connection that is refused is tried again: for 7.5 seconds, in ever longer steps.
+CONNECT_AGAIN = 5
 
 _COMPONENTS = {SERVER: "server", WORKER: "worker"}
 
@@ -83,7 +85,10 @@ class Memory:
         self.api = connect(kubectl)
         self.ref = ObjectRef(CLAUDE_MEM_SERVER, namespace, name)
         self.namespace, self.name = namespace, name
-        self._client = httpx.Client(timeout=40, trust_env=False)
+        # A node's rules follow a Service's ready pods after a moment, in which connections are refused.
+        self._client = httpx.Client(
+            timeout=40, trust_env=False, transport=httpx.HTTPTransport(retries=CONNECT_AGAIN)
+        )
         self._node = ""
 
     def create(self, manifest: Manifest) -> None:
@@ -232,6 +237,13 @@ class Memory:
         """One request to the service."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return self._client.request(method, self.url + path, headers=headers, json=body)
+
+    def answers(self, path: str, status: int) -> bool:
+        """Whether a GET has this status now; not where nobody answers."""
+        try:
+            return self.call("GET", path).status_code == status
+        except httpx.TransportError:
+            return False
 
     def ok(
         self, method: str, path: str, key: str | None = None, body: object = None, *, status: int = 200
