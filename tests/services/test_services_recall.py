@@ -140,6 +140,24 @@ async def test_a_title_in_a_question_that_nobody_spelt_so_leaves_its_words(
     assert set(await search(database, world, f"{question} -played")) == set(apart)
 
 
+async def test_questions_in_other_languages_find_other_forms_of_their_words(
+    database: Database, world: World
+) -> None:
+    said = {
+        "Welche Verbindungen schlie\u00dfen sich nicht?": "Jede Verbindung wird geschlossen",
+        "Pourquoi les requ\u00eates sont-elles lentes ?": "Une requ\u00eate lente bloque la file",
+        "\u00bfC\u00f3mo se reparten las colas?": "La cola se reparte entre procesos",
+        "Quais migra\u00e7\u00f5es n\u00e3o foram feitas?": "A migra\u00e7\u00e3o falhou ontem",
+        "Perch\u00e9 i processi non finiscono?": "Il processo finisce dopo il segnale",
+        "Hoe worden de sleutels vernieuwd?": "De sleutel is verlopen",
+        "Vilka nycklar blev inte kopierade?": "Nyckeln kopieras varje natt; nyckel f\u00f6r nyckel",
+    }
+    ids = dict(zip(said, await remember(database, world, *said.values()), strict=True))
+    await remember(database, world, *(f"Nothing of this is about {n} things" for n in range(5)))
+    for question, memory in ids.items():
+        assert (await search(database, world, question))[:1] == [memory], question
+
+
 async def test_better_matches_come_first_and_the_newest_among_equals(
     database: Database, world: World
 ) -> None:

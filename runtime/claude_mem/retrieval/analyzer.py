@@ -233,17 +233,24 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", plain).translate(_LIGATURES)
 
 
-def stem(word: str) -> str:
+def stem(word: str, *, language: str | None = None) -> str:
     """The stem of a folded word in its usual spelling, by the rules for its script.
 
     What has a digit or is short stays as it is.
+
+    Parameters:
+        language: by whose rules, as Snowball names it, in place of the script's.
     """
     word = usual(word)
     if not 3 <= len(word) <= MAX_WORD or not (word.isalpha() or _LETTERS.fullmatch(word)):
         return word
-    for first, last, language in _STEMMERS:
+    stemmed: str
+    if language is not None:
+        stemmed = _stemmer(language).stemWord(word)
+        return stemmed
+    for first, last, rules in _STEMMERS:
         if first <= word[0] <= last:
-            stemmed: str = _stemmer(language).stemWord(word)
+            stemmed = _stemmer(rules).stemWord(word)
             return stemmed
     return word
 

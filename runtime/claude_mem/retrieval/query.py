@@ -2,8 +2,9 @@
 
 Words are an OR, ranked; `"a phrase"` is required; `-word` and `-"a phrase"` exclude; `OR` is accepted and says nothing
 new; `word*` stands for all words that begin so. A command's flag, `--force` or `-v`, is a word like others. Times in
-words (see `periods`) prefer what is from then. Stop words count only where nothing else is asked for. A pasted text has no
-syntax: its quotes and dashes are punctuation.
+words (see `periods`) prefer what is from then. Stop words count only where nothing else is asked for. In a question in
+another language that has Latin letters (see `languages`) a word stands for all its forms. A pasted text has no syntax: its
+quotes and dashes are punctuation.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from claude_mem.retrieval import clippings, periods
+from claude_mem.retrieval import clippings, languages, periods
 from claude_mem.retrieval.analyzer import chunks, parse_chunk, words
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Query:
 
 @dataclass(slots=True)
 class _Reading:
+    language: str | None
     terms: dict[str, Term] = field(default_factory=dict)
     stopped: dict[str, Term] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
@@ -126,9 +128,9 @@ def parse(text: str, *, now_us: int) -> Query:
     Parameters:
         now_us: what `yesterday` is before, in microseconds since the epoch.
     """
-    reading = _Reading()
-    plain: list[str] = []
     pasted = is_pasted(text)
+    reading = _Reading(None if pasted else languages.language_of(words(text)))
+    plain: list[str] = []
     typed = (_PUNCTUATION.sub(" ", text) if pasted else text).rstrip()
     before = ""
     for match in _TOKEN.finditer(typed):
@@ -197,10 +199,13 @@ def _take_word(reading: _Reading, bare: str, *, last: bool, lower_before: bool) 
         # Amid words in small letters a capital makes a name of a stop word: in Go, with Will, a GET.
         named = lower_before and chunk[0].isupper() and chunk[1:2].isalpha()
         for number, word in enumerate(parsed.atoms, 1):
-            stopped = word.is_stop and not (starts or named)
+            stopped = _says_nothing(reading, word) and not (starts or named)
             ends = number == len(parsed.atoms)
             share = weight * (WHOLE_WEIGHT if numbered else 1)
             term = _term(word, share, starts=starts and ends, unfinished=goes_on or (last and ends))
+            if reading.language and not stopped and not term.starts:
+                begins = languages.beginning(word.surface, reading.language)
+                term = replace(term, prefix=begins, starts=True) if begins else term
             _keep(reading, term, stopped=stopped)
             for other in () if word.is_stop else clippings.OTHER_FORMS.get(word.term, ()):
                 _keep(reading, Term(other, weight * clippings.WEIGHT))
@@ -209,6 +214,11 @@ def _take_word(reading: _Reading, bare: str, *, last: bool, lower_before: bool) 
         if not parsed.atoms:
             for character in parsed.characters:
                 _keep(reading, Term(character))
+
+
+def _says_nothing(reading: _Reading, word: Word) -> bool:
+    language = reading.language
+    return word.is_stop or (language is not None and languages.holds_together(word.surface, language))
 
 
 def _wholes(chunk: str, parsed: Chunk, weight: float, *, numbered: bool) -> Iterator[Term]:
