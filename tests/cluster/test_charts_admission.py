@@ -28,7 +28,7 @@ from claude_mem_operator.kube.errors import Forbidden
 from claude_mem_operator.kube.kinds import SECRET, WEBHOOK_CONFIGURATION
 from claude_mem_operator.kube.port import Manifest, ObjectRef
 from tests.support.helm import DEFINITIONS, OPERATOR, Helm
-from tests.support.kube.control_plane import ControlPlane
+from tests.support.kube.control_plane import ControlPlane, forget_cut_connections
 from tests.support.kube.kubectl import Kubectl, KubectlError
 
 #: Good for the policy, whose CEL does not know the rule, and not for the webhook, which does.
@@ -336,6 +336,15 @@ async def test_a_whole_rotation_under_a_webhook_that_answers_all_the_while(
     assert trusted == [2, 2, 1]
 
 
+@pytest.fixture
+def without_remains() -> Iterator[None]:
+    """After the test's loop has ended, let go of connections that a client refused in the middle of a handshake."""
+    yield
+    forget_cut_connections()
+
+
+@pytest.mark.usefixtures("without_remains")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 async def test_a_certificate_that_is_given_is_served_and_believed_and_no_other(
     install: Callable[[dict[str, Any]], Installation],
 ) -> None:

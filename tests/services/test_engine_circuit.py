@@ -88,8 +88,16 @@ async def test_an_open_circuit_leaves_jobs_alone_until_one_call_finds_the_provid
     async with working(database, provider):
         await until(resting, what="the circuit to open")
         assert llm.count >= 10
-        await provider.several_looks()
-        before = await states()
+        before: list[Job] = []
+
+        async def still() -> bool:
+            """Whether nothing moved for several looks: what was taken just before it opened is put back."""
+            nonlocal before
+            before = await states()
+            await provider.several_looks()
+            return await resting() and await states() == before
+
+        await until(still, what="all jobs to be put back")
         asked, taken, put_back = llm.count, await total(storage, "processing"), await total(storage, "queued")
         await provider.several_looks()
         assert await states() == before, "nobody takes what it could only put back"
