@@ -89,7 +89,9 @@ def _query_file(path: Path, statement: str) -> list[tuple[Any, ...]]:
 
 def postgres_settings(url: str, **changes: Any) -> DatabaseSettings:
     """Settings for a PostgreSQL of the tests, which has no TLS."""
-    return DatabaseSettings(url=SecretStr(url), ssl="disable", **changes)
+    # A busy machine takes longer than any product's user would wait; tests of waiting name their own time.
+    patient = {"connect_timeout_ms": 60_000, **changes}
+    return DatabaseSettings(url=SecretStr(url), ssl="disable", **patient)
 
 
 def migrate_database(settings: DatabaseSettings) -> None:
