@@ -28,7 +28,7 @@ from claude_mem_operator.kube.fenced import FencedApi
 from claude_mem_operator.kube.port import ObjectRef
 from claude_mem_operator.leadership import Leadership
 from claude_mem_operator.metrics import Metrics
-from claude_mem_operator.watched import LABEL
+from claude_mem_operator.watched import is_labelled
 from claude_mem_operator.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _owner(metadata: Manifest) -> str | None:
     for owner in metadata.get("ownerReferences", ()):
         if owner.get("kind") == kinds.CLAUDE_MEM_SERVER.kind:
             return str(owner["name"])
-    labels = metadata.get("labels") or {}
-    if labels.get(LABEL[0]) == LABEL[1]:
-        return labels.get("app.kubernetes.io/instance")
+    if is_labelled(metadata):
+        instance: str | None = metadata["labels"].get("app.kubernetes.io/instance")
+        return instance
     return None

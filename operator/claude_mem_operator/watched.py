@@ -23,10 +23,13 @@ def labelled_kinds() -> tuple[Kind, ...]:
 
 def is_told_of(obj: Manifest) -> bool:
     """Whether a watch of the object's kind tells of it, as it is labelled."""
-    if (obj["apiVersion"], obj["kind"]) not in _LABELLED:
-        return True
+    return (obj["apiVersion"], obj["kind"]) not in _LABELLED or is_labelled(obj["metadata"])
+
+
+def is_labelled(metadata: Manifest) -> bool:
+    """Whether an object's metadata has `LABEL`."""
     name, value = LABEL
-    return (obj["metadata"].get("labels") or {}).get(name) == value
+    return (metadata.get("labels") or {}).get(name) == value
 
 
 _LABELLED: Final = frozenset((kind.api_version, kind.kind) for kind in labelled_kinds())

@@ -58,7 +58,11 @@ async def test_calls_tokens_and_outcomes_are_counted(storage: Storage, llm: Fake
         assert (await ended(database, await job_for(ingest, world, 2))).status is JobStatus.FAILED
 
         async def settled() -> bool:
-            return growth.of("claude_mem_jobs_settled_total", lane="event", outcome="failed") == 1
+            outcomes = ("completed", "failed")
+            return all(
+                growth.of("claude_mem_jobs_settled_total", lane="event", outcome=outcome) == 1
+                for outcome in outcomes
+            )
 
         await until(settled, what="both to be counted")
     assert growth.of("claude_mem_provider_calls_total", **OPENROUTER, outcome="ok") == 1

@@ -14,6 +14,21 @@ import yaml
 from tests.support.tiers import cannot_run
 
 
+def check_places(panels: Sequence[Mapping[str, Any]]) -> None:
+    """A dashboard's panels lie within its 24 columns, and none on another."""
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert max(x for x, _ in cells) < 24
+        assert cells.isdisjoint(taken), panel["title"]
+        taken |= cells
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """Series as promtool writes them, one value a minute, and whether an alert fires so many minutes in."""

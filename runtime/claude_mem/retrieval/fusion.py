@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from claude_mem.retrieval.query import is_flag, is_pasted
+from claude_mem.retrieval.parser import is_flag, is_pasted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

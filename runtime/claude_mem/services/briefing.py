@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from claude_mem.generation.content import SUMMARY_KIND
 from claude_mem.model.times import now_us
-from claude_mem.retrieval.query import parse
+from claude_mem.retrieval.parser import parse
 from claude_mem.services.choosing import by_question, by_recency, choose
 from claude_mem.services.packing import pack
 from claude_mem.services.refusals import refuse_storage_errors

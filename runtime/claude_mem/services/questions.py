@@ -22,7 +22,7 @@ class Question:
     """What a search asks for.
 
     Parameters:
-        text: in the search syntax, see `claude_mem.retrieval.query`.
+        text: in the search syntax, see `claude_mem.retrieval.parser`.
         files: only what read or modified one of these: paths, or the ends or folders of paths.
         concepts: only what has one of these, whatever their case.
         highlights, explain: whether each hit is to have them.

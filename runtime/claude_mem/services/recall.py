@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from claude_mem.model.errors import InvalidInput
 from claude_mem.model.times import now_us
 from claude_mem.retrieval.highlights import highlight
-from claude_mem.retrieval.query import parse
+from claude_mem.retrieval.parser import parse
 from claude_mem.services import narrowing, search_pages
 from claude_mem.services.cleaning import clean_id, clean_text
 from claude_mem.services.questions import Hit, SearchPage

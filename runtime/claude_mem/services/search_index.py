@@ -140,12 +140,10 @@ class SearchIndex:
         found = await self._prefixed(view, term.prefix)
         if len(found.documents):
             return found
-        # Stems may be shorter than what was typed: `authenticat` is to find `authent`.
-        # A number or a hash that is cut short is another one.
-        least = 3 if term.prefix.isalpha() else len(term.prefix)
-        shorter = [term.prefix[:size] for size in range(len(term.prefix) - 1, least, -1)][:5]
-        lengths = await self._exact(view, {term.text, *shorter})
-        return next((lengths[text] for text in (term.text, *shorter) if len(lengths[text].documents)), exact)
+        # `authenticat` is to find `authent`.
+        texts = (term.text, *term.cut)
+        lengths = await self._exact(view, texts)
+        return next((lengths[text] for text in texts if len(lengths[text].documents)), exact)
 
     async def _exact(self, view: _View, terms: Iterable[str]) -> dict[str, Held]:
         kept = {term: self._held.get((view.number, term)) for term in terms}

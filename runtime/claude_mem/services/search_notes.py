@@ -31,10 +31,6 @@ KEPT_TERMS = 2**18
 #: Characters of texts that are read beside the event loop.
 LONG = 32_768
 
-#: Characters by which a stem may be shorter than what was typed of a word, and characters that a stem has at least.
-_SHORTER = 5
-_SHORTEST = 4
-
 
 class Noted:
     """The index of noted changes, in memory."""
@@ -89,11 +85,7 @@ class NoteReader:
             return found
         # As with the segments: where nothing is found, every word may be one that is typed on.
         prefixes = [term.prefix for term in query.terms if term.prefix]
-        words |= {
-            prefix[:size]
-            for prefix in prefixes
-            for size in range(max(_SHORTEST, len(prefix) - _SHORTER), len(prefix))
-        }
+        words |= {text for term in query.terms for text in term.cut}
         return await self._matching(project_id, query, words=words, prefixes=prefixes)
 
     async def _matching(

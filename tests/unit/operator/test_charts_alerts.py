@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from claude_mem_operator.metrics import Metrics
-from tests.support.promtool import Tried, check_alert, check_queries, run
+from tests.support.promtool import Tried, check_alert, check_places, check_queries, run
 
 ROOT = Path(__file__).parents[3]
 FILES = ROOT / "charts" / "claude-mem-operator" / "files"
@@ -202,15 +202,6 @@ def test_each_alert_has_a_runbook_and_is_listed() -> None:
 
 
 def test_panels_do_not_overlap_and_say_what_they_show() -> None:
-    taken: set[tuple[int, int]] = set()
+    check_places(dashboard()["panels"])
     for panel in dashboard()["panels"]:
-        place = panel["gridPos"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert max(x for x, _ in cells) < 24
-        assert cells.isdisjoint(taken), panel["title"]
-        taken |= cells
         assert panel["description"]

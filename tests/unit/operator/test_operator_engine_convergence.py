@@ -78,6 +78,19 @@ def test_a_resource_becomes_ready_and_then_costs_no_write() -> None:
     assert api.writes == []
 
 
+def killed_after(api: MemoryApi, writes: int) -> None:
+    """An operator that is killed at the write after so many."""
+
+    def kill(_verb: str, _ref: ObjectRef) -> None:
+        if len(api.writes) >= writes:
+            raise KilledError
+
+    api.before_write = kill
+    with pytest.raises(KilledError):
+        converge(engine(api), REF, settle=api.settle)
+    api.before_write = lambda _verb, _ref: None
+
+
 def test_killed_after_any_write_it_gets_to_the_same_end() -> None:
     untouched = cluster()
     ready(untouched)
@@ -85,15 +98,7 @@ def test_killed_after_any_write_it_gets_to_the_same_end() -> None:
     assert total > 20
     for k in range(total):
         api = cluster()
-
-        def kill(_verb: str, _ref: ObjectRef, api: MemoryApi = api, k: int = k) -> None:
-            if len(api.writes) >= k:
-                raise KilledError
-
-        api.before_write = kill
-        with pytest.raises(KilledError):
-            converge(engine(api), REF, settle=api.settle)
-        api.before_write = lambda _verb, _ref: None
+        killed_after(api, k)
         ready(api)
         events = [name for name in api.plain() if name.startswith("Event ")]
         assert {name: one for name, one in api.plain().items() if name not in events} == {
@@ -175,15 +180,7 @@ def test_killed_after_any_write_of_a_change_it_gets_to_the_same_end(name: str) -
     assert total >= least, untouched.writes
     for k in range(total):
         api = changed(before, change)
-
-        def kill(_verb: str, _ref: ObjectRef, api: MemoryApi = api, k: int = k) -> None:
-            if len(api.writes) >= k:
-                raise KilledError
-
-        api.before_write = kill
-        with pytest.raises(KilledError):
-            converge(engine(api), REF, settle=api.settle)
-        api.before_write = lambda _verb, _ref: None
+        killed_after(api, k)
         assert arrive(api) == end, f"killed after write {k}"
         api.writes.clear()
         engine(api).reconcile(REF)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -42,6 +43,22 @@ def with_a_leaf(config: Config) -> MemoryApi:
     return api
 
 
+@asynccontextmanager
+async def listening(config: Config, api: MemoryApi, *, leading: bool) -> AsyncIterator[asyncio.Task[None]]:
+    """A replica's webhook that has opened its port."""
+    opened = asyncio.Event()
+    webhook = Webhook(config, api, metrics=Metrics(), leading=lambda: leading, opened=opened.set)
+    running = asyncio.create_task(webhook.run())
+    try:
+        async with asyncio.timeout(60):
+            await opened.wait()
+        yield running
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
 @pytest.mark.parametrize("leading", [True, False])
 async def test_a_replica_that_cannot_keep_certificates_up_serves_what_there_is(leading: bool) -> None:
     config = configuration()
@@ -53,18 +70,9 @@ async def test_a_replica_that_cannot_keep_certificates_up_serves_what_there_is(l
         raise Forbidden(f"{verb} {ref}: no right to do so")
 
     api.before_write = refuse
-    opened = asyncio.Event()
-    webhook = Webhook(config, api, metrics=Metrics(), leading=lambda: leading, opened=opened.set)
-    running = asyncio.create_task(webhook.run())
-    try:
-        async with asyncio.timeout(60):
-            await opened.wait()
+    async with listening(config, api, leading=leading):
         assert await asyncio.to_thread(is_listening, config.webhook_port)
         assert bool(refused) == leading
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
 
 
 async def test_a_defect_in_the_upkeep_is_told_and_takes_nothing_down(
@@ -78,21 +86,12 @@ async def test_a_defect_in_the_upkeep_is_told_and_takes_nothing_down(
         raise TypeError(secret)
 
     api.before_write = break_down
-    opened = asyncio.Event()
-    webhook = Webhook(config, api, metrics=Metrics(), leading=lambda: True, opened=opened.set)
-    running = asyncio.create_task(webhook.run())
-    try:
-        async with asyncio.timeout(60):
-            await opened.wait()
+    async with listening(config, api, leading=True) as running:
         assert not running.done()
         (told,) = {line.levelname for line in caplog.records if "keeping the webhook's" in line.getMessage()}
         assert told == "ERROR"
         assert "TypeError" in caplog.text
         assert secret not in caplog.text
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
 
 
 async def test_a_defect_in_looking_at_the_secret_is_told_and_tried_again(
@@ -110,14 +109,5 @@ async def test_a_defect_in_looking_at_the_secret_is_told_and_tried_again(
     config = configuration()
     api = Breaking()
     api.objects = with_a_leaf(config).objects
-    opened = asyncio.Event()
-    webhook = Webhook(config, api, metrics=Metrics(), leading=lambda: False, opened=opened.set)
-    running = asyncio.create_task(webhook.run())
-    try:
-        async with asyncio.timeout(60):
-            await opened.wait()
+    async with listening(config, api, leading=False):
         assert "a defect of the operator while looking after the webhook: TypeError" in caplog.text
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_mem.retrieval.highlights import FRAGMENTS, MOST_READ, highlight
-from claude_mem.retrieval.query import parse
+from claude_mem.retrieval.parser import parse
 
 
 def marked(text: str, question: str) -> list[str]:

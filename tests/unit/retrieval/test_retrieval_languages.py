@@ -6,7 +6,8 @@ import pytest
 
 from claude_mem.retrieval import languages
 from claude_mem.retrieval.analyzer import words
-from claude_mem.retrieval.query import Term, parse
+from claude_mem.retrieval.parser import parse
+from claude_mem.retrieval.query import Term
 from tests.support.ferry import QUESTIONS
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_mem.retrieval import periods
-from claude_mem.retrieval.query import parse
+from claude_mem.retrieval.parser import parse
 
 #: A Wednesday.
 NOW = int(datetime(2026, 3, 18, 15, 30, tzinfo=UTC).timestamp()) * 1_000_000

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_mem.retrieval.parser import MAX_TERMS, WHOLE_WEIGHT, parse
 from claude_mem.retrieval.phrases import holds_all, holds_any
-from claude_mem.retrieval.query import MAX_TERMS, WHOLE_WEIGHT, Query, parse
+from claude_mem.retrieval.query import Query
 
 #: A Wednesday.
 NOW = int(datetime(2026, 3, 18, 15, 30, tzinfo=UTC).timestamp()) * 1_000_000

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from claude_mem.retrieval.analyzer import analyse
 from claude_mem.retrieval.impacts import K1, B, gather
-from claude_mem.retrieval.query import parse
+from claude_mem.retrieval.parser import parse
 from claude_mem.retrieval.ranking import BEFORE, Position, Ranking, rank
 from claude_mem.retrieval.segments import (
     NO_POSTINGS,

@@ -6,7 +6,7 @@ import pytest
 
 from claude_mem.retrieval import clippings
 from claude_mem.retrieval.analyzer import analyse, stem
-from claude_mem.retrieval.query import parse
+from claude_mem.retrieval.parser import parse
 from claude_mem.retrieval.spellings import usual
 
 

@@ -14,6 +14,7 @@ import yaml
 from claude_mem.telemetry import metrics
 from claude_mem.telemetry.declaring import DECLARED, REGISTRY, Where, counter
 from hack.generate_metrics_reference import TARGET, reference
+from tests.support.promtool import check_places
 
 ROOT = Path(__file__).parents[3]
 FILES = resources.files("claude_mem_operator.desired.monitoring")
@@ -101,17 +102,8 @@ def test_each_alert_has_a_runbook_and_is_listed() -> None:
 
 
 def test_panels_do_not_overlap_and_say_what_they_show() -> None:
-    taken: set[tuple[int, int]] = set()
+    check_places(DASHBOARD["panels"])
     for panel in DASHBOARD["panels"]:
-        place = panel["gridPos"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert max(x for x, _ in cells) < 24
-        assert cells.isdisjoint(taken), panel["title"]
-        taken |= cells
         assert panel["type"] == "row" or panel["description"]
     identifiers = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(set(identifiers)) == len(identifiers)
