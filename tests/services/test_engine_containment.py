@@ -121,11 +121,11 @@ async def test_an_answer_that_cannot_be_stored_takes_no_other_with_it(
 ) -> None:
     names = [await job_for(ingest, world, n) for n in range(6)]
 
-    async def settle(executor: Executor, outcomes: list[Outcome]) -> None:
+    async def settle(executor: Executor, outcomes: list[Outcome]) -> list[Outcome]:
         for outcome in outcomes:
             if not hasattr(outcome, "failure") and taken_of(outcome)[0].job.id == names[2]:
                 raise LookupError("of the third")
-        await store(executor, outcomes)
+        return await store(executor, outcomes)
 
     monkeypatch.setattr("claude_mem.services.generating.settle", settle)
     async with working(database, asking(llm), concurrency=16):

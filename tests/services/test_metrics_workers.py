@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +16,7 @@ from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.monitoring import Monitoring
 from claude_mem.storage import worker_figures
-from claude_mem.storage.database import Database
+from claude_mem.storage.database import Database, run_transaction
 from claude_mem.telemetry import figures
 from claude_mem.telemetry.declaring import REGISTRY
 from claude_mem.worker.reporting import reporting
@@ -76,6 +77,51 @@ async def test_calls_tokens_and_outcomes_are_counted(storage: Storage, llm: Fake
     assert growth.of("claude_mem_observations_generated_total", lane="event") >= 1
     assert counted("claude_mem_worker_calls_in_progress") == 0
     assert counted("claude_mem_worker_concurrency") == 8
+
+
+async def test_a_heartbeat_between_the_commit_and_its_news_takes_no_job_from_the_count(
+    database: Database, llm: FakeLlm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(database)
+    growth = Growth()
+    ended_by_heartbeat = asyncio.Event()
+
+    async def slow_to_tell(*arguments: Any) -> object:
+        stored = await run_transaction(*arguments)
+        await ended_by_heartbeat.wait()
+        return stored
+
+    monkeypatch.setattr("claude_mem.services.generating.run_transaction", slow_to_tell)
+    async with working(database, FailoverProvider([asking(llm)])):
+        job_id = await job_for(IngestService(database, DisabledQueue()), world, 1)
+
+        async def lost() -> bool:
+            return growth.of("claude_mem_worker_claims_lost_total") == 1
+
+        await until(lost, what="the heartbeat to miss the job")
+        ended_by_heartbeat.set()
+        assert (await ended(database, job_id)).status is JobStatus.COMPLETED
+    assert growth.of("claude_mem_jobs_settled_total", lane="event", outcome="completed") == 1
+
+
+async def test_an_outcome_that_is_no_longer_wanted_is_not_counted(
+    database: Database, llm: FakeLlm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(database)
+    growth = Growth()
+
+    asked = asyncio.Event()
+
+    async def nothing_is_held(*_arguments: object) -> set[str]:
+        asked.set()
+        return set()
+
+    monkeypatch.setattr("claude_mem.storage.work.hold", nothing_is_held)
+    async with working(database, FailoverProvider([asking(llm)])):
+        await job_for(IngestService(database, DisabledQueue()), world, 1)
+        async with asyncio.timeout(60):
+            await asked.wait()
+    assert growth.of("claude_mem_jobs_settled_total", lane="event", outcome="completed") == 0
 
 
 async def test_what_calls_cost_is_told_by_every_server(storage: Storage, llm: FakeLlm) -> None:

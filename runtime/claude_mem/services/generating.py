@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from claude_mem.generation.content import render_observation, render_summary
 from claude_mem.generation.errors import GenerationError
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from claude_mem.storage.database import Database
 
 logger = logging.getLogger(__name__)
+
+Stored = TypeVar("Stored")
 
 #: The provider that asks nobody and so costs nothing.
 OFFLINE = "offline"
@@ -110,7 +112,6 @@ class Generator:
     async def settle(self, outcome: Outcome) -> None:
         """Store an outcome, together with others, again and again while the database is away."""
         await self._settling.submit(outcome)
-        count_outcome(outcome)
 
     async def make(self, call: Call, *, over: Callable[[], None] = _nothing) -> None:
         """Make a call and store what came of it; where the budget is spent, let its jobs wait.
@@ -265,7 +266,7 @@ class Generator:
 
     async def _settle(self, outcomes: Sequence[Outcome]) -> Sequence[Exception | None]:
         try:
-            await self._persist(
+            stored = await self._persist(
                 lambda: run_transaction(self._database, lambda transaction: settle(transaction, outcomes))
             )
         except Exception as error:
@@ -273,6 +274,9 @@ class Generator:
                 return [error]
             # One answer that cannot be stored must not take the others with it.
             return [(await self._settle([outcome]))[0] for outcome in outcomes]
+        # Here, not where each outcome came from: a heartbeat after the commit ends whoever still waits for it.
+        for outcome in stored:
+            count_outcome(outcome)
         return [None] * len(outcomes)
 
     async def _keep(self, groups: Sequence[list[work.KeptReply]]) -> Sequence[None]:
@@ -280,12 +284,10 @@ class Generator:
         await self._persist(lambda: work.keep_replies(self._database, replies, now_us=now_us()))
         return [None] * len(groups)
 
-    async def _persist(self, store: Callable[[], Awaitable[None]]) -> None:
+    async def _persist(self, store: Callable[[], Awaitable[Stored]]) -> Stored:
         while True:
             try:
-                await store()
+                return await store()
             except (Unavailable, Retryable):
                 logger.warning("an answer waits for the database")
                 await asyncio.sleep(STORE_AGAIN_S)
-            else:
-                return

@@ -22,20 +22,23 @@ if TYPE_CHECKING:
     from claude_mem.storage.database import Executor
 
 
-async def settle(executor: Executor, outcomes: Sequence[Outcome]) -> None:
-    """Store what became of jobs."""
+async def settle(executor: Executor, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Store what became of jobs.
+
+    Returns: the outcomes of those jobs whose claims were still held, which alone are stored.
+    """
     now = now_us()
     group = [taken for outcome in outcomes for taken in taken_of(outcome)]
     # Before the jobs' own rows: a purge takes the two in this order.
     await tenancy.lock_shared(executor, {taken.job.project_id for taken in group})
     held = await work.hold(executor, [taken.claim for taken in group])
     writes = Writes()
-    answered = [still_held(outcome, held) for outcome in outcomes if isinstance(outcome, Answered)]
-    await store_answers(executor, answered, writes, now=now)
-    for outcome in outcomes:
-        if isinstance(outcome, Failed) and outcome.taken.job.id in held:
+    current = [still for outcome in outcomes if (still := _still_held(outcome, held))]
+    await store_answers(executor, [each for each in current if isinstance(each, Answered)], writes, now=now)
+    for outcome in current:
+        if isinstance(outcome, Failed):
             _fail(outcome, writes, now)
-        elif isinstance(outcome, Postponed) and outcome.taken.job.id in held:
+        elif isinstance(outcome, Postponed):
             _postpone(outcome, writes, now)
     await work.complete(executor, writes.completed, now_us=now)
     await work.drop_replies(executor, [job.id for job in writes.ended])
@@ -54,6 +57,14 @@ async def settle(executor: Executor, outcomes: Sequence[Outcome]) -> None:
     await announce(executor, [job.id for job in writes.ended])
     # Last, because a trigger holds the team's counters from here to the commit.
     await usage.append(executor, writes.usage)
+    return current
+
+
+def _still_held(outcome: Outcome, held: set[str]) -> Outcome | None:
+    if isinstance(outcome, Answered):
+        outcome = still_held(outcome, held)
+        return outcome if outcome.taken else None
+    return outcome if outcome.taken.job.id in held else None
 
 
 def _fail(outcome: Failed, writes: Writes, now: int) -> None:
