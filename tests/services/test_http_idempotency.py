@@ -16,8 +16,11 @@ from claude_mem.http.openapi.operation import operation_of
 from claude_mem.model.errors import Unavailable
 from claude_mem.model.times import now_us
 from claude_mem.services import idempotency, limits
+from claude_mem.services.purging import purge_project
 from claude_mem.storage import idempotency as kept_requests
+from claude_mem.storage.database import Executor
 from tests.support.http import Server, Storage, Tenant, client_of, database_url, event_body
+from tests.support.load import World
 
 
 def send(
@@ -105,6 +108,51 @@ def test_an_answer_does_not_outlive_a_purge(api: Server, tenant: Tenant) -> None
     assert send(api, "/v1/memories", other.full, theirs)[1], "another team's answers stay"
 
 
+def test_an_answer_that_comes_after_a_purge_is_not_kept(
+    api: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = api.tenant()
+    finish = kept_requests.finish
+    caller = World().caller_of(tenant.team)
+
+    async def late(executor: Executor, claim: kept_requests.Claim, *, status: int, answer: bytes) -> None:
+        # What was asked for is stored, the answer is not kept yet.
+        await purge_project(api.services.database, caller, tenant.project)
+        await finish(executor, claim, status=status, answer=answer)
+
+    monkeypatch.setattr(kept_requests, "finish", late)
+    theirs = {"projectId": other.project, "content": "kept"}
+    send(api, "/v1/memories", other.full, theirs)
+    body = {"projectId": tenant.project, "content": "purged"}
+    assert send(api, "/v1/memories", tenant.full, body)[0].status_code == 201, "the client has its answer"
+    monkeypatch.undo()
+    asked = _asked_for(tenant, body)
+    kept = api.run(kept_requests.find(api.services.database, asked.id))
+    assert kept == kept_requests.Kept(asked.body_hash, 201, kept_requests.PURGED)
+    again, replayed = send(api, "/v1/memories", tenant.full, body)
+    assert (again.status_code, again.json()["error"], replayed) == (422, "IdempotencyMismatch", False)
+    assert api.ok("GET", "/v1/memories", tenant.full)["memories"] == [], "nor is it made again"
+    assert send(api, "/v1/memories", other.full, theirs)[1], "another team's answers are kept"
+
+
+def test_a_request_that_comes_to_nothing_after_a_purge_may_be_sent_again(
+    api: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandon = kept_requests.abandon
+    caller = World().caller_of(tenant.team)
+
+    async def late(executor: Executor, claim: kept_requests.Claim) -> None:
+        await purge_project(api.services.database, caller, tenant.project)
+        await abandon(executor, claim)
+
+    monkeypatch.setattr(kept_requests, "abandon", late)
+    assert send(api, "/v1/memories", tenant.full, {"content": "c"})[0].status_code == 400
+    monkeypatch.undo()
+    body = {"projectId": tenant.project, "content": "c"}
+    assert send(api, "/v1/memories", tenant.full, body)[0].status_code == 201
+    assert send(api, "/v1/memories", tenant.full, body)[1], "what is made after a purge is answered the same"
+
+
 @pytest.mark.parametrize("bad", ["", "x" * 256, "a\tb"])
 def test_a_key_has_a_form(api: Server, tenant: Tenant, bad: str) -> None:
     body = {"projectId": tenant.project, "content": "c"}
@@ -165,14 +213,7 @@ async def test_of_requests_at_the_same_time_one_is_carried_out(api: Server, tena
 
 def test_a_request_that_a_process_died_over_is_taken_again(api: Server, tenant: Tenant) -> None:
     body = {"projectId": tenant.project, "content": "c"}
-    asked = idempotency.Asked(
-        team_id=tenant.team,
-        caller=tenant.ids["full"],
-        secret=tenant.full,
-        route="POST /v1/memories",
-        key="key-1",
-        body_hash=_hash(json.dumps(body).encode()),
-    )
+    asked = _asked_for(tenant, body)
     requests = api.services.idempotent
     api.run(requests.begin(asked, lock_us=60_000_000))
     content = json.dumps(body).encode()
@@ -183,6 +224,17 @@ def test_a_request_that_a_process_died_over_is_taken_again(api: Server, tenant: 
     api.execute(f"UPDATE idempotent_requests SET locked_until = {past} WHERE id = '{asked.id}'")
     taken = api.call("POST", "/v1/memories", tenant.full, headers=headers, content=content)
     assert taken.status_code == 201
+
+
+def _asked_for(tenant: Tenant, body: Any) -> idempotency.Asked:
+    return idempotency.Asked(
+        team_id=tenant.team,
+        caller=tenant.ids["full"],
+        secret=tenant.full,
+        route="POST /v1/memories",
+        key="key-1",
+        body_hash=_hash(json.dumps(body).encode()),
+    )
 
 
 def _hash(content: bytes) -> str:

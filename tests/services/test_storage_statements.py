@@ -848,10 +848,17 @@ async def idempotent_rows(database: Database, world: World) -> None:
     assert await idempotency.find(database, "request-1") == kept
     assert await idempotency.clear(database, team_id=world.other_team_id) == 0
     assert await idempotency.clear(database, team_id=world.team_id) == 1
-    assert await idempotency.find(database, "request-1") == replace(kept, answer=None)
+    purged = replace(kept, answer=idempotency.PURGED)
+    assert await idempotency.find(database, "request-1") == purged
+    assert await idempotency.clear(database, team_id=world.team_id) == 0
     assert not await idempotency.claim(database, claim, now_us=NOW + 99)
     assert await idempotency.forget(database, before_us=NOW + 100) == 0
     assert await idempotency.claim(database, claim, now_us=NOW + 101), "it is over"
+    assert await idempotency.clear(database, team_id=world.team_id) == 1, "somebody is at it"
+    await idempotency.finish(database, claim, status=201, answer=b"of before the purge")
+    assert await idempotency.find(database, "request-1") == replace(purged, request_hash="body-1")
+    assert await idempotency.claim(database, claim, now_us=NOW + 202), "it is over"
+    assert await idempotency.find(database, "request-1") == idempotency.Kept("body-1", None, None)
     await idempotency.abandon(database, claim)
     assert await idempotency.find(database, "request-1") is None
     assert await idempotency.claim(database, claim, now_us=NOW)

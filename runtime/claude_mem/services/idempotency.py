@@ -103,12 +103,12 @@ class IdempotentRequests:
             raise IdempotencyMismatch(
                 "the Idempotency-Key was used for another request; take a new key for each request"
             )
-        if kept is not None and kept.status is not None and kept.answer is None:
+        if kept is not None and kept.status is not None and not kept.answer:
             raise IdempotencyMismatch(
                 "the request was carried out, and its answer was deleted when a project of the team was purged; look "
                 "whether what it made is still there, and take a new Idempotency-Key to have it made again"
             )
-        if kept is None or kept.status is None or kept.answer is None:
+        if kept is None or kept.status is None or not kept.answer:
             raise RequestUnderWay("the same request is under way; ask again for its answer")
         return KeptAnswer(kept.status, _unseal(asked, kept.answer))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from claude_mem.storage.database import fetch_one
 
 if TYPE_CHECKING:
     from claude_mem.storage.database import Executor
+
+#: Stands for an answer that a purge deleted, or that a purge came before. What is encrypted is longer.
+PURGED: Final = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Kept:
     Parameters:
         request_hash: SHA-256 of its query and body, in hex.
         status: of its answer; None while somebody is at it.
-        answer: encrypted body; None while somebody is at it, and after a purge.
+        answer: encrypted body; None while somebody is at it, and empty after a purge.
     """
 
     request_hash: str
@@ -67,7 +70,7 @@ async def find(executor: Executor, request_id: str) -> Kept | None:
 
 
 async def finish(executor: Executor, claimed: Claim, *, status: int, answer: bytes) -> None:
-    """Keep the answer, unless somebody else has taken the request over."""
+    """Keep the answer, unless somebody else has taken the request over, or a purge came in between."""
     await executor.execute(
         "idempotency.finish", id=claimed.id, owner=claimed.owner, status=status, answer=answer
     )
@@ -79,11 +82,13 @@ async def abandon(executor: Executor, claimed: Claim) -> None:
 
 
 async def clear(executor: Executor, *, team_id: str) -> int:
-    """Delete a team's answers; that its requests were carried out stays known.
+    """Delete a team's answers, and have those of requests that are under way not kept.
 
-    Returns: how many.
+    That the requests were carried out stays known.
+
+    Returns: of how many requests.
     """
-    return await executor.execute("idempotency.clear", team_id=team_id)
+    return await executor.execute("idempotency.clear", team_id=team_id, mark=PURGED)
 
 
 async def forget(executor: Executor, *, before_us: int) -> int:

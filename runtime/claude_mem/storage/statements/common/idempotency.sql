@@ -13,16 +13,18 @@ RETURNING id;
 SELECT request_hash, status, answer FROM idempotent_requests WHERE id = :id;
 
 -- name: idempotency.finish
--- Guarded: who was too slow has lost the row to another.
-UPDATE idempotent_requests SET status = :status, answer = :answer WHERE id = :id AND owner = :owner AND status IS NULL;
+-- Guarded: who was too slow has lost the row to another. The mark of a purge that came in between stays.
+UPDATE idempotent_requests SET status = :status, answer = COALESCE(answer, :answer)
+WHERE id = :id AND owner = :owner AND status IS NULL;
 
 -- name: idempotency.abandon
 -- Nothing was done, so the same key may try again at once.
 DELETE FROM idempotent_requests WHERE id = :id AND owner = :owner AND status IS NULL;
 
 -- name: idempotency.clear
--- What an answer is about cannot be read here, so it is all that the team was answered.
-UPDATE idempotent_requests SET answer = NULL WHERE team_id = :team_id AND answer IS NOT NULL;
+-- What an answer is about cannot be read here, so it is all that the team was answered. Requests that somebody is at are marked
+-- as well: what they did may be gone with the purge, and their answers come after it.
+UPDATE idempotent_requests SET answer = :mark WHERE team_id = :team_id AND (answer IS NULL OR answer <> :mark);
 
 -- name: idempotency.forget
 DELETE FROM idempotent_requests WHERE expires_at < :now;
