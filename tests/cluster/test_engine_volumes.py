@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from claude_mem_operator.engine.backoff import MOST_S
 from claude_mem_operator.engine.reconcile import Engine
 from claude_mem_operator.kube.dynamic import DynamicApi
 from claude_mem_operator.kube.kinds import EVENT, STATEFUL_SET, VOLUME_CLAIM
@@ -146,3 +147,18 @@ def test_one_whose_class_does_not_is_told_and_goes_on_as_it_is(stored: Stored) -
     stored.api.patch(stored.ref, {"spec": {"server": {"replicas": 3}}})
     stored.settle()
     assert stored.status()["server"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("stored", [False], indirect=True, ids=["fixed"])
+def test_once_its_class_does_it_grows_by_itself(stored: Stored, control_plane: ControlPlane) -> None:
+    stored.ask("20Gi")
+    assert condition(stored.status(), "ConfigurationWarning")["reason"] == "VolumeNotGrown"
+    allowed = '{"allowVolumeExpansion": true}'
+    control_plane.kubectl("patch", f"storageclass/class-{stored.ref.namespace}", f"--patch={allowed}")
+
+    def grown() -> bool:
+        stored.settle()
+        return stored.size() == "20Gi"
+
+    wait_until(grown, what="the volume to be asked for again", timeout=MOST_S + PATIENCE_S)
+    assert condition(stored.status(), "ConfigurationWarning")["status"] == "False"

@@ -11,7 +11,7 @@ from claude_mem_operator.desired.names import MANAGER
 from claude_mem_operator.engine.apply import Applier, ImmutableField, NameConflict, held
 from claude_mem_operator.engine.prune import unwanted
 from claude_mem_operator.engine.status import Facts, migration_failure
-from claude_mem_operator.engine.volumes import grow
+from claude_mem_operator.engine.volumes import NotGrown, grow
 from claude_mem_operator.engine.workloads import failing, progress, stale_pods
 from claude_mem_operator.kube.errors import Forbidden, Invalid, KubeError, NamespaceTerminating, NotFound
 from claude_mem_operator.kube.kinds import (
@@ -53,7 +53,7 @@ class Children:
     """One run over the children of one resource.
 
     `facts` is filled while it goes, so that an error in the middle leaves what was seen until then. `tell` takes
-    the reason and the words of an Event.
+    the reason and the words of an Event. `now` is the time at which the run began.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Children:
         *,
         memory: Memory,
         tell: Callable[[str, str], None],
+        now: datetime,
     ) -> None:
         self._kube = kube
         self._resource = resource
@@ -71,12 +72,13 @@ class Children:
         self._facts = facts
         self._memory = memory
         self._tell = tell
+        self._now = now
         self._refusals: list[KubeError] = []
         self._applier = Applier(
             kube, owner=resource.metadata, live=facts.children, unrepairable=memory.unrepairable
         )
 
-    def bring(self, stages: Sequence[Stage], *, now: datetime) -> None:
+    def bring(self, stages: Sequence[Stage]) -> None:
         """Apply what differs, delete what is not wanted, and note what is missing.
 
         Where one child is refused, the others are brought all the same; only what needs it is neither made nor given
@@ -89,7 +91,7 @@ class Children:
         for stage in stages:
             lacking = (not self._stage(stage, closed=closed or lacking) and stage.needed) or lacking
             closed = self._is_closed(stage.gate) or closed
-        self._look_at_pods(wanted, now=now)
+        self._look_at_pods(wanted)
         if not (closed or lacking or self._facts.rolling):
             self._prune(wanted, settled=True)
         if lacking:
@@ -154,10 +156,12 @@ class Children:
                 self._apply(shaped)
 
     def _grow(self, claim: Claim) -> None:
+        refused = self._memory.refused
         try:
-            grown = grow(self._kube, claim, namespace=self._namespace, refused=self._memory.refused)
-        except Invalid as refusal:
+            grown = grow(self._kube, claim, namespace=self._namespace, refused=refused, now=self._now)
+        except NotGrown as refusal:
             self._facts.warnings.append(("VolumeNotGrown", str(refusal)))
+            self._facts.again_s = min(refusal.again_s, self._facts.again_s or refusal.again_s)
         else:
             if grown is not None:
                 self._note(ObjectRef(VOLUME_CLAIM, self._namespace, claim.name), "to be grown")
@@ -207,7 +211,7 @@ class Children:
             self._facts.waiting = f"{kind.kind} {gate.name} is awaited"
         return not found.opens
 
-    def _look_at_pods(self, wanted: Sequence[Manifest], *, now: datetime) -> None:
+    def _look_at_pods(self, wanted: Sequence[Manifest]) -> None:
         """Find out why workloads are not yet as asked for, and help those on that cannot go on by themselves."""
         unfinished = []
         for manifest in wanted:
@@ -226,7 +230,7 @@ class Children:
             "app.kubernetes.io/instance": self._resource.metadata.name,
         }
         pods = self._kube.list(POD, self._namespace, labels)
-        self._facts.failing = failing(pods, now=now)
+        self._facts.failing = failing(pods, now=self._now)
         for live in unfinished:
             if live["kind"] != STATEFUL_SET.kind:
                 continue

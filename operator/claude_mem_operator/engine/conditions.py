@@ -149,7 +149,8 @@ REASONS: Final = (
         "ConfigurationWarning",
         "True",
         "VolumeNotGrown",
-        "A volume could not be made as large as asked for.",
+        "A volume could not be made as large as asked for; the message has the API server's words. It is asked for again "
+        "after a growing pause, at most five minutes.",
         _W,
     ),
     _reason(

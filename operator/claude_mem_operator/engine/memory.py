@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from claude_mem_operator.engine.backoff import Backoff
 
 if TYPE_CHECKING:
+    from claude_mem_operator.engine.volumes import Refusal
     from claude_mem_operator.kube.port import ObjectRef
 
 
@@ -19,13 +20,13 @@ class Memory:
 
     `lock` is held by the run that is under way. `uid` is whose objects were read last, for whoever was told of them.
     `races` counts the runs in a row that lost a race for an object.
-    `unrepairable` are fields that an apply did not get, by child, with the applied hash; `refused` are volumes,
-    by uid and size, that the cluster would not grow.
+    `unrepairable` are fields that an apply did not get, by child, with the applied hash; `refused` is growth of volumes
+    that the cluster refused, by name of the claim.
     """
 
     backoff: Backoff = field(default_factory=lambda: Backoff(random.random))
     unrepairable: dict[ObjectRef, tuple[str, str]] = field(default_factory=dict)
-    refused: set[tuple[str, str]] = field(default_factory=set)
+    refused: dict[str, Refusal] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     uid: str = ""
     races: int = 0

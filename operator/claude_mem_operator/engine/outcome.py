@@ -26,7 +26,7 @@ class Outcome:
     """What a run came to.
 
     `result` is `ready`, `progressing`, `problem`, `failed`, `deleting` or `gone`; `phase` is the status'. `requeue_s`
-    is after how many seconds to look again although nothing happens; None leaves it to the resync. `failed` means
+    is after how many seconds to look again although nothing happens, if the resync does not come first. `failed` means
     that trying again sooner is no use, unless the resource or what it refers to changes. `references` are the kinds
     and names of the objects that it reads, or None where that was not found out.
     """

@@ -109,12 +109,14 @@ class Run:
         inputs = self._engine.inputs(resource, seen)
         facts.warnings = _warnings(seen, inputs)
         facts.warnings += [("Questionable", words) for words in cautions(resource, self._engine.environment)]
-        children = Children(self._kube, resource, facts, memory=self._memory, tell=self._tell)
+        children = Children(
+            self._kube, resource, facts, memory=self._memory, tell=self._tell, now=self._engine.now()
+        )
         stages = desired(inputs)
         if resource.spec.paused:
             children.pending(stages)
         else:
-            children.bring(stages, now=self._engine.now())
+            children.bring(stages)
 
     def _outcome(self, facts: Facts, status: Manifest, failure: KubeError | None) -> Outcome:
         phase = status["phase"]
@@ -130,10 +132,12 @@ class Run:
                 references=facts.references,
             )
         if facts.problem is not None:
-            return Outcome(result="problem", phase=phase, references=facts.references)
+            return Outcome(
+                result="problem", phase=phase, requeue_s=facts.again_s, references=facts.references
+            )
         if moving:
             return Outcome(result="progressing", phase=phase, requeue_s=POLL_S, references=facts.references)
-        return Outcome(result="ready", phase=phase, references=facts.references)
+        return Outcome(result="ready", phase=phase, requeue_s=facts.again_s, references=facts.references)
 
     def _delete(self) -> Outcome:
         if FINALIZER in self._raw["metadata"].get("finalizers", ()):

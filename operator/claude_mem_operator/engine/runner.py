@@ -196,8 +196,9 @@ class Runner:
             if outcome.references is not None:
                 slot.references = outcome.references
             pause = outcome.requeue_s
-            if pause is None:
-                pause = self._resync_s * (1 + random.random() / 5)  # noqa: S311 - spreads load, protects nothing
+            if pause is None or not outcome.failed:
+                resync = self._resync_s * (1 + random.random() / 5)  # noqa: S311 - spreads load, protects nothing
+                pause = resync if pause is None else min(pause, resync)
             try:
                 async with asyncio.timeout(pause):
                     await (slot.changed if outcome.failed else slot.wake).wait()

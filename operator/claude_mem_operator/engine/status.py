@@ -31,7 +31,8 @@ class Facts:
 
     `problem` is what must be solved first: a reason of the condition Degraded, and words. `waiting` is what a
     stage waits for. `rolling` are workloads that are not yet as asked for. `failing` tells of pods that do not
-    start. `warnings` are reasons of ConfigurationWarning and words. `pending` is what `paused` holds back.
+    start. `warnings` are reasons of ConfigurationWarning and words. `pending` is what `paused` holds back. `again_s` is
+    in how many seconds something that was refused, and holds nothing up, is asked for again.
     """
 
     children: dict[ObjectRef, Manifest] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Facts:
     migration: Progress | None = None
     migration_name: str = ""
     references: frozenset[tuple[str, str]] | None = None
+    again_s: float | None = None
 
 
 def compute(resource: ClaudeMemServer, facts: Facts, before: Manifest, *, now: str) -> Manifest:

@@ -96,6 +96,16 @@ async def test_without_any_event_a_resource_is_looked_at_again() -> None:
     runner.close()
 
 
+async def test_a_longer_pause_does_not_put_the_resync_off_unless_something_failed() -> None:
+    recorder = Recorder(lambda ref: Outcome(result="ready", requeue_s=1000, failed=ref.name == "failed"))
+    runner = Runner(recorder, concurrency=1, resync_s=0.05)
+    runner.start([ref_to(), ref_to("failed")])
+    await until(lambda: recorder.runs.count(ref_to()) >= 3)
+    assert recorder.runs.count(ref_to("failed")) == 1
+    await runner.stop()
+    runner.close()
+
+
 async def test_after_a_failure_only_a_change_of_the_resource_comes_before_the_pause_is_over() -> None:
     recorder = Recorder(lambda _ref: Outcome(result="failed", requeue_s=1000, failed=True))
     runner = Runner(recorder, concurrency=1, resync_s=1)
