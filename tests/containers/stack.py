@@ -30,7 +30,11 @@ PASSWORD = "p@ss:w/rd%41 x"
 DATABASE, USER = "claude-mem", "claude_mem"
 
 #: Seconds that the whole stack may take to answer.
-START_S = 180.0
+START_S = 300.0
+#: Seconds for an answer: more than the server waits for a job at most.
+ANSWER_S = 120.0
+#: How often a connection that is refused is tried again: for 7.5 seconds, in ever longer steps.
+CONNECT_AGAIN = 5
 
 _OURS = ("CLAUDE_MEM_", "POSTGRES_", "ANTHROPIC_", "GEMINI_", "OPENROUTER_", "COMPOSE_")
 
@@ -73,7 +77,7 @@ def run(*command: str, timeout: float = 240, check: bool = True) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def engine(*arguments: str, timeout: float = 120, check: bool = True) -> Result:
+def engine(*arguments: str, timeout: float = 240, check: bool = True) -> Result:
     """`docker`, or Podman in its place."""
     return run(str(SCRIPTS / "engine"), *arguments, timeout=timeout, check=check)
 
@@ -112,7 +116,7 @@ class Stack:
             "FAKE_LLM_PUBLISH": self.llm_url.removeprefix("http://"),
         } | dict(variables or {})
         self._file.write_text("".join(f"{name}='{value}'\n" for name, value in given.items()))
-        self._client = httpx.Client(base_url=self.url, timeout=40, trust_env=False)
+        self._client = httpx.Client(base_url=self.url, timeout=ANSWER_S, trust_env=False)
 
     def compose(self, *arguments: str, timeout: float = 280, check: bool = True) -> Result:
         """One command of compose on this project."""
@@ -200,7 +204,10 @@ class Stack:
     def steer_llm(self, mode: str = "ok", *, delay_ms: int = 0) -> None:
         """How the language model answers from now on."""
         body = {"mode": mode, "delay_ms": delay_ms}
-        httpx.post(f"{self.llm_url}/_control", json=body, trust_env=False).raise_for_status()
+        # It listens a moment after its container has started, for which nobody waits.
+        transport = httpx.HTTPTransport(retries=CONNECT_AGAIN)
+        with httpx.Client(transport=transport, timeout=ANSWER_S, trust_env=False) as client:
+            client.post(f"{self.llm_url}/_control", json=body).raise_for_status()
 
     def logs(self) -> str:
         """The ends of all services' logs, for a test that failed."""
@@ -213,7 +220,7 @@ class Stack:
 
     def _answers(self) -> bool:
         try:
-            answer = self._client.get("/healthz", timeout=2)
+            answer = self._client.get("/healthz", timeout=20)
         except httpx.TransportError:
             time.sleep(0.1)
             return False

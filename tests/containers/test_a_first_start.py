@@ -11,7 +11,7 @@ from tests.support import checklist
 from tests.support.checklist import FULL_SCOPES, READ_SCOPES, SERVER, Keys, make_key
 from tests.support.processes import wait_until
 
-_INSIDE = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:37877/healthz', timeout=5).status)"
+_INSIDE = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:37877/healthz', timeout=60).status)"
 
 
 @pytest.fixture(scope="module")

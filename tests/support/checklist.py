@@ -39,7 +39,7 @@ def ask(*words):
     parts = [b"*%d\\r\\n" % len(words)] + [b"$%d\\r\\n%b\\r\\n" % (len(word), word) for word in words]
     connection.sendall(b"".join(parts))
     return connection.recv(64)
-with socket.create_connection((url.hostname, url.port), 5) as connection:
+with socket.create_connection((url.hostname, url.port), 60) as connection:
     if url.password:
         ask(b"AUTH", url.password.encode())
     print(ask(b"PING"))
