@@ -13,7 +13,7 @@ from tests.chaos import faults
 pytestmark = pytest.mark.chaos
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_nothing_accepted_is_lost_or_doubled(tmp_path: Path) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or random.randrange(1_000_000))
     told: list[str] = []

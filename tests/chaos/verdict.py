@@ -107,7 +107,7 @@ class Ledger:
         """
         books = await self._books()
         verdict = Verdict()
-        verdict.expect(rested_s is not None, "jobs were still open a minute after the last fault")
+        verdict.expect(rested_s is not None, "jobs were still open long after the last fault")
         verdict.expect_none(surprises, "processes ended by themselves")
         verdict.expect_none(clients.wrong, "requests got an answer that no fault explains")
         _judge_events(verdict, books, clients)
