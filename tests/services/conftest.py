@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
+from claude_mem.services import health, monitoring
+from claude_mem.storage import sqlite
 from tests.support.databases import (
+    CONNECT_MS,
     database,
     postgres_storage,
     postgres_template,
@@ -11,7 +18,7 @@ from tests.support.databases import (
     storage,
 )
 from tests.support.engines import impatient, llm
-from tests.support.http import api, tenant
+from tests.support.http import PATIENCE_S, api, tenant
 from tests.support.semantic import (
     assemble,
     endpoint,
@@ -39,3 +46,20 @@ __all__ = [
     "vector_storage",
     "vector_template",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_sqlite() -> Iterator[None]:
+    """Who waits for another connection's turn at a file looks only now and then, and misses it on a slow disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "BUSY_TIMEOUT_MS", CONNECT_MS)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_checks() -> Iterator[None]:
+    """A dependency that is well may take longer to say so, on a busy machine, than anybody would wait for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (health, monitoring):
+            patch.setattr(module, "TIMEOUT_S", PATIENCE_S)
+        yield

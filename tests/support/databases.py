@@ -26,6 +26,12 @@ from tests.support.postgres import PostgresServer
 
 ADAPTERS = ("postgres", "sqlite")
 
+#: Milliseconds for a connection: a busy machine takes longer than any user of the product would wait.
+CONNECT_MS = 60_000
+
+#: The same for processes that tests start. Tests of waiting name their own time.
+PATIENT_WITH_POSTGRES = {"CLAUDE_MEM_POSTGRES_CONNECTION_TIMEOUT_MS": str(CONNECT_MS)}
+
 
 @dataclass(slots=True)
 class Storage:
@@ -51,7 +57,8 @@ class Storage:
         """The variables that lead a process to this database."""
         if self.settings.url is None:
             return {"CLAUDE_MEM_DATA_DIR": str(self.settings.sqlite_path.parent)}
-        return {"CLAUDE_MEM_SERVER_DATABASE_URL": self.url, "CLAUDE_MEM_POSTGRES_SSL": "disable"}
+        where = {"CLAUDE_MEM_SERVER_DATABASE_URL": self.url, "CLAUDE_MEM_POSTGRES_SSL": "disable"}
+        return where | PATIENT_WITH_POSTGRES
 
     async def open(self, **changes: Any) -> Database:
         """Open it as another process would; it is closed when the test ends.
@@ -83,14 +90,13 @@ def _query_file(path: Path, statement: str) -> list[tuple[Any, ...]]:
     import sqlite3  # noqa: PLC0415 - only where a file is asked
     from contextlib import closing  # noqa: PLC0415
 
-    with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+    with closing(sqlite3.connect(path, timeout=CONNECT_MS / 1000)) as connection, connection:
         return connection.execute(statement).fetchall()
 
 
 def postgres_settings(url: str, **changes: Any) -> DatabaseSettings:
     """Settings for a PostgreSQL of the tests, which has no TLS."""
-    # A busy machine takes longer than any product's user would wait; tests of waiting name their own time.
-    patient = {"connect_timeout_ms": 60_000, **changes}
+    patient = {"connect_timeout_ms": CONNECT_MS, **changes}
     return DatabaseSettings(url=SecretStr(url), ssl="disable", **patient)
 
 

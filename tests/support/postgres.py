@@ -14,6 +14,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,8 @@ from tests.support.processes import Process, ProcessEndedError, tree_cpu_seconds
 ROLE = "claude_mem"
 START_SECONDS = 60
 START_ATTEMPTS = 5
+#: Seconds that connections which are cut off may take to go; PostgreSQL itself gives them five each time.
+UNUSED_SECONDS = 60
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
@@ -89,12 +92,12 @@ class PostgresServer:
     def create_database(self, *, template: str = "template0") -> str:
         """Create a database with a name of its own from a template, and return its URL."""
         name = f"test_{next(self._databases)}"
-        self._run("createdb", *self._address(), "--template", template, name)
+        self._run_when_unused("createdb", *self._address(), "--template", template, name)
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
         """Drop a database that ``create_database`` made, cutting off who is still connected."""
-        self._run("dropdb", *self._address(), "--force", "--if-exists", url.rpartition("/")[2])
+        self._run_when_unused("dropdb", *self._address(), "--force", "--if-exists", url.rpartition("/")[2])
 
     def query(self, url: str, statement: str) -> list[str]:
         """Run SQL with psql and return its rows, unaligned, columns parted by ``|``."""
@@ -150,6 +153,18 @@ class PostgresServer:
 
     def _address(self) -> tuple[str, ...]:
         return ("--host", "127.0.0.1", "--port", str(self.port), "--username", ROLE)
+
+    def _run_when_unused(self, program: str, *arguments: str) -> None:
+        """Run what has to have a database for itself, again while others are not gone from it yet."""
+        deadline = time.monotonic() + UNUSED_SECONDS
+        while True:
+            try:
+                self._run(program, *arguments)
+            except AssertionError as error:
+                if "is being accessed by other users" not in str(error) or time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def _run(self, program: str, *arguments: str | os.PathLike[str]) -> str:
         done = subprocess.run(

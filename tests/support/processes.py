@@ -25,6 +25,9 @@ from tests.support.ports import is_listening
 POLL_SECONDS = 0.02
 TAIL_CHARACTERS = 4000
 
+#: States of a process that starts no other: stopped, ended, gone.
+_STILL = frozenset({"T", "t", "Z", "X", ""})
+
 
 class WaitTimeoutError(AssertionError):
     """Raised when what is waited for has not come by the deadline."""
@@ -165,6 +168,10 @@ class Process:
 
     def kill_tree(self) -> None:
         """End it and the processes it started at once, itself first."""
+        self._signal(signal.SIGSTOP)  # who still runs may start another one after its children were counted
+        wait_until(
+            lambda: not self.is_running or _state(self.pid) in _STILL, what=f"{self.name} to stand still"
+        )
         children = _children(self.pid)
         self.kill()
         for child in children:
@@ -240,8 +247,13 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _is_alive(pid: int) -> bool:
+def _state(pid: int) -> str:
+    """A process's state as the system names it, such as `T` for one that was stopped; empty when it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return ""
+
+
+def _is_alive(pid: int) -> bool:
+    return _state(pid) not in {"", "Z"}

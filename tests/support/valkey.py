@@ -17,6 +17,8 @@ from tests.support.processes import Process, ProcessEndedError
 
 PROGRAMS = ("valkey-server", "redis-server")
 START_ATTEMPTS = 5
+#: Seconds that a server may take to write what it forgets to a busy disk.
+ANSWER_SECONDS = 60
 
 
 class ValkeyMissingError(AssertionError):
@@ -51,7 +53,7 @@ class ValkeyServer:
 
     def flush(self) -> None:
         """Remove every key."""
-        answer = self._command("FLUSHALL")
+        answer = self._command("FLUSHALL", timeout_s=ANSWER_SECONDS)
         if answer != "+OK":
             raise AssertionError(f"FLUSHALL answered {answer!r}")
 
@@ -99,8 +101,8 @@ class ValkeyServer:
         except OSError:
             return False
 
-    def _command(self, line: str) -> str:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+    def _command(self, line: str, *, timeout_s: float = 5) -> str:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s) as connection:
             connection.sendall(f"{line}\r\n".encode())
             with connection.makefile(encoding="utf-8") as answer:
                 return answer.readline().rstrip()
