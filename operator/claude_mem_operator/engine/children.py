@@ -10,8 +10,8 @@ from claude_mem_operator.desired import GateKind
 from claude_mem_operator.desired.names import MANAGER
 from claude_mem_operator.engine.apply import Applier, ImmutableField, NameConflict, held
 from claude_mem_operator.engine.prune import unwanted
-from claude_mem_operator.engine.status import Facts, migration_failure
 from claude_mem_operator.engine.volumes import NotGrown, grow
+from claude_mem_operator.engine.words import migration_failure, named
 from claude_mem_operator.engine.workloads import failing, progress, stale_pods
 from claude_mem_operator.kube.errors import Forbidden, Invalid, KubeError, NamespaceTerminating, NotFound
 from claude_mem_operator.kube.kinds import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from claude_mem_operator.api import ClaudeMemServer
     from claude_mem_operator.desired import Claim, Gate, Manifest, Scale, Stage
     from claude_mem_operator.engine.memory import Memory
+    from claude_mem_operator.engine.status import Facts
     from claude_mem_operator.kube.port import KubeApi
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,19 @@ _GATED: Final = {
 _WORKLOADS: Final = frozenset({STATEFUL_SET.kind, DEPLOYMENT.kind})
 #: What says that one object is not to be had as it is, and nothing about the others.
 _REFUSALS: Final = (NameConflict, ImmutableField, Invalid, Forbidden, NotFound)
+
+
+class Refused(KubeError):
+    """Raised when children were refused; the message has the words of each, as many as it names, and their number.
+
+    `first` is the earliest of them: the others may only be lacking what it is.
+    """
+
+    def __init__(self, refusals: Sequence[KubeError]) -> None:
+        # What is refused before the stages may be refused after them once more.
+        words = list(dict.fromkeys(map(str, refusals)))
+        super().__init__(words[0] if len(words) == 1 else f"{len(words)} refusals: {named(words)}")
+        self.first = refusals[0]
 
 
 class Children:
@@ -82,8 +96,8 @@ class Children:
         """Apply what differs, delete what is not wanted, and note what is missing.
 
         Where one child is refused, the others are brought all the same; only what needs it is neither made nor given
-        a new template. Raises the first refusal at the end: what the API server does not take, NameConflict and
-        ImmutableField. Whatever else goes wrong is raised at once.
+        a new template. Raises Refused at the end, with all that the API server does not take, each NameConflict and
+        each ImmutableField. Whatever else goes wrong is raised at once.
         """
         wanted = [manifest for stage in stages for manifest in stage.manifests]
         self._prune(wanted, settled=False)
@@ -97,12 +111,12 @@ class Children:
         if lacking:
             self._facts.waiting = None  # it would wait for what nobody makes
         if self._refusals:
-            raise self._refusals[0]
+            raise Refused(self._refusals)
 
     def pending(self, stages: Sequence[Stage]) -> None:
         """Note what `bring` would change, in words, for a resource that is paused. Writes nothing.
 
-        Raises NameConflict, at the end, and StillGoing.
+        Raises Refused, at the end, with each NameConflict, and StillGoing.
         """
         wanted = [manifest for stage in stages for manifest in stage.manifests]
         self._facts.pending = found = []
@@ -121,7 +135,7 @@ class Children:
             self._is_closed(stage.gate)
         self._facts.waiting = None
         if self._refusals:
-            raise self._refusals[0]
+            raise Refused(self._refusals)
 
     def _stage(self, stage: Stage, *, closed: bool) -> bool:
         """Apply a stage's manifests, and tell whether none of them was refused."""

@@ -52,7 +52,7 @@ _PROBLEMS: Final = {
     "InvalidSpec": "The resource breaks a rule; the message names the fields. What runs for it keeps running.",
     "NameConflict": "An object of a child's name belongs to somebody else. Rename or remove it, or rename the resource.",
     "ImmutableField": "The change asks for what Kubernetes cannot change in place. Take it back, or delete the child.",
-    "Rejected": "The API server refuses a child as it is; the message has its words.",
+    "Rejected": "The API server refuses a child as it is; the message has its words, and those of other refusals.",
     "Forbidden": "The operator's role or an admission rule of the cluster does not allow a call.",
     "MigrationFailed": "The migration Job failed; its log says why. Change the resource, or set the annotation "
     "`claude-mem.dev/retry` to a new value.",

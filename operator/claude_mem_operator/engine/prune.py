@@ -20,10 +20,11 @@ def unwanted(
 
     Edges go at once: an autoscaler that is switched off must not go on scaling. What others may still use (an
     earlier Job's success, a store that pods are being moved away from) goes once everything new is in place
-    (`settled`). Only what has both label and owner reference, and is of a kind that the operator makes.
+    (`settled`). Only what has both label and owner reference, and is of a kind that the operator makes. In the order
+    of their names.
     """
     kept = {ref_of(manifest) for manifest in wanted}
-    return [
+    going = [
         ref
         for ref, live in children.items()
         if ref not in kept
@@ -32,3 +33,4 @@ def unwanted(
         and belongs_to(live, uid)
         and not live["metadata"].get("deletionTimestamp")
     ]
+    return sorted(going, key=str)

@@ -10,7 +10,7 @@ from claude_mem_operator.admission.judge import guard
 from claude_mem_operator.api import ClaudeMemServer, InvalidResource
 from claude_mem_operator.desired import desired, unserved
 from claude_mem_operator.engine.apply import ImmutableField, NameConflict, StillGoing
-from claude_mem_operator.engine.children import Children
+from claude_mem_operator.engine.children import Children, Refused
 from claude_mem_operator.engine.conditions import EVENTS, transitions
 from claude_mem_operator.engine.deletion import FINALIZER, finalize
 from claude_mem_operator.engine.events import instant, record
@@ -85,7 +85,7 @@ class Run:
         except StillGoing as error:
             facts.waiting = str(error)
         except KubeError as error:
-            facts.problem = (_reason(error), str(error))
+            facts.problem = (_reason(error.first if isinstance(error, Refused) else error), str(error))
             return error
         except Exception as error:
             defect(logger, error, doing=f"bringing the children of {resource.metadata.name}")

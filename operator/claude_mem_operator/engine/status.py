@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from claude_mem_operator.desired.credentials import endpoint
 from claude_mem_operator.desired.names import Component, child_name, claim_name, selector
 from claude_mem_operator.engine.conditions import Finding, earlier, merged
+from claude_mem_operator.engine.words import migration_failure, named
 from claude_mem_operator.engine.workloads import NOTHING, Progress, progress
 from claude_mem_operator.kube.kinds import AUTOSCALER, DEPLOYMENT, STATEFUL_SET
 from claude_mem_operator.kube.port import ObjectRef
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Reasons of ConfigurationWarning, the gravest first.
 _WARNINGS: Final = ("ReferenceMissing", "VolumeNotGrown", "NotSupported", "Questionable")
-#: How much of a list a message names.
-_NAMED: Final = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,15 +107,15 @@ def _summary(
         return
     lacking = [name for name in _NEEDED if name not in found or found[name].status != "True"]
     settled = _was_ready(before, generation)
-    moving = facts.waiting or (f"{_named(facts.rolling)} being rolled out" if facts.rolling else "")
+    moving = facts.waiting or (f"{named(facts.rolling)} being rolled out" if facts.rolling else "")
     if facts.failing:
-        yield Finding("Degraded", "True", "PodsFailing", _named(facts.failing))
+        yield Finding("Degraded", "True", "PodsFailing", named(facts.failing))
     elif lacking and settled:
         yield Finding("Degraded", "True", "Unavailable", _messages(found, lacking))
     else:
         yield Finding("Degraded", "False", "AsExpected")
     if lacking and facts.failing:
-        yield Finding("Ready", "False", "PodsFailing", _named(facts.failing))
+        yield Finding("Ready", "False", "PodsFailing", named(facts.failing))
     elif lacking and settled:
         yield Finding("Ready", "False", "Unavailable", _messages(found, lacking))
     elif lacking or (moving and not settled):
@@ -156,11 +155,6 @@ def _messages(found: Mapping[ConditionType, Finding], names: Iterable[ConditionT
     )
 
 
-def _named(lines: list[str]) -> str:
-    more = len(lines) - _NAMED
-    return "; ".join(lines[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
-
-
 def _phase(facts: Facts, findings: Mapping[ConditionType, Finding]) -> str:
     if facts.pending is not None:
         return "Paused"
@@ -197,13 +191,13 @@ class _Components:
         if self._facts.pending is None:
             yield Finding("Paused", "False", "NotPaused")
         else:
-            held = _named(self._facts.pending)
+            held = named(self._facts.pending)
             yield Finding(
                 "Paused", "True", "Paused", f"held back: {held}" if held else "nothing is held back"
             )
         if self._facts.warnings:
             warnings = sorted(self._facts.warnings, key=lambda one: _WARNINGS.index(one[0]))
-            words = _named([message for _, message in warnings])
+            words = named([message for _, message in warnings])
             yield Finding("ConfigurationWarning", "True", warnings[0][0], words)
         else:
             yield Finding("ConfigurationWarning", "False", "None")
@@ -280,14 +274,6 @@ class _Components:
 
     def _progress(self, kind: Kind, component: Component) -> Progress:
         return progress(self._live(kind, component))
-
-
-def migration_failure(name: str) -> str:
-    """What to do about a migration that failed."""
-    return (
-        f"Job {name} failed; read `kubectl logs job/{name} --all-containers`, then change the resource, or have it "
-        "tried again with `kubectl annotate --overwrite cms NAME claude-mem.dev/retry=$(date +%s)`"
-    )
 
 
 def _store(condition: Any, found: Progress, words: str) -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from claude_mem_operator.engine.reconcile import Engine
@@ -128,3 +130,86 @@ def test_a_deletion_that_is_refused_holds_nothing_up_and_is_told(api: MemoryApi,
     api.before_write = lambda _verb, _ref: None
     assert converge(running, REF, settle=api.settle).result == "ready"
     assert NETWORK_POLICY not in {ref.kind for ref in api.objects}
+
+
+def refusing_by_name(*kinds: Kind) -> Callable[[str, ObjectRef], None]:
+    """A `before_write` that refuses these kinds as an API server does: it names what it does not take."""
+
+    def refuse(verb: str, ref: ObjectRef) -> None:
+        if ref.kind in kinds:
+            raise Forbidden(f"{verb} {ref}: no right to do so")
+
+    return refuse
+
+
+def refused(api: MemoryApi, *kinds: Kind) -> list[str]:
+    """What `refusing_by_name` says of every child of these kinds that the API server has."""
+    return [f"apply {ref}: no right to do so" for ref in api.objects if ref.kind in kinds]
+
+
+def test_all_refusals_are_told_with_their_number_and_cost_no_write_again(
+    api: MemoryApi, running: Engine
+) -> None:
+    kinds = (NETWORK_POLICY, DISRUPTION_BUDGET, AUTOSCALER)
+    names = refused(api, *kinds)
+    assert len(names) > 5
+    api.before_write = refusing_by_name(*kinds)
+    for ref in api.objects:
+        if ref.kind in kinds:
+            api.edit(ref, lambda live: live["metadata"]["annotations"].pop("claude-mem.dev/applied"))
+    running.reconcile(REF)
+    told = condition(status(api), "Ready")
+    assert told["reason"] == "Forbidden"
+    assert told["message"].startswith(f"{len(names)} refusals: {names[0]}; {names[1]}; ")
+    assert sum(name in told["message"] for name in names) == 5
+    assert told["message"].endswith(f"; and {len(names) - 5} more")
+    api.writes.clear()
+    for again in (running, running, engine(api)):
+        again.reconcile(REF)
+    assert api.writes == []
+    assert condition(status(api), "Ready")["message"] == told["message"]
+
+
+def test_the_first_refusal_gives_the_reason_and_the_others_are_told_beside_it(
+    api: MemoryApi, running: Engine
+) -> None:
+    account = ObjectRef(SERVICE_ACCOUNT, NAMESPACE, "memory")
+    api.delete(account)
+    metadata = {"name": account.name, "namespace": NAMESPACE}
+    api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    scaler = ObjectRef(AUTOSCALER, NAMESPACE, "memory-worker")
+    api.edit(scaler, lambda live: live["spec"].update(maxReplicas=99))
+    api.before_write = refusing_by_name(AUTOSCALER)
+    running.reconcile(REF)
+    for kind in ("Ready", "Degraded"):
+        told = condition(status(api), kind)
+        assert told["reason"] == "NameConflict"
+        assert told["message"].startswith("2 refusals: ServiceAccount memory is there already")
+        assert f"apply {scaler}: no right to do so" in told["message"]
+    api.delete(account)
+    running.reconcile(REF)
+    told = condition(status(api), "Ready")
+    assert (told["reason"], told["message"]) == ("Forbidden", f"apply {scaler}: no right to do so")
+
+
+def test_what_is_refused_twice_in_a_run_is_told_once(api: MemoryApi, running: Engine) -> None:
+    policies = sorted(str(ref) for ref in api.objects if ref.kind == NETWORK_POLICY)
+    api.before_write = refusing_by_name(NETWORK_POLICY)
+    change(api, networkPolicy={"enabled": False})
+    running.reconcile(REF)
+    told = condition(status(api), "Ready")["message"]
+    words = "; ".join(f"delete {ref}: no right to do so" for ref in policies)
+    assert told == f"{len(policies)} refusals: {words}"
+
+
+def test_paused_every_object_of_somebody_else_is_told(api: MemoryApi, running: Engine) -> None:
+    change(api, paused=True)
+    for ref in (ObjectRef(SERVICE_ACCOUNT, NAMESPACE, "memory"), SERVER):
+        live = api.objects.pop(ref)
+        foreign = {"name": ref.name, "namespace": NAMESPACE}
+        api.create({"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": foreign, "spec": {}})
+    running.reconcile(REF)
+    told = condition(status(api), "Ready")
+    assert told["reason"] == "NameConflict"
+    assert "ServiceAccount memory is there already" in told["message"]
+    assert "Deployment memory-server is there already" in told["message"]
