@@ -17,9 +17,9 @@ from claude_mem.storage import jobs, work
 from claude_mem.storage.database import Database, Executor
 from claude_mem.storage.jobs import Claim
 from tests.support.databases import Storage
-from tests.support.engines import asking, ended, find, history, job_for, working
+from tests.support.engines import asked, asking, ended, find, history, job_for, working
 from tests.support.fake_llm import Answer, FakeLlm
-from tests.support.load import World, make_world, until
+from tests.support.load import World, make_world
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -160,12 +160,8 @@ async def test_a_job_that_is_handed_back_says_so_in_its_history(
 ) -> None:
     llm.script.append(Answer(delay_s=60))
     name = await job_for(ingest, world, 1)
-
-    async def is_asked() -> bool:
-        return llm.count == 1
-
     async with working(database, asking(llm), grace_s=0.1):
-        await until(is_asked, what="the call")
+        await asked(llm, 1)
     lines = await jobs.history(database, name)
     assert [(line.event_type, line.status_after, line.attempt) for line in lines] == [
         ("queued", "queued", 0),

@@ -230,7 +230,7 @@ async def test_who_waits_hears_of_the_end_from_another_process(
     waiter = JobWaiter(database)
     name = await job_for(ingest, world, 1)
     async with working(await storage.open(), asking(llm)):
-        found, timed_out = await waiter.wait([name], timeout_s=10, wanted=lambda: True)
+        found, timed_out = await waiter.wait([name], timeout_s=60, wanted=lambda: True)
     assert not timed_out
     assert found[name].status is JobStatus.COMPLETED
     absent, timed_out = await waiter.wait(["absent"], timeout_s=10, wanted=lambda: True)

@@ -19,10 +19,20 @@ from claude_mem.services.jobs import JobService
 from claude_mem.services.keys import KeyService
 from claude_mem.services.purging import purge_project
 from claude_mem.services.steering import Operator
-from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
+from claude_mem.worker import expiry, leases
 from tests.support.databases import Storage
-from tests.support.engines import OPTIONS, asking, ended, find, history, job_for, make_engine, working
+from tests.support.engines import (
+    asked,
+    asking,
+    ended,
+    find,
+    history,
+    job_for,
+    lose_lease,
+    make_engine,
+    working,
+)
 from tests.support.fake_llm import Answer, FakeLlm
 from tests.support.load import World, make_world, until
 from tests.support.postgres import PostgresServer
@@ -32,6 +42,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 SLOW = Answer(hang=True)
 SECOND = "server-beta-worker-2"
+HOUR_US = 3_600_000_000
 
 #: A worker process of its own: the engine of the product on a short lease.
 WORKER = """
@@ -56,21 +67,6 @@ async def ingest(database: Database) -> AsyncIterator[IngestService]:
     service = IngestService(database, DisabledQueue())
     yield service
     await service.close()
-
-
-async def asked(llm: FakeLlm, times: int) -> None:
-    async def enough() -> bool:
-        return llm.count >= times
-
-    await until(enough, what=f"{times} calls")
-
-
-async def lose_lease(database: Database, name: str) -> None:
-    """Let the lease of a job be over, as if its worker had been silent."""
-    job = await find(database, name)
-    assert job.locked_by is not None
-    claimed = jobs.Claim(name, job.attempts, job.locked_by)
-    assert await jobs.heartbeat(database, [claimed], lease_us=-1_000_000, now_us=now_us())
 
 
 def worker_environment(storage: Storage, llm: FakeLlm) -> dict[str, str]:
@@ -143,18 +139,19 @@ async def test_a_late_answer_of_a_lost_claim_writes_nothing(
     storage: Storage, database: Database, world: World, ingest: IngestService, llm: FakeLlm
 ) -> None:
     """The first worker keeps no heartbeat, loses its job, and answers after the second is done."""
-    llm.script.append(Answer(delay_s=1.5, text=reply("late")))
+    answers = asyncio.Event()
+    llm.script.append(Answer(waits_for=answers, text=reply("late")))
     llm.script.append(Answer(text=reply("in time")))
     name = await job_for(ingest, world, 1)
     provider = asking(llm)
-    first = make_engine(database, provider, heartbeat_s=60)
+    first = make_engine(database, provider, heartbeat_s=600, grace_s=60)
     running = asyncio.create_task(first.run())
     await asked(llm, 1)
+    first.stop()
     await lose_lease(database, name)
-    first._stopping.set()
     async with working(await storage.open(), asking(llm), worker=SECOND):
         job = await ended(database, name)
-    first.stop()
+    answers.set()
     await running
     await provider.close()
     assert (job.status, job.attempts, llm.count) == (JobStatus.COMPLETED, 2, 2)
@@ -171,12 +168,21 @@ def reply(title: str) -> str:
 async def test_a_heartbeat_keeps_a_long_call(
     storage: Storage, database: Database, world: World, ingest: IngestService, llm: FakeLlm
 ) -> None:
-    llm.script.append(Answer(delay_s=5))
+    answers = asyncio.Event()
+    llm.script.append(Answer(waits_for=answers))
     name = await job_for(ingest, world, 1)
-    # Long enough that a busy machine misses no heartbeat, and shorter than the call.
-    async with working(database, asking(llm), lease_s=3, heartbeat_s=0.1):
+    # Long enough that a busy machine misses no heartbeat.
+    lease_s = 8
+    async with working(database, asking(llm), lease_s=lease_s):
         await asked(llm, 1)
+        first_lease_ends_us = now_us() + lease_s * 1_000_000
+
+        async def is_longer() -> bool:
+            return now_us() > first_lease_ends_us
+
         async with working(await storage.open(), asking(llm), worker=SECOND):
+            await until(is_longer, what="the call to be longer than a lease")
+            answers.set()
             job = await ended(database, name)
     assert (job.status, job.attempts, llm.count) == (JobStatus.COMPLETED, 1, 1)
 
@@ -195,7 +201,7 @@ async def test_cancelling_a_job_breaks_its_call_off(
         async def free() -> bool:
             return not engine._leases.claims
 
-        await until(free, what="the call to be broken off", timeout_s=20)
+        await until(free, what="the call to be broken off")
     assert (await find(database, name)).status is JobStatus.CANCELLED
     assert llm.count == 1
 
@@ -263,22 +269,35 @@ async def test_generation_and_purges_meet_no_deadlock(
         assert await storage.query(deadlocks) == [(0,)]
 
 
-async def test_an_answer_outlives_a_database_that_dies_while_it_is_stored(llm: FakeLlm) -> None:
+async def test_an_answer_outlives_a_database_that_dies(
+    llm: FakeLlm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits to be stored for longer than the lease of its job, which nobody takes away while nobody could keep it."""
     from claude_mem.storage import opening  # noqa: PLC0415 - this database is the test's alone
     from tests.support.databases import postgres_settings  # noqa: PLC0415
 
+    async def is_away_for_all() -> bool:
+        said = {"an answer waits for the database", "leases were not extended"}
+        return said | {"expired leases were not looked for"} <= set(caplog.messages)
+
     with PostgresServer() as server:
-        storage = Storage("postgres", postgres_settings(server.create_database(), connect_timeout_ms=1000))
+        storage = Storage("postgres", postgres_settings(server.create_database()))
         await opening.migrate(storage.settings)
         database = await storage.open()
         world = await make_world(database)
         ingest = IngestService(database, DisabledQueue())
-        llm.script.append(Answer(delay_s=0.7))
+        answers = asyncio.Event()
+        llm.script.append(Answer(waits_for=answers))
         name = await job_for(ingest, world, 1)
-        async with working(database, asking(llm), lease_s=1):
+        async with working(database, asking(llm)):
             await asked(llm, 1)
             await asyncio.to_thread(server.crash)
-            await asyncio.sleep(OPTIONS.heartbeat_s * 15)
+            answers.set()
+            await until(is_away_for_all, what="everybody to miss the database")
+            for module in (leases, expiry):
+                monkeypatch.setattr(module, "now_us", lambda: now_us() + HOUR_US)
+            # As in production the holder has several turns before anybody looks for lost leases.
+            monkeypatch.setattr(expiry, "SWEEP_S", 5.0)
             await asyncio.to_thread(server.start)
             job = await ended(database, name)
         assert (job.status, job.attempts, llm.count) == (JobStatus.COMPLETED, 1, 1)

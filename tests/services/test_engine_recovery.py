@@ -17,7 +17,17 @@ from claude_mem.services.outcomes import Answered, Failed, Outcome, Taken
 from claude_mem.storage import failed_jobs, jobs, work
 from claude_mem.storage.database import Database, ValueRefused
 from tests.support.databases import Storage
-from tests.support.engines import OPTIONS, asking, ended, find, job_for, make_engine, working
+from tests.support.engines import (
+    OPTIONS,
+    asked,
+    asking,
+    ended,
+    find,
+    job_for,
+    lose_lease,
+    make_engine,
+    working,
+)
 from tests.support.fake_llm import Answer, FakeLlm
 from tests.support.load import World, make_world, until
 
@@ -100,19 +110,18 @@ async def _is_completed(database: Database, job_id: str) -> bool:
 async def test_an_answer_that_comes_after_another_workers_is_not_kept(
     database: Database, world: World, ingest: IngestService, llm: FakeLlm
 ) -> None:
-    llm.script.append(Answer(delay_s=1.0))
+    answers = asyncio.Event()
+    llm.script.append(Answer(waits_for=answers))
     name = await job_for(ingest, world, 1)
     provider = asking(llm)
-    slow = make_engine(database, provider, heartbeat_s=60, lease_s=0.2)
+    slow = make_engine(database, provider, heartbeat_s=600, grace_s=60)
     running = asyncio.create_task(slow.run())
-
-    async def is_asked() -> bool:
-        return llm.count == 1
-
-    await until(is_asked, what="the call")
+    await asked(llm, 1)
     slow.stop()
+    await lose_lease(database, name)
     async with working(database, asking(llm), worker="server-beta-worker-2"):
         assert (await ended(database, name)).status is JobStatus.COMPLETED
+    answers.set()
     await running
     await provider.close()
     assert llm.count == 2

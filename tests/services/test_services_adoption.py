@@ -156,16 +156,29 @@ async def test_old_jobs_are_worked_off_and_a_fresh_lock_is_left_alone(adopted: A
         corrupt,
         made.job_ids["retrying"],
     )
-    await connection.close()
+    # Its lock is only getting old: freed at once it might still share the others' call.
+    locked_at = await connection.fetchval(
+        "update observation_generation_jobs as j set locked_at = now() from observation_generation_jobs as before"
+        " where j.id = $1 and before.id = j.id returning before.locked_at",
+        made.job_ids["stale"],
+    )
     async with working(adopted.database, asking(llm)):
-        for name in ("queued", "retrying", "stale", "summary"):
+        for name in ("queued", "retrying", "summary"):
             job = await ended(adopted.database, made.job_ids[name])
             assert job.status is JobStatus.COMPLETED, name
+        assert llm.count == 1, "events of one session share a call, and a summary without events asks nobody"
+        await connection.execute(
+            "update observation_generation_jobs set locked_at = $1 where id = $2",
+            locked_at,
+            made.job_ids["stale"],
+        )
+        await connection.close()
+        assert (await ended(adopted.database, made.job_ids["stale"])).status is JobStatus.COMPLETED
         stale = await find(adopted.database, made.job_ids["stale"])
         assert stale.attempts == 2
         fresh = await find(adopted.database, made.job_ids["processing"])
         assert (fresh.status, fresh.locked_by, fresh.attempts) == (JobStatus.PROCESSING, "server-41", 1)
-        assert llm.count == 2, "events of one session share a call, and a summary without events asks nobody"
+        assert llm.count == 2
         found = await MemoryService(adopted.database).of_event(adopted.caller, made.event_ids["retrying"])
         assert len(found) == 1
 

@@ -15,6 +15,7 @@ from claude_mem.generation.port import Provider
 from claude_mem.generation.prices import PriceList
 from claude_mem.generation.providers import build_provider
 from claude_mem.model.records import Job
+from claude_mem.model.times import now_us
 from claude_mem.services.budgets import BudgetService
 from claude_mem.services.generating import Generator
 from claude_mem.services.ingest import IngestService
@@ -50,7 +51,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asking(llm: FakeLlm, *, model: str = "m") -> Provider:
-    return build_provider(name="openrouter", model=model, api_key="k", base_url=llm.url, timeout_s=30)
+    return build_provider(name="openrouter", model=model, api_key="k", base_url=llm.url, timeout_s=120)
 
 
 def make_engine(
@@ -94,6 +95,23 @@ async def find(database: Database, job_id: str) -> Job:
     job = await jobs.find_anywhere(database, job_id)
     assert job is not None
     return job
+
+
+async def asked(llm: FakeLlm, times: int) -> None:
+    """Wait until a model was asked so often."""
+
+    async def enough() -> bool:
+        return llm.count >= times
+
+    await until(enough, what=f"{times} calls")
+
+
+async def lose_lease(database: Database, job_id: str) -> None:
+    """Let the lease of a job be over, as if its worker had been silent."""
+    job = await find(database, job_id)
+    assert job.locked_by is not None
+    claimed = jobs.Claim(job_id, job.attempts, job.locked_by)
+    assert await jobs.heartbeat(database, [claimed], lease_us=-1_000_000, now_us=now_us())
 
 
 async def ended(database: Database, job_id: str) -> Job:

@@ -45,6 +45,7 @@ class Answer:
         error: the error's own kind, such as `overloaded_error`; where absent, the usual one.
         details: Gemini's error details.
         delay_s: seconds before answering.
+        waits_for: what has to happen before the answer.
         hang: never answer.
         reset: cut the connection instead of answering.
         raw: exactly this body, whatever it is.
@@ -61,6 +62,7 @@ class Answer:
     error: str | None = None
     details: list[dict[str, Any]] | None = None
     delay_s: float = 0.0
+    waits_for: asyncio.Event | None = None
     hang: bool = False
     reset: bool = False
     raw: str | bytes | None = None
@@ -185,6 +187,8 @@ class FakeLlm:
         if answer.delay_s:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), answer.delay_s)
+        if answer.waits_for is not None:
+            await answer.waits_for.wait()
         if answer.hang:
             await self._closing.wait()
         if answer.reset or answer.hang:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between tries to give jobs back, while the database does not answer.
+#: Seconds between tries to keep jobs or to give them back, while the database does not answer.
 AGAIN_S = 1.0
 
 #: Why jobs are given back as if they had not been taken.
@@ -60,9 +60,15 @@ class Leases:
                 del self._tasks[claimed]
 
     async def keep(self) -> None:
-        """Extend the leases again and again; the task of a claim that was lost is cancelled."""
+        """Extend the leases again and again; the task of a claim that was lost is cancelled.
+
+        While the database is away it tries more often: leases run out meanwhile, and soon after it is back somebody looks
+        for those that did.
+        """
+        pause_s = self._heartbeat_s
         while True:
-            await asyncio.sleep(self._heartbeat_s)
+            await asyncio.sleep(pause_s)
+            pause_s = self._heartbeat_s
             under_way = dict(self._tasks)
             try:
                 held = await jobs.heartbeat(
@@ -70,6 +76,7 @@ class Leases:
                 )
             except (ClaudeMemError, StorageError) as error:
                 logger.warning("leases were not extended", extra={"reason": type(error).__name__})
+                pause_s = min(AGAIN_S, self._heartbeat_s)
                 continue
             kept = {task for claimed, task in under_way.items() if claimed.job_id in held}
             for task in set(under_way.values()) - kept:
