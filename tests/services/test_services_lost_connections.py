@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,7 +16,7 @@ from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.ingest import Ingested, IngestService
 from claude_mem.services.sessions import SessionInput, SessionService
 from tests.support.databases import Storage, postgres_settings
-from tests.support.load import POLL_SECONDS, SOURCE, World, make_world
+from tests.support.load import POLL_SECONDS, SOURCE, World, make_world, until
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Proxy
 
@@ -152,3 +155,26 @@ async def test_backends_killed_at_random_under_load_lose_nothing_acknowledged(
     assert refused > 0
     assert await rows(postgres_storage) == [(number, 1, 1) for number in range(CLIENTS * EVENTS)]
     await asyncio.gather(*(service.close() for service in services))
+
+
+async def test_a_database_that_hangs_is_given_up(postgres_storage: Storage) -> None:
+    """Its own time limit for a statement ends nothing there, for it hangs with the statement."""
+    database = await postgres_storage.open(pool_max=1, statement_timeout_ms=200, connect_timeout_ms=2_000)
+    asked = "select pid from pg_stat_activity where application_name = 'claude-mem'"
+    (backend,) = [pid for (pid,) in await postgres_storage.query(f"{asked} and datname = current_database()")]
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(60):
+            with pytest.raises(Unavailable):
+                await database.fetch("database.ping")
+    finally:
+        os.kill(backend, signal.SIGCONT)
+
+    async def answered() -> bool:
+        with contextlib.suppress(Unavailable):
+            await database.fetch("database.ping")
+            return True
+        return False
+
+    await until(answered, what="another connection")
+    await postgres_storage.close()

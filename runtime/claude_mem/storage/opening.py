@@ -61,7 +61,10 @@ async def check(settings: DatabaseSettings) -> SchemaState:
 
 async def _connect(settings: DatabaseSettings) -> asyncpg.Connection[Any]:
     # A migration may build an index for longer than any request may take.
-    options = _options(settings) | {"server_settings": {"application_name": "claude-mem-migrate"}}
+    options = _options(settings) | {
+        "server_settings": {"application_name": "claude-mem-migrate"},
+        "command_timeout": None,
+    }
     try:
         connection: asyncpg.Connection[Any] = await asyncpg.connect(**options)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

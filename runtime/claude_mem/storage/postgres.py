@@ -248,11 +248,14 @@ def connect_options(
 
     Parameters:
         url: `postgresql://` address; its `sslmode` counts where `ssl` is None.
-        statement_timeout_ms: milliseconds after which PostgreSQL gives a statement up; 0 is never.
+        statement_timeout_ms: milliseconds after which PostgreSQL gives a statement up; 0 is never. One that hangs gives
+            nothing up: here it is waited for by the time of a connection longer, and then the connection is lost.
     """
+    answer_s = statement_timeout_ms / 1000 + connect_timeout_s if statement_timeout_ms else None
     options: dict[str, Any] = {
         "dsn": url,
         "timeout": connect_timeout_s,
+        "command_timeout": answer_s,
         "server_settings": {
             "application_name": "claude-mem",
             "statement_timeout": str(statement_timeout_ms),

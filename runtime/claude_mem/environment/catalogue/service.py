@@ -162,7 +162,10 @@ POOL_STATEMENT_TIMEOUT_MS = numeric.count(
     group=DATABASE,
     default=30_000,
     unit="milliseconds",
-    meaning="After how long PostgreSQL gives a statement up.",
+    meaning=(
+        "After how long PostgreSQL gives a statement up. One that hangs gives nothing up; its connection is then dropped "
+        "CLAUDE_MEM_POSTGRES_CONNECTION_TIMEOUT_MS later, and the request is answered with 503."
+    ),
 )
 _SSL_CHOICES = f"one of {', '.join(SSL_MODES)}"
 POSTGRES_SSL = kinds.optional_text(
