@@ -101,10 +101,7 @@ def fragile() -> Iterator[PostgresServer]:
 def test_a_database_that_goes_away_and_comes_back(
     browser: Browser, fragile: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    environ = {
-        "CLAUDE_MEM_GENERATION_DISABLED": "true",
-        "CLAUDE_MEM_POSTGRES_POOL_CONNECTION_TIMEOUT_MS": "2000",
-    }
+    environ = {"CLAUDE_MEM_GENERATION_DISABLED": "true"}
     directory = tmp_path_factory.mktemp("outage")
     with (
         Server(directory, database_url=fragile.create_database(), environ=environ) as server,

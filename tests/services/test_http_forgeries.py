@@ -116,6 +116,7 @@ def test_a_reader_that_reads_nothing_loses_its_connection(
     request = (
         f"GET /v1/stream HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nX-Api-Key: {tenant.full}\r\n\r\n"
     )
+    eventually(lambda: not api.app[STREAMS], what="streams of other tests to end")
     with api.connection() as raw:
         raw.sendall(request.encode())
         eventually(lambda: len(api.app[STREAMS]) == 1, what="the stream to open")
@@ -144,4 +145,4 @@ def test_one_team_cannot_take_all_the_empty_streams(
             "GET", "/v1/mcp", headers=headers | {"X-Api-Key": api.tenant().full}
         ) as other:
             assert other.status_code == 200
-    eventually(lambda: not api.app[mcp.IDLE], what="the streams to end", timeout=40)
+    eventually(lambda: not api.app[mcp.IDLE], what="the streams to end")

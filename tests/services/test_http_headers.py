@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.http import Server, Storage, Tenant, client_of, database_url, event_body, eventually
+from claude_mem.model.times import now_us
+from claude_mem.process import server as process
+from claude_mem.services import limits
+from tests.support.http import Server, Storage, Tenant, client_of, database_url, event_body
 
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -218,21 +220,23 @@ def capped(
         yield server
 
 
-def away_from_the_minutes_end() -> None:
-    eventually(lambda: time.time() % 60 < 50, what="a new minute", timeout=15)
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> float:
+    """The time at which everything is counted, in seconds: no minute, and no month, ends meanwhile."""
+    at = now_us()
+    monkeypatch.setattr(limits, "now_us", lambda: at)
+    return at / 1_000_000
 
 
-async def test_the_rate_limit_is_exact_under_parallel_requests(limited: Server) -> None:
+async def test_the_rate_limit_is_exact_under_parallel_requests(limited: Server, moment: float) -> None:
     tenant = limited.tenant()
-    away_from_the_minutes_end()
     async with client_of(limited) as client:
         headers = {"X-Api-Key": tenant.full}
         answers = await asyncio.gather(*(client.get("/v1/usage", headers=headers) for _ in range(20)))
     assert Counter(answer.status_code for answer in answers) == {200: 5, 429: 15}
-    now = time.time()
     for answer in answers:
         assert answer.headers["X-RateLimit-Limit"] == "5"
-        assert now < int(answer.headers["X-RateLimit-Reset"]) <= now + 61
+        assert moment < int(answer.headers["X-RateLimit-Reset"]) <= moment + 60
         if answer.status_code == 429:
             assert answer.json() == {
                 "error": "rate_limited",
@@ -249,9 +253,9 @@ async def test_the_rate_limit_is_exact_under_parallel_requests(limited: Server) 
     assert limited.call("GET", "/v1/usage", "bogus").status_code == 403
 
 
+@pytest.mark.usefixtures("moment")
 def test_what_is_not_authenticated_is_not_counted(limited: Server) -> None:
     tenant = limited.tenant()
-    away_from_the_minutes_end()
     assert not set(LIMITS) & set(limited.call("GET", "/v1/usage").headers)
     for _ in range(7):
         assert limited.call("POST", "/v1/keys", tenant.read, {}).status_code == 403
@@ -260,6 +264,7 @@ def test_what_is_not_authenticated_is_not_counted(limited: Server) -> None:
     assert answer.headers["X-RateLimit-Remaining"] == "4"
 
 
+@pytest.mark.usefixtures("moment")
 async def test_the_request_cap_counts_by_itself_and_exactly(capped: Server) -> None:
     tenant, other = capped.tenant(), capped.tenant()
     async with client_of(capped) as client:
@@ -279,6 +284,7 @@ async def test_the_request_cap_counts_by_itself_and_exactly(capped: Server) -> N
     assert capped.ok("GET", "/v1/usage", other.read)["usage"] == {"request": 1}
 
 
+@pytest.mark.usefixtures("moment")
 def test_the_token_cap_holds_writes_back_whoever_counted(capped: Server) -> None:
     tenant = capped.tenant()
     assert capped.call("POST", "/v1/keys", tenant.full, {}).status_code == 201
@@ -310,8 +316,10 @@ def test_caps_and_limits_are_off_unless_set(api: Server, tenant: Tenant) -> None
 
 
 def test_metering_counts_requests_by_their_route(
-    kind: Storage, request: pytest.FixtureRequest, tmp_path: Any
+    kind: Storage, request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What is written behind is written by this test alone, so that nothing of it is under way when it is read.
+    monkeypatch.setattr(process, "WRITE_BEHIND_S", 3600.0)
     environ = {"CLAUDE_MEM_USAGE_METERING": "1", "CLAUDE_MEM_GENERATION_DISABLED": "1"}
     with Server(tmp_path, database_url=database_url(request, kind), environ=environ) as server:
         tenant = server.tenant()
@@ -327,9 +335,9 @@ def test_metering_counts_requests_by_their_route(
         assert secret not in dump
 
 
+@pytest.mark.usefixtures("moment")
 def test_failed_authentication_is_limited_but_never_a_good_key_nor_loopback(tmp_path: Any) -> None:
     environ = {"CLAUDE_MEM_AUTH_FAILURES_PER_MIN": "3", "CLAUDE_MEM_GENERATION_DISABLED": "1"}
-    away_from_the_minutes_end()
     with Server(tmp_path, environ=environ, host="0.0.0.0") as server:
         tenant = server.tenant()
         assert {server.call("GET", "/v1/usage", "bogus").status_code for _ in range(9)} == {403}

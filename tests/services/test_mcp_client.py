@@ -34,7 +34,7 @@ async def connected(
 ) -> AsyncIterator[Client]:
     """A client as an agent uses it."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S, trust_env=False) as http:
         transport = streamable_http_client(url or f"{server.url}/v1/mcp", http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client
@@ -128,7 +128,7 @@ async def test_every_request_of_the_sdks_transport_is_answered(
 ) -> None:
     headers = {"Authorization": f"Bearer {tenant.read}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S, trust_env=False) as http,
         streamable_http_client(f"{api.url}/v1/mcp", http_client=http) as (received, sent),
     ):
         await sent.send(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=given, method="tools/list")))

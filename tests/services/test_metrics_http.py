@@ -213,10 +213,7 @@ def frozen(postgres: PostgresServer) -> Iterator[None]:
 @pytest.mark.usefixtures("impatient_metrics")
 def test_a_server_tells_its_own_figures_while_the_database_is_away(tmp_path: Path) -> None:
     with PostgresServer() as postgres:
-        environ = {
-            "CLAUDE_MEM_GENERATION_DISABLED": "1",
-            "CLAUDE_MEM_POSTGRES_POOL_CONNECTION_TIMEOUT_MS": "2000",
-        }
+        environ = {"CLAUDE_MEM_GENERATION_DISABLED": "1"}
         with Server(tmp_path, database_url=postgres.create_database(), environ=environ) as server:
             assert of(read(server), "claude_mem_database_up") == 1
             with frozen(postgres):

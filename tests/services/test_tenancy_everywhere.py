@@ -20,7 +20,7 @@ from claude_mem.logs import JsonFormatter
 from claude_mem.process.logs import fields_of
 from claude_mem.telemetry import tracing
 from tests.services.test_tracing import Receiver
-from tests.support.http import Server, Tenant, database_url, event_body
+from tests.support.http import PATIENCE_S, Server, Tenant, database_url, event_body
 
 #: Is in all that the team writes and in nothing that a stranger asks; the word is what the stranger searches for.
 MARK = "zanzibar"
@@ -308,7 +308,7 @@ class Stranger:
 
     def __init__(self, server: Server, owned: Belongings) -> None:
         self._server, self._owned = server, owned
-        self.client = httpx.Client(base_url=server.url, timeout=30, trust_env=False)
+        self.client = httpx.Client(base_url=server.url, timeout=PATIENCE_S, trust_env=False)
         self.tenant = server.tenant("own")
         self._filled = Belongings(owned.tenant, owned.names | {"own": self.tenant.project})
         body = {"projectId": self.tenant.project, "content": "own"}

@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 from claude_mem.environment import AuthMode, Role
+from claude_mem.environment.catalogue import NAMES
 from claude_mem.http.app import create_app
 from claude_mem.http.keys import Runtime
 from claude_mem.model.identity import new_id
@@ -38,6 +39,7 @@ from claude_mem.storage import keys, opening
 from claude_mem.storage.database import run_transaction
 from claude_mem.worker.engine import Engine
 from tests.support import described
+from tests.support.databases import PATIENT_WITH_POSTGRES
 from tests.support.postgres import PostgresServer
 
 T = TypeVar("T")
@@ -46,6 +48,9 @@ Json = Any
 
 #: What a wait in a test may take at most, in seconds, on a busy machine.
 PATIENCE_S = 60.0
+
+#: What a server waits for on a busy machine; tests of waiting name their own times.
+PATIENT = PATIENT_WITH_POSTGRES | {"CLAUDE_MEM_WAIT_TIMEOUT_MS": "120000"}
 
 HOOK_SCOPES = ("events:write", "sessions:write", "observations:read", "jobs:read")
 
@@ -230,7 +235,7 @@ class Server:
             except OSError:
                 return None
             address = probe.getsockname()[0]
-        return httpx.Client(base_url=f"http://{address}:{self.port}", timeout=30, trust_env=False)
+        return httpx.Client(base_url=f"http://{address}:{self.port}", timeout=PATIENCE_S, trust_env=False)
 
     def dump(self) -> str:
         """Everything that the database holds, as text."""
@@ -240,7 +245,10 @@ class Server:
 def _settings(
     directory: Path, database_url: str | None, environ: Mapping[str, str], *, local: bool
 ) -> ServerSettings:
+    unknown = environ.keys() - NAMES
+    assert not unknown, f"nothing reads {unknown}"
     given = {
+        **PATIENT,
         "CLAUDE_MEM_DATA_DIR": str(directory),
         "CLAUDE_MEM_DOCKER": "0",
         **({"CLAUDE_MEM_SERVER_DATABASE_URL": database_url} if database_url else {}),
@@ -342,7 +350,9 @@ def eventually(condition: Callable[[], T], *, what: str, timeout: float = PATIEN
 async def client_of(server: Server) -> AsyncIterator[httpx.AsyncClient]:
     """An asynchronous client, for requests at the same time."""
     limits = httpx.Limits(max_connections=100)
-    async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=server.url, timeout=PATIENCE_S, limits=limits, trust_env=False
+    ) as client:
         yield client
 
 
