@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
 
 from claude_mem.model.errors import Unavailable
 from claude_mem.queue import dramatiq
+from claude_mem.queue import valkey as valkey_client
 from claude_mem.queue.dramatiq import DramatiqQueue, LaneConsumer
 from claude_mem.queue.valkey import explain
 from tests.support.certificates import Certificates, make_certificates
@@ -28,29 +30,38 @@ from tests.support.ports import free_port
 from tests.support.valkey import ValkeyServer
 
 PREFIX = "claude_mem"
+#: Seconds for an answer of a server on a busy machine.
+ANSWERED_S = 60
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither side gives up because this machine has other things to do."""
-    monkeypatch.setattr(dramatiq, "PATIENCE_S", 20)
-    monkeypatch.setattr(LaneConsumer, "PATIENCE_S", 20)
+    for place, name in (
+        (dramatiq, "PATIENCE_S"),
+        (dramatiq, "CONNECT_S"),
+        (LaneConsumer, "PATIENCE_S"),
+        (valkey_client, "CONNECT_S"),
+        (valkey_client, "ANSWER_S"),
+    ):
+        monkeypatch.setattr(place, name, ANSWERED_S)
 
 
 class Listening:
     """A consumer, and what it heard."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, has_room: bool) -> None:
         self.heard: list[str] = []
         self.room = threading.Event()
-        self.room.set()
+        if has_room:
+            self.room.set()
         self.consumer = LaneConsumer(url, prefix=PREFIX, heard=self.heard.append, room=self.room)
 
 
 @contextmanager
-def listening(url: str) -> Iterator[Listening]:
-    found = Listening(url)
+def listening(url: str, *, has_room: bool = True) -> Iterator[Listening]:
+    found = Listening(url, has_room=has_room)
     found.consumer.start()
     try:
         yield found
@@ -107,8 +118,8 @@ async def test_who_has_nothing_to_do_waits_and_does_not_poll(valkey_url: str) ->
             return await blocked(valkey_url) == 2
 
         await until(waits, what="the lanes to wait")
-        client.config_resetstat()
         started = time.monotonic()
+        client.config_resetstat()
 
         async def fetched() -> int:
             stats: Any = client.info("commandstats")
@@ -123,8 +134,7 @@ async def test_who_has_nothing_to_do_waits_and_does_not_poll(valkey_url: str) ->
 
 async def test_a_message_without_room_is_left_until_there_is(valkey_url: str) -> None:
     async with announcing(valkey_url) as queue:
-        with listening(valkey_url) as busy:
-            busy.room.clear()
+        with listening(valkey_url, has_room=False) as busy:
             assert await queue.publish("event", [str(number) for number in range(12)])
             with listening(valkey_url) as idle:
 
@@ -192,8 +202,7 @@ async def test_every_key_has_the_prefix_in_a_hash_tag(valkey_url: str) -> None:
             lanes = {"server_beta_generate_event", "server_beta_generate_summary"}
             expected = {f"{{{PREFIX}}}:{lane}{part}" for lane in lanes for part in ("", ".msgs")}
             assert set(found) == expected | {f"{{{PREFIX}}}:__heartbeats__"}
-            with listening(valkey_url) as listener:
-                listener.room.clear()
+            with listening(valkey_url, has_room=False):
 
                 async def taken() -> bool:
                     return any("__acks__" in name for name in map(str, client.keys("*")))
@@ -245,7 +254,7 @@ async def test_a_user_who_may_only_what_is_documented_is_enough_over_tls(
     monkeypatch.setattr("claude_mem.queue.lanes.MAINTENANCE_CHANCE", 1_000_000)
     url = secure_url(tls_port, authority=certificates.authority)
     async with announcing(url) as queue:
-        await queue.ping(timeout_s=5)
+        await queue.ping(timeout_s=ANSWERED_S)
         with listening(url) as listener:
             for lane in ("event", "summary"):
                 assert await queue.publish(lane, [lane])
@@ -290,7 +299,7 @@ async def test_what_is_wrong_is_said_and_holds_up_nobody(
             assert not await queue.publish("event", ["1"])
         if fault != "acl":
             with pytest.raises(Unavailable, match=re.escape(words)):
-                await queue.ping(timeout_s=5)
+                await queue.ping(timeout_s=ANSWERED_S)
 
         async def told() -> bool:
             return len(warnings(caplog)) >= 2
@@ -303,6 +312,38 @@ async def test_what_is_wrong_is_said_and_holds_up_nobody(
     assert all(words in line for line in said), said
     assert len(said) == 2, said
     assert not any("cret" in text or "wrongpass" in text for text in caplog.messages)
+
+
+@pytest.mark.usefixtures("guarded")
+async def test_what_a_ping_does_not_show_is_told_once(
+    certificates: Certificates,
+    tls_port: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(dramatiq, "LOOK_AGAIN_S", 0.01)
+    pings = 0
+    queue = DramatiqQueue(secure_url(tls_port, authority=certificates.authority), prefix="elsewhere")
+    ping = queue.ping
+
+    async def counted(*, timeout_s: float) -> None:
+        nonlocal pings
+        await ping(timeout_s=timeout_s)
+        pings += 1
+
+    monkeypatch.setattr(queue, "ping", counted)
+
+    async def refused(times: int) -> bool:
+        """Whether messages were sent and refused so often; before each a ping was answered."""
+        assert not await queue.publish("event", ["1"])
+        return pings >= times
+
+    for times in range(1, 4):
+        await until(partial(refused, times), what="an answered ping")
+    await queue.close()
+    assert len(warnings(caplog)) == 1
+    assert "Valkey answers again" not in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ class DramatiqQueue:
 
     def __init__(self, url: str, *, prefix: str) -> None:
         self._outage = Outage("workers find jobs in the database, about a second later")
+        self._away = False
         self._broker = LaneBroker(url, prefix=prefix, outage=self._outage, retries=1)
         for lane in LANES:
             self._broker.declare_queue(LANE_NAMES[lane])
@@ -75,7 +76,7 @@ class DramatiqQueue:
         """Send messages; False while the server does not answer, or not soon enough to be waited for."""
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_waiting(), name="announce")
-        if self._outage.lasts or len(self._waiting) >= WAITING_AT_MOST:
+        if self._away or len(self._waiting) >= WAITING_AT_MOST:
             return False
         sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((lane, tuple(job_ids[:WAKE_AT_MOST]), sent))
@@ -88,15 +89,18 @@ class DramatiqQueue:
             await self._news.wait()
             self._news.clear()
             batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            before = self._outage.failures
             try:
                 await asyncio.to_thread(self._send, batch)
             except ERRORS as error:
                 self._outage.met(error)
-            answers = not self._outage.lasts
-            for _, _, sent in [*batch, *([] if answers else self._waiting)]:
+                self._away = True
+            else:
+                self._outage.over(failures_before=before)
+            for _, _, sent in [*batch, *(self._waiting if self._away else [])]:
                 if not sent.done():
-                    sent.set_result(answers)
-            if not answers:
+                    sent.set_result(not self._away)
+            if self._away:
                 self._waiting.clear()
                 await self._until_it_answers()
 
@@ -106,11 +110,11 @@ class DramatiqQueue:
                 self._broker.enqueue(_message(lane, job_id))
 
     async def _until_it_answers(self) -> None:
-        while self._outage.lasts:
+        while self._away:
             await asyncio.sleep(LOOK_AGAIN_S)
             with contextlib.suppress(Unavailable):
                 await self.ping(timeout_s=CONNECT_S)
-                self._outage.over()
+                self._away = False
 
     async def withdraw(self, lane: Lane, job_id: str) -> None:
         """A message of a job that is no longer to be done changes nothing, so it may stay."""
@@ -127,7 +131,7 @@ class DramatiqQueue:
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
-        if self._waiting and not self._outage.lasts:
+        if self._waiting and not self._away:
             with contextlib.suppress(*ERRORS):
                 await asyncio.to_thread(self._send, list(self._waiting))
         self._broker.close()

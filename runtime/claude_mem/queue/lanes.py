@@ -115,8 +115,10 @@ class LaneMessages(Consumer):
         return None
 
     def _fetch(self, free: int) -> None:
+        outage = self._broker.outage
+        before = outage.failures
         self._fetched = self._broker.do_fetch(self._queue_name, free)
-        self._broker.outage.over()
+        outage.over(failures_before=before)
 
     def ack(self, message: MessageProxy) -> None:
         """Forget a message that somebody was told of."""

@@ -88,27 +88,31 @@ class Outage:
 
     Parameters:
         consequence: what goes on without it, as the log is to say.
+
+    Attributes:
+        failures: commands that failed so far.
     """
 
     def __init__(self, consequence: str) -> None:
         self._consequence = consequence
         self._told: set[str] = set()
-
-    @property
-    def lasts(self) -> bool:
-        """Whether it was away when last heard of."""
-        return bool(self._told)
+        self.failures = 0
 
     def met(self, error: BaseException) -> None:
         """A command failed."""
+        self.failures += 1
         reason = explain(error)
         known = reason in self._told
         self._told.add(reason)
         if not known:
             logger.warning("Valkey does not answer: %s; %s", reason, self._consequence)
 
-    def over(self) -> None:
-        """A command was answered."""
-        if self._told:
+    def over(self, *, failures_before: int) -> None:
+        """A command was answered, of those that tell of jobs: a server may well answer others and refuse these.
+
+        Parameters:
+            failures_before: `failures` when it was sent; an answer that crossed with a failure ends no outage.
+        """
+        if self._told and failures_before == self.failures:
             self._told = set()
             logger.info("Valkey answers again")
