@@ -25,7 +25,7 @@ from claude_mem.services.failures import Failure
 from claude_mem.services.group import GroupCommit
 from claude_mem.services.measuring import count_outcome, count_usage
 from claude_mem.services.outcomes import Answered, Drafted, Failed, Outcome, Postponed, Taken
-from claude_mem.services.settling import settle
+from claude_mem.services.settling import keep, settle
 from claude_mem.services.shown import ShownTexts
 from claude_mem.storage import work
 from claude_mem.storage.database import Retryable, StorageError, run_transaction
@@ -89,7 +89,7 @@ class Generator:
         self._settling: GroupCommit[Outcome, None] = GroupCommit(
             "settle", self._settle, largest=64, parallel=2
         )
-        self._keeping: GroupCommit[list[work.KeptReply], None] = GroupCommit(
+        self._keeping: GroupCommit[tuple[str, list[work.KeptReply]], None] = GroupCommit(
             "keep", self._keep, largest=64, parallel=2
         )
 
@@ -162,9 +162,8 @@ class Generator:
         call_id = new_id()
         if reply.result.text is not None:
             document = reply.document()
-            await self._keeping.submit(
-                [work.KeptReply(taken.job.id, call_id, document) for taken in call.taken]
-            )
+            replies = [work.KeptReply(taken.job.id, call_id, document) for taken in call.taken]
+            await self._keeping.submit((call.taken[0].job.project_id, replies))
         await self.settle(self._answered(call.taken, reply, call_id))
 
     def _count(self, usage: Usage, provider: str, model: str) -> None:
@@ -279,10 +278,13 @@ class Generator:
             count_outcome(outcome)
         return [None] * len(outcomes)
 
-    async def _keep(self, groups: Sequence[list[work.KeptReply]]) -> Sequence[None]:
-        replies = sorted((reply for group in groups for reply in group), key=lambda reply: reply.job_id)
-        await self._persist(lambda: work.keep_replies(self._database, replies, now_us=now_us()))
-        return [None] * len(groups)
+    async def _keep(self, calls: Sequence[tuple[str, list[work.KeptReply]]]) -> Sequence[None]:
+        projects = {project_id for project_id, _ in calls}
+        replies = sorted((reply for _, kept in calls for reply in kept), key=lambda reply: reply.job_id)
+        await self._persist(
+            lambda: run_transaction(self._database, lambda transaction: keep(transaction, projects, replies))
+        )
+        return [None] * len(calls)
 
     async def _persist(self, store: Callable[[], Awaitable[Stored]]) -> Stored:
         while True:

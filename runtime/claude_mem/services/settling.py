@@ -1,5 +1,7 @@
 """How jobs end, many in one transaction: observations, sources, usage, history, audit and completion, or none of it.
 
+Before that their answers are kept, so that nobody pays for them twice.
+
 Every change is guarded by the claims: a job whose claim was lost meanwhile is left as it is, and nothing that only it would
 have brought is stored.
 """
@@ -20,6 +22,17 @@ if TYPE_CHECKING:
 
     from claude_mem.services.outcomes import Outcome
     from claude_mem.storage.database import Executor
+
+
+async def keep(executor: Executor, project_ids: set[str], replies: Sequence[work.KeptReply]) -> None:
+    """Keep answers until what came of them is stored; of jobs that have ended or were purged, nothing.
+
+    Parameters:
+        project_ids: whose jobs they are of.
+    """
+    # Before the jobs' own rows, as in `settle`.
+    await tenancy.lock_shared(executor, project_ids)
+    await work.keep_replies(executor, replies, now_us=now_us())
 
 
 async def settle(executor: Executor, outcomes: Sequence[Outcome]) -> list[Outcome]:
