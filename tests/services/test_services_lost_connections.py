@@ -25,6 +25,12 @@ EVENTS = 100
 #: More packets than one ingest sends, connection set-up included.
 MOST_PACKETS = 24
 
+#: Connections that were cut in the middle of something, and whose ends have not heard of it yet.
+BUSY = (
+    "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    " and backend_type = 'client backend' and state <> 'idle'"
+)
+
 OTHERS = (
     "select pg_terminate_backend(pid) from pg_stat_activity"
     " where datname = current_database() and pid <> pg_backend_pid()"
@@ -47,7 +53,16 @@ def behind(proxy: Proxy, storage: Storage) -> Storage:
     """The same database, by way of the proxy."""
     name = storage.url.rpartition("/")[2]
     url = f"postgresql://claude_mem@127.0.0.1:{proxy.port}/{name}"
-    return Storage("postgres", postgres_settings(url, connect_timeout_ms=2000))
+    return Storage("postgres", postgres_settings(url))
+
+
+async def settled(storage: Storage) -> None:
+    """Wait until what was sent over connections that were cut is done or given up."""
+
+    async def nothing_under_way() -> bool:
+        return await storage.query(BUSY) == [(0,)]
+
+    await until(nothing_under_way, what="PostgreSQL to be done with what was sent")
 
 
 async def rows(storage: Storage) -> list[tuple[object, ...]]:
@@ -75,6 +90,7 @@ async def test_a_connection_cut_at_every_packet_of_an_ingest_loses_and_doubles_n
         except Unavailable:
             refused += 1
         proxy.allowed = None
+        await settled(postgres_storage)
         stored = [row[0] for row in await rows(postgres_storage)]
         again = await ingest.ingest(world.caller, received, generate=True, source=SOURCE)
         assert again.duplicate == (number in stored)
@@ -119,7 +135,7 @@ async def test_backends_killed_at_random_under_load_lose_nothing_acknowledged(
     postgres_storage: Storage, world: World
 ) -> None:
     services = [IngestService(await postgres_storage.open(pool_max=3), DisabledQueue()) for _ in range(2)]
-    refused = 0
+    refused, taken = 0, 0
 
     async def insist(service: IngestService, number: int) -> list[Ingested]:
         """Send an event until it is taken, as a client does."""
@@ -135,23 +151,27 @@ async def test_backends_killed_at_random_under_load_lose_nothing_acknowledged(
                 await asyncio.sleep(POLL_SECONDS)
 
     async def client(index: int) -> None:
+        nonlocal taken
         for n in range(EVENTS):
             (stored,) = await insist(services[index % 2], index * EVENTS + n)
             assert stored.job is not None
+            taken += 1
 
-    async def kill(done: asyncio.Event) -> int:
-        chance, killed = random.Random(3), 0
-        while not done.is_set():
-            killed += len(await postgres_storage.query(OTHERS))
-            await asyncio.sleep(chance.uniform(0.05, 0.15))
+    async def kill(goal: int) -> int:
+        """Kill the backends now and then, at the pace of the events: what is killed too often gets nowhere."""
+        chance, killed, following = random.Random(3), 0, 0
+        while following < goal:
+            if taken >= following:
+                killed += len(await postgres_storage.query(OTHERS))
+                following = taken + chance.randrange(1, 2 * EVENTS // CLIENTS)
+            await asyncio.sleep(chance.random() * POLL_SECONDS)
         return killed
 
-    done = asyncio.Event()
-    killing = asyncio.create_task(kill(done))
-    async with asyncio.timeout(240):
+    # The last events are left alone, so that there are some to wait for after every killing.
+    killing = asyncio.create_task(kill((CLIENTS - 1) * EVENTS))
+    async with asyncio.timeout(500):
         await asyncio.gather(*(client(index) for index in range(CLIENTS)))
-    done.set()
-    assert await killing > 3
+        assert await killing > 3
     assert refused > 0
     assert await rows(postgres_storage) == [(number, 1, 1) for number in range(CLIENTS * EVENTS)]
     await asyncio.gather(*(service.close() for service in services))
@@ -159,12 +179,13 @@ async def test_backends_killed_at_random_under_load_lose_nothing_acknowledged(
 
 async def test_a_database_that_hangs_is_given_up(postgres_storage: Storage) -> None:
     """Its own time limit for a statement ends nothing there, for it hangs with the statement."""
-    database = await postgres_storage.open(pool_max=1, statement_timeout_ms=200, connect_timeout_ms=2_000)
+    # Both long enough for a busy machine to make a connection, and waited for together.
+    database = await postgres_storage.open(pool_max=1, statement_timeout_ms=2_000, connect_timeout_ms=6_000)
     asked = "select pid from pg_stat_activity where application_name = 'claude-mem'"
     (backend,) = [pid for (pid,) in await postgres_storage.query(f"{asked} and datname = current_database()")]
     os.kill(backend, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             with pytest.raises(Unavailable):
                 await database.fetch("database.ping")
     finally:
