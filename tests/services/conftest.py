@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from claude_mem.services import health, monitoring
+from claude_mem.services import health, memory_vectors, monitoring
 from claude_mem.storage import sqlite
 from tests.support.databases import (
     CONNECT_MS,
@@ -58,8 +58,10 @@ def patient_sqlite() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def patient_checks() -> Iterator[None]:
-    """A dependency that is well may take longer to say so, on a busy machine, than anybody would wait for it."""
+    """What is well may take longer to say so, on a busy machine, than anybody would wait for it."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (health, monitoring):
             patch.setattr(module, "TIMEOUT_S", PATIENCE_S)
+        # What is not given back in time is held for minutes, and no other step of a test would have it.
+        patch.setattr(memory_vectors, "_PARTING_S", PATIENCE_S)
         yield

@@ -21,10 +21,10 @@ from tests.support.valkey import ValkeyServer
 
 ENVIRON = {"CLAUDE_MEM_GENERATION_DISABLED": "1"}
 
-#: Of a server that waits neither for connections nor for answers for long.
+#: Of a server that gives connections and answers up before the tests' client does.
 HURRIED = ENVIRON | {
-    "CLAUDE_MEM_POSTGRES_CONNECTION_TIMEOUT_MS": "2000",
-    "CLAUDE_MEM_POSTGRES_STATEMENT_TIMEOUT_MS": "2000",
+    "CLAUDE_MEM_POSTGRES_CONNECTION_TIMEOUT_MS": "8000",
+    "CLAUDE_MEM_POSTGRES_STATEMENT_TIMEOUT_MS": "4000",
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from claude_mem.generation.prices import PriceList
 from claude_mem.model.times import now_us
+from claude_mem.services import memory_vectors, question_vectors
 from claude_mem.services.budget_changes import BudgetChanges
 from claude_mem.services.memories import MemoryInput, MemoryService
 from claude_mem.services.memory_vectors import FIRST_PAUSE_S, LONGEST_PAUSE_S
@@ -28,6 +29,14 @@ TERMS = ClaimTerms(model=MODEL, dimensions=None, limit=64, characters=8000)
 @pytest.fixture
 async def world(vector_database: Database) -> World:
     return await make_world(vector_database)
+
+
+@pytest.fixture
+def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No day ends while its budget is spent."""
+    at = now_us()
+    for module in (memory_vectors, question_vectors):
+        monkeypatch.setattr(module, "now_us", lambda: at)
 
 
 @pytest.fixture
@@ -241,6 +250,7 @@ async def test_a_text_that_is_refused_does_not_keep_others_from_their_vectors(
     assert waiting == [(memories[-1], 1, True)]
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_a_spent_budget_makes_its_team_wait_and_no_other(
     vector_database: Database,
     endpoint: FakeEmbeddings,
@@ -368,6 +378,7 @@ async def test_a_table_of_one_vector_for_each_memory_is_extended_and_long_memori
     }
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_what_vectors_cost_is_told_apart_and_spends_a_budget_in_dollars(
     vector_database: Database, endpoint: FakeEmbeddings, world: World, assemble: Assemble
 ) -> None:

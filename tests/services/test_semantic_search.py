@@ -13,6 +13,8 @@ import asyncpg
 import pytest
 
 from claude_mem.model.errors import Forbidden, InvalidInput
+from claude_mem.model.times import now_us
+from claude_mem.services import memory_vectors, question_vectors
 from claude_mem.services.memories import MemoryInput, MemoryService
 from claude_mem.services.questions import Question, SearchPage
 from claude_mem.services.recall import RecallService
@@ -31,6 +33,14 @@ QUESTION = "masked secrets"
 @pytest.fixture
 async def world(vector_database: Database) -> World:
     return await make_world(vector_database)
+
+
+@pytest.fixture
+def one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No day ends while its budget is spent."""
+    at = now_us()
+    for module in (memory_vectors, question_vectors):
+        monkeypatch.setattr(module, "now_us", lambda: at)
 
 
 @pytest.fixture
@@ -187,7 +197,8 @@ async def test_syntax_and_filters_hold_for_what_meaning_finds(found: Semantics, 
     assert ids(await ask(found, world, QUESTION, concepts=["security"])) == []
     # Exclusions alone ask for nothing, and a time alone is no text.
     assert ids(await ask(found, world, "-parser")) == []
-    page = await ask(found, world, "today")
+    # Whenever it is asked: what was made before midnight was not made today.
+    page = await ask(found, world, "last 3 days")
     assert set(ids(page)) == everything
     assert page.meaning is not None
     assert page.meaning.missing == "no_words"
@@ -293,6 +304,7 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone(found: Semantics, wo
     assert seen[-1] == "circuit_open"
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_a_spent_budget_leaves_words(
     vector_database: Database, endpoint: FakeEmbeddings, world: World, assemble: Assemble
 ) -> None:

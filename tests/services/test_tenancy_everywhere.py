@@ -348,7 +348,10 @@ class Stranger:
         for chunk in response.iter_bytes():
             told += chunk
             if until in told:
-                return told.decode()
+                # To the end of the event and no further: how much of the next one came along, chance decides.
+                head, _, rest = told.partition(until)
+                if b"\n\n" in rest:
+                    return (head + until + rest.partition(b"\n\n")[0]).decode()
         raise AssertionError(f"the stream ended before {until!r}: {told!r}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.http import Server, Tenant, event_body
+from tests.support.http import PATIENCE_S, Server, Tenant, event_body
 
 LINES = "application/x-ndjson"
 
@@ -115,7 +115,10 @@ def test_a_body_that_breaks_off_leaves_what_was_stored(api: Server) -> None:
         raise RuntimeError("the client dies")
 
     headers = {"Authorization": f"Bearer {two.full}", "Content-Type": LINES}
-    with httpx.Client(trust_env=False, headers=headers) as client, pytest.raises(RuntimeError):
+    with (
+        httpx.Client(trust_env=False, headers=headers, timeout=PATIENCE_S) as client,
+        pytest.raises(RuntimeError),
+    ):
         client.post(f"{api.url}/v1/import", content=broken())
     report = sent(api, two.full, lines)
     assert report["refusedLines"] == 0

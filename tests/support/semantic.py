@@ -25,6 +25,9 @@ from tests.support.postgres import PostgresServer
 
 MODEL = "rule-of-words"
 
+#: Seconds that the endpoint and the database have where no test is about that, on a busy machine.
+PATIENCE_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Semantics:
@@ -57,8 +60,8 @@ def semantics(
     model: str = MODEL,
     dimensions: int | None = None,
     batch: int = 64,
-    timeout_s: float = 20.0,
-    compare_s: float = 20.0,
+    timeout_s: float = PATIENCE_S,
+    compare_s: float = PATIENCE_S,
     daily_tokens: int | None = None,
 ) -> Semantics:
     """Put it together as a process does."""
