@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.support.claude_mem_servers import (
     sample,
 )
 from tests.support.kube.control_plane import ControlPlane
+from tests.support.kube.kubectl import KubectlError
 from tests.support.processes import wait_until
 
 
@@ -172,10 +174,14 @@ def test_an_unknown_field_is_refused(asked: Servers) -> None:
 
 
 def test_explain_tells_of_fields(served: ControlPlane) -> None:
-    def told() -> str:
-        return served.kubectl("explain", "cms.spec.worker.autoscaling.targetCPUUtilizationPercentage")
+    def is_told() -> bool:
+        """Whether it is: descriptions are published after a definition, and asking for one before fails."""
+        with suppress(KubectlError):
+            told = served.kubectl("explain", "cms.spec.worker.autoscaling.targetCPUUtilizationPercentage")
+            return "in percent of the workers' CPU request" in told
+        return False
 
-    wait_until(lambda: "in percent of the workers' CPU request" in told(), what="the description")
+    wait_until(is_told, what="the description", timeout=300)
 
 
 def test_it_scales_workers_and_shows_columns(served: ControlPlane, servers: Servers, namespace: str) -> None:
@@ -214,12 +220,12 @@ def policed(served: ControlPlane, servers: Servers) -> Iterator[Servers]:
     servers.create(resource(env("server", "CLAUDE_MEM_AUTH_MODE", "local-dev"), name="old"), keep=True)
     served.kubectl.apply(*policy())
     try:
-        wait_until(lambda: _is_policed(servers), what="the policy to count")
+        wait_until(lambda: _is_policed(servers), what="the policy to count", timeout=300)
         yield servers
     finally:
         for manifest in reversed(policy()):
             served.kubectl("delete", manifest["kind"].lower(), manifest["metadata"]["name"])
-        wait_until(lambda: not _is_policed(servers), what="the policy's end")
+        wait_until(lambda: not _is_policed(servers), what="the policy's end", timeout=300)
 
 
 def _is_policed(servers: Servers) -> bool:

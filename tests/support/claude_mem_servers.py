@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ import yaml
 
 from claude_mem_operator.admission.policy import policy_spec
 from claude_mem_operator.api import API_VERSION, KIND
-from tests.support.kube.kubectl import Kubectl, KubectlError
-from tests.support.processes import wait_until
+from tests.support.kube.kubectl import Kubectl
 
 _ROOT = Path(__file__).parents[2]
 SAMPLES = _ROOT / "config" / "samples"
@@ -63,14 +61,7 @@ def env(component: str, name: str, value: str) -> dict[str, Any]:
 def install_crd(kubectl: Kubectl) -> None:
     """Apply the CRD that is checked in, and wait until the API server serves the resource."""
     kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(CRD))
-
-    def served() -> bool:
-        with suppress(KubectlError):
-            kubectl("get", "claudememservers", "--all-namespaces")
-            return True
-        return False
-
-    wait_until(served, what="the resource to be served", timeout=60)
+    kubectl.wait_until_served("claudememservers.claude-mem.dev")
 
 
 @dataclass(frozen=True)
@@ -99,6 +90,12 @@ def _server(**fields: Any) -> dict[str, Any]:
 
 def _worker(**fields: Any) -> dict[str, Any]:
     return {"worker": fields}
+
+
+def _authorities(**fields: Any) -> dict[str, Any]:
+    return {
+        "postgres": {"external": {**_URL, "caSecretRef": {"name": "authorities", "key": "ca.crt"}, **fields}}
+    }
 
 
 def _postgres(**fields: Any) -> dict[str, Any]:
@@ -141,6 +138,8 @@ GOOD = (
     Case("the shortest", {}),
     Case("the longest name", {}, resource_name="a" * 40),
     Case("external stores", {"postgres": {"external": _URL}, "valkey": {"external": _URL}}),
+    Case("a database's authorities", _authorities(ssl="verify-ca")),
+    Case("authorities for the URL's own mode", _authorities()),
     Case("a fallback", {"provider": {"fallbacks": [_OTHER]}}),
     Case("nothing running", {**_server(replicas=0), **_worker(replicas=0, autoscaling={"enabled": False})}),
     Case("one worker at least and at most", _scaling(minReplicas=1, maxReplicas=1)),
@@ -187,6 +186,7 @@ BAD = (
     Case("no Valkey", {"valkey": {}}, "spec.valkey"),
     Case("two Valkeys", {"valkey": {"managed": {}, "external": _URL}}, "spec.valkey"),
     Case("an unknown TLS mode", {"postgres": {"external": {**_URL, "ssl": "on"}}}, "spec.postgres.external.ssl"),
+    Case("authorities that nobody asks", _authorities(ssl="require"), "spec.postgres.external.ssl"),
     Case("no storage", _postgres(storage="0"), "spec.postgres.managed.storage"),
     Case("storage below nothing", _postgres(storage="-1Gi"), "spec.postgres.managed.storage"),
     Case("storage that is no quantity", _postgres(storage="10 gigabytes"), "spec.postgres.managed.storage"),

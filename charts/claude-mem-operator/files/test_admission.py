@@ -6,6 +6,7 @@ import json
 import os
 import ssl
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,6 +14,10 @@ from pathlib import Path
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # Only the webhook knows this rule: the ValidatingAdmissionPolicy would answer for others.
 VARIABLE, WRONG = "CLAUDE_MEM_POSTGRES_SSL", "sometimes"
+# Nodes learn where replicas are a moment after these are ready, and until then nobody reaches the webhook: for how long
+# it is tried again, and after which pause, in seconds.
+PATIENCE_S, PAUSE_S = 60, 1
+NOBODY = "failed calling webhook"
 
 
 def dry_run(env: list[dict[str, str]]) -> tuple[int, str]:
@@ -43,9 +48,19 @@ def dry_run(env: list[dict[str, str]]) -> tuple[int, str]:
         return error.code, str(json.load(error).get("message"))
 
 
+def reached() -> tuple[int, str]:
+    """What the API server says to a good resource, once it reaches the webhook, or at last."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        status, message = dry_run([])
+        if NOBODY not in message or time.monotonic() > deadline:
+            return status, message
+        time.sleep(PAUSE_S)
+
+
 def main() -> None:
     """End with the reason where one of the two is not as it should be."""
-    status, message = dry_run([])
+    status, message = reached()
     if status != 201:
         sys.exit(f"a good resource is refused: {status} {message}")
     print("a good resource is accepted")  # noqa: T201

@@ -34,7 +34,7 @@ from tests.support.processes import Process, ProcessEndedError
 #: The warning of a client whose API server was killed while it connected.
 CUT = "ignore:unclosed <ssl.SSLSocket:ResourceWarning"
 #: Seconds that one of the programs may take to answer on a busy machine.
-START_S = 120.0
+START_S = 240.0
 START_ATTEMPTS = 3
 #: Seconds that a ServiceAccount's token is good for.
 TOKEN_S = 7200
@@ -201,7 +201,7 @@ class ControlPlane:
             request = urllib.request.Request(
                 f"{self.url}/readyz", headers={"Authorization": f"Bearer {self._token}"}
             )
-            with urllib.request.urlopen(request, context=context, timeout=5) as answer:
+            with urllib.request.urlopen(request, context=context, timeout=20) as answer:
                 return bool(answer.status == 200)
         return False
 

@@ -19,11 +19,10 @@ def foreign_kinds(kubectl: Kubectl) -> Iterator[None]:
         directory = Path(script("definitions", "--present").strip())
     except UnavailableError as reason:
         cannot_run(str(reason))
-    names = [f"crd/{kind.plural}.{kind.group}" for kind in OPTIONAL_KINDS]
+    names = [f"{kind.plural}.{kind.group}" for kind in OPTIONAL_KINDS]
     kubectl("apply", "--server-side", "--filename", str(directory))
     try:
-        for name in names:
-            kubectl.wait(name, "condition=Established")
+        kubectl.wait_until_served(*names)
         yield
     finally:
-        kubectl("delete", *names)
+        kubectl("delete", "crd", *names)

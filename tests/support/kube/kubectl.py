@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import wait_until
+
 
 class KubectlError(AssertionError):
     """Raised when kubectl fails; ``stderr`` has the server's reason, ``stdout`` what was written before it."""
@@ -31,7 +33,7 @@ class Kubectl:
         self._program = program
         self._cache = kubeconfig.with_suffix(".cache")
 
-    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 240) -> str:
         """Run a command and return its standard output; ``timeout`` is in seconds.
 
         Raises: KubectlError.
@@ -72,9 +74,49 @@ class Kubectl:
             timeout=timeout + 10,
         )
 
+    def wait_until_served(self, *kinds: str) -> None:
+        """Wait until kinds that were just defined, such as ``widgets.example.com``, can be asked for.
+
+        That a definition is established is told before the API server's list of kinds has it.
+        """
+        for kind in kinds:
+            self.wait(f"crd/{kind}", "condition=Established")
+            wait_until(lambda asked=kind: self._serves(asked), what=f"{kind} to be served", timeout=300)  # type: ignore[misc]
+
+    def _serves(self, kind: str) -> bool:
+        try:
+            self("get", kind, "--all-namespaces", "--output", "name")
+        except KubectlError:
+            return False
+        return True
+
+    def may(self, account: str, verb: str, kind: str, *, namespace: str) -> bool:
+        """Whether a user, such as ``system:serviceaccount:NAMESPACE:NAME``, may do something in a namespace."""
+        try:
+            self("--namespace", namespace, "auth", "can-i", verb, kind, "--as", account)
+        except KubectlError as error:
+            if error.stdout.strip() != "no":
+                raise
+            return False
+        return True
+
+    def wait_until_may(self, account: str, verb: str, kind: str, *, namespace: str) -> None:
+        """Wait until a role that was just granted counts: API servers learn of roles a moment after they are stored."""
+        wait_until(
+            lambda: self.may(account, verb, kind, namespace=namespace),
+            what=f"{account} to be allowed to {verb} {kind} in {namespace}",
+            timeout=300,
+        )
+
     def create_namespace(self, *, prefix: str = "test", labels: Mapping[str, str] | None = None) -> str:
-        """Create a namespace with a name of its own; ``labels`` such as those of PodSecurity."""
+        """Create a namespace with a name of its own; ``labels`` such as those of PodSecurity.
+
+        Its default ServiceAccount is there, without which no pod is let in.
+        """
         metadata = {"generateName": f"{prefix}-", "labels": dict(labels or {})}
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         created = self("create", "--filename", "-", "--output", "name", stdin=json.dumps(manifest))
-        return created.strip().removeprefix("namespace/")
+        name = created.strip().removeprefix("namespace/")
+        account = ("--namespace", name, "get", "serviceaccount", "default", "--ignore-not-found")
+        wait_until(lambda: self(*account), what=f"the default ServiceAccount of {name}", timeout=300)
+        return name

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.kube.kubectl import Kubectl, KubectlError
+from tests.support.kube.kubectl import Kubectl
 from tests.support.kube.scripts import ROOT
 
 DEFINITIONS = ROOT / "charts" / "claude-mem-operator-crds"
@@ -65,13 +65,7 @@ class Release:
     def may(self, verb: str, kind: str, *, namespace: str) -> bool:
         """Whether its roles let the operator do something in a namespace."""
         account = f"system:serviceaccount:{NAMESPACE}:{NAME}"
-        try:
-            self.kubectl("--namespace", namespace, "auth", "can-i", verb, kind, "--as", account)
-        except KubectlError as error:
-            if error.stdout.strip() != "no":
-                raise
-            return False
-        return True
+        return self.kubectl.may(account, verb, kind, namespace=namespace)
 
     def scale(self, replicas: int) -> None:
         """Have so many replicas; they are not waited for."""
