@@ -207,7 +207,8 @@ FULL: Json = {
 def elsewhere() -> Json:
     """A spec with the other half of what excludes something in `FULL`: stores elsewhere, and no autoscaler."""
     spec = copy.deepcopy(FULL)
-    reference = {"urlSecretRef": {"name": "stores", "key": "postgres"}, "ssl": "require"}
+    reference: Json = {"urlSecretRef": {"name": "stores", "key": "postgres"}, "ssl": "verify-full"}
+    reference["caSecretRef"] = {"name": "stores", "key": "ca.crt"}
     spec["postgres"] = {"external": reference}
     spec["valkey"] = {"external": {"urlSecretRef": {"name": "stores", "key": "valkey"}}}
     spec["worker"]["autoscaling"] = {"enabled": False}

@@ -85,6 +85,20 @@ class ExternalPostgres(Model):
     ssl: SslMode | None = None
     """TLS: verify-ca and verify-full also check the certificate; the URL's sslmode, or prefer, where it is
     not given."""
+    ca_secret_ref: SecretKeyRef | None = None
+    """The authorities, in PEM, whose certificates verify-ca and verify-full believe; those of the image where it is not
+    given. A URL with an sslrootcert of its own wins."""
+
+    rules = (
+        Rule(
+            cel="!has(self.caSecretRef) || !has(self.ssl) || self.ssl in ['verify-ca', 'verify-full']",
+            holds=lambda store: (
+                store.ca_secret_ref is None or store.ssl in {None, "verify-ca", "verify-full"}
+            ),
+            message="must be verify-ca or verify-full beside caSecretRef: the other modes check no certificate",
+            field=".ssl",
+        ),
+    )
 
 
 class ExternalValkey(Model):

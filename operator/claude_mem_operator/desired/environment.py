@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from claude_mem_operator.desired.types import Manifest
 
 DATA_DIR: Final = "/var/lib/claude-mem"
+#: Where processes find the authorities of an external PostgreSQL.
+AUTHORITIES_DIR: Final = "/run/secrets/postgres-authorities"
+AUTHORITIES: Final = "ca.crt"
 VALKEY_PASSWORD: Final = "VALKEY_PASSWORD"  # noqa: S105 - the name of a variable
 
 #: What leads a process to its database, beside the variables of the catalogue's own group: libpq's names.
@@ -142,6 +145,9 @@ def _database(resource: ClaudeMemServer) -> Iterator[_Variable]:
         path = "spec.postgres.external"
         yield _secret(service.DATABASE_URL.name, postgres.external.url_secret_ref, f"{path}.urlSecretRef")
         yield from _optional(service.POSTGRES_SSL.name, postgres.external.ssl, f"{path}.ssl")
+        if postgres.external.ca_secret_ref is not None:
+            file = f"{AUTHORITIES_DIR}/{AUTHORITIES}"
+            yield _literal(service.PGSSLROOTCERT.name, file, f"{path}.caSecretRef")
         return
     host, path = child_name(resource, Component.POSTGRES), "spec.postgres.managed"
     yield _literal(service.DATABASE_URL.name, f"postgresql://{host}:{POSTGRES_PORT}", path)

@@ -90,17 +90,9 @@ def _template(context: Context) -> Manifest:
             command=command,
             env=environment.env,
             resources=pods.effective_resources(Component.MIGRATION, _RESOURCES),
-            mounts=[*pods.runtime_mounts(), *mounts],
+            mounts=[*pods.runtime_mounts(context), *mounts],
         )
 
-    key = {
-        "name": "key",
-        "secret": {
-            "secretName": key_secret,
-            "defaultMode": 0o440,
-            "items": [{"key": API_KEY, "path": API_KEY}],
-        },
-    }
     template = pods.template(
         context,
         Component.MIGRATION,
@@ -113,8 +105,8 @@ def _template(context: Context) -> Manifest:
                 {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
             )
         ],
-        volumes=[*pods.runtime_volumes(), key],
-        references=[*environment.references, f"Secret/{key_secret}/{API_KEY}"],
+        volumes=[*pods.runtime_volumes(context), pods.secret_file("key", key_secret, API_KEY, API_KEY)],
+        references=[*pods.runtime_references(context, environment), f"Secret/{key_secret}/{API_KEY}"],
     )
     template["spec"]["restartPolicy"] = "Never"
     return template

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_mem_operator.api import quantity
-from claude_mem_operator.desired.environment import DATA_DIR
+from claude_mem_operator.desired.environment import AUTHORITIES, AUTHORITIES_DIR, DATA_DIR
 from claude_mem_operator.desired.names import REFERENCES_ANNOTATION, Component, child_name, labels, selector
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from claude_mem_operator.api import ReplicatedScheduling, Resources, Scheduling
     from claude_mem_operator.api.components import Server, Worker
+    from claude_mem_operator.api.references import SecretKeyRef
     from claude_mem_operator.desired.context import Context
     from claude_mem_operator.desired.environment import EnvironmentOf
     from claude_mem_operator.desired.types import Manifest
@@ -165,12 +166,12 @@ def runtime_template(
                 command=command,
                 env=environment.env,
                 resources=effective_resources(component, settings.resources),
-                mounts=runtime_mounts(),
+                mounts=runtime_mounts(context),
                 **fields,
             )
         ],
-        volumes=runtime_volumes(),
-        references=environment.references,
+        volumes=runtime_volumes(context),
+        references=runtime_references(context, environment),
     )
 
 
@@ -224,13 +225,39 @@ def scratch(name: str, size: str, *, in_memory: bool = False) -> Manifest:
     return {"name": name, "emptyDir": {**medium, "sizeLimit": size}}
 
 
-def runtime_volumes() -> list[Manifest]:
-    """What our image writes to: temporary files, and its data directory."""
-    return [scratch("tmp", "64Mi"), scratch("data", "64Mi")]
+def runtime_volumes(context: Context) -> list[Manifest]:
+    """What our image writes to, temporary files and its data directory, and what it reads beside its environment."""
+    authorities = _authorities(context)
+    volumes = [scratch("tmp", "64Mi"), scratch("data", "64Mi")]
+    if authorities is not None:
+        volumes.append(secret_file("postgres-authorities", authorities.name, authorities.key, AUTHORITIES))
+    return volumes
 
 
-def runtime_mounts() -> list[Manifest]:
-    return [TMP, {"name": "data", "mountPath": DATA_DIR}]
+def runtime_mounts(context: Context) -> list[Manifest]:
+    """Where `runtime_volumes` are."""
+    mounts: list[Manifest] = [TMP, {"name": "data", "mountPath": DATA_DIR}]
+    if _authorities(context) is not None:
+        mounts.append({"name": "postgres-authorities", "mountPath": AUTHORITIES_DIR, "readOnly": True})
+    return mounts
+
+
+def runtime_references(context: Context, environment: EnvironmentOf) -> list[str]:
+    """What a process reads of Secrets and ConfigMaps, by its environment and `runtime_volumes`."""
+    authorities = _authorities(context)
+    files = [] if authorities is None else [f"Secret/{authorities.name}/{authorities.key}"]
+    return [*environment.references, *files]
+
+
+def secret_file(volume: str, secret: str, key: str, path: str) -> Manifest:
+    """A volume with one key of a Secret as a file of the name `path`, which nobody but the pod's own user may read."""
+    items = [{"key": key, "path": path}]
+    return {"name": volume, "secret": {"secretName": secret, "defaultMode": 0o440, "items": items}}
+
+
+def _authorities(context: Context) -> SecretKeyRef | None:
+    external = context.spec.postgres.external
+    return None if external is None else external.ca_secret_ref
 
 
 def shell(script: str) -> list[str]:
