@@ -184,6 +184,25 @@ async def test_a_context_keeps_its_budget(api: Server, tenant: Tenant) -> None:
                     assert "nothing" in told
 
 
+async def test_a_context_tells_as_many_as_its_schema_says(api: Server, tenant: Tenant) -> None:
+    words = [
+        f"{first}{second}"
+        for first in "bdfgklmn"
+        for second in ("ato", "eru", "ilo", "omi", "una", "yre", "aza")
+    ]
+    for word in words:
+        body = {"projectId": tenant.project, "content": f"queue {word} {word}x {word}y {word}z"}
+        api.ok("POST", "/v1/memories", tenant.full, body, status=201)
+    async with connected(api, tenant.read) as client:
+        (tool,) = (one for one in (await client.list_tools()).tools if one.name == "context")
+        most = tool.input_schema["properties"]["limit"]["maximum"]
+        asked = {"projectId": tenant.project, "query": "queue", "limit": most}
+        told = text(await client.call_tool("context", asked | {"maxTokens": 20_000}))
+        assert told.count("<memory ") == len(words) == 56
+        plain = json.loads(text(await client.call_tool("context", asked)))
+        assert len(plain["observations"]) == 50
+
+
 async def test_bad_arguments_are_told_and_the_server_lives(api: Server, tenant: Tenant) -> None:
     async with connected(api, tenant.full) as client:
         for tool, arguments, expected in (

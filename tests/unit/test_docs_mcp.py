@@ -74,11 +74,14 @@ def test_the_arguments_of_a_tool_are_described(name: str) -> None:
         of_budget = ROWS[BUDGETED].arguments
         assert inputs.pop("maxTokens") == of_budget["maxTokens"]
         assert of_budget["maxTokens"]["maximum"] == briefing.MOST_TOKENS
-        assert of_budget["limit"] == {
-            "minimum": 1,
-            "maximum": briefing.MOST_MEMORIES,
-            "default": briefing.MEMORIES,
-        }
+        plain, wide = row.arguments["limit"], of_budget["limit"]
+        assert wide == {"minimum": 1, "maximum": briefing.MOST_MEMORIES, "default": briefing.MEMORIES}
+        # One schema for both: its bounds hold for the wider, and what is the default depends.
+        assert inputs["limit"] == {"minimum": 1, "maximum": wide["maximum"]}
+        said = tool.inputs["limit"]["description"]
+        assert f"{plain['default']} unless given, and up to {plain['maximum']};" in said
+        assert f"with maxTokens {wide['default']} unless given, and up to {wide['maximum']}." in said
+        inputs["limit"] = plain
     assert row.arguments == inputs
     assert row.leading == set(tool.required)
 

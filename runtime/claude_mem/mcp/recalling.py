@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from claude_mem.mcp.schemas import MEMORY, MEMORY_ID, PROJECT_ID, QUERY, TIMELINE
 from claude_mem.mcp.tool import Caller, Tool
@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from claude_mem.mcp.arguments import Arguments
     from claude_mem.model.records import Observation
 
+#: Memories of a context without `maxTokens`: where nothing is said, and at most.
+_PLAIN: Final = 10
+_MOST_PLAIN: Final = 50
+
+#: No `default`: a client that fills it in would say the plain context's where `maxTokens` has another.
+_CONTEXT_LIMIT: Final = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": MOST_MEMORIES,
+    "description": f"How many at most: {_PLAIN} unless given, and up to {_MOST_PLAIN}; with maxTokens {MEMORIES} unless "
+    f"given, and up to {MOST_MEMORIES}.",
+}
+
 
 async def _search(caller: Caller, given: Arguments) -> dict[str, Any]:
     found = await _find(caller, given, mode="search", default=20, most=100)
@@ -25,7 +38,7 @@ async def _context(caller: Caller, given: Arguments) -> dict[str, Any] | str:
     tokens = given.optional_integer("maxTokens", least=1, most=MOST_TOKENS)
     if tokens is not None:
         return await _briefing(caller, given, max_tokens=tokens)
-    found = await _find(caller, given, mode="context", default=10, most=50)
+    found = await _find(caller, given, mode="context", default=_PLAIN, most=_MOST_PLAIN)
     return {
         "observations": [caller.spelling.observation(observation) for observation in found],
         "context": "\n\n".join(observation.content for observation in found if observation.content),
@@ -110,7 +123,7 @@ TOOLS = (
         {
             "projectId": PROJECT_ID,
             "query": QUERY,
-            "limit": _limit(10, 50),
+            "limit": _CONTEXT_LIMIT,
             "maxTokens": {
                 "type": "integer",
                 "minimum": 1,
