@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.support import ports
 from tests.support.postgres import PostgresServer
-from tests.support.processes import ProcessGroup
+from tests.support.processes import ProcessGroup, wait_until
 from tests.support.valkey import ValkeyServer
 
 OURS = (
@@ -24,6 +25,8 @@ OURS = (
     "CLAUDECODE",
     "PG",
 )
+#: Longer than a test takes, on a busy machine, that counts what was spent by the day or the month.
+WITHIN_A_DAY = timedelta(minutes=2)
 CONTAINER_HINTS = ("KUBERNETES_SERVICE_HOST", "container")
 
 
@@ -79,6 +82,13 @@ def processes() -> Iterator[ProcessGroup]:
     group = ProcessGroup()
     yield group
     group.close()
+
+
+@pytest.fixture
+def within_a_day() -> None:
+    """Begin after midnight (UTC) where it is near: what was spent before is of another day, or of another month."""
+    day = (datetime.now(UTC) + WITHIN_A_DAY).date()
+    wait_until(lambda: datetime.now(UTC).date() == day, what="midnight", timeout=200)
 
 
 @pytest.fixture

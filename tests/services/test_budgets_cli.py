@@ -17,6 +17,8 @@ from claude_mem.storage import usage
 from tests.support.databases import Storage
 from tests.support.load import World, make_world
 
+pytestmark = pytest.mark.usefixtures("within_a_day")
+
 
 @pytest.fixture
 def world(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> World:

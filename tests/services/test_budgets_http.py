@@ -11,19 +11,23 @@ from claude_mem.model.identity import new_id
 from claude_mem.storage import usage
 from tests.support.http import Server, Tenant, event_body
 
-NOW = datetime.now(UTC)
 SUMS = ("calls", "failedCalls", "tokens", "inputTokens", "outputTokens", "costUsd", "unpricedTokens")
 
 
-def spend(api: Server, tenant: Tenant, *, project: str | None, day: datetime = NOW, **metadata: Any) -> None:
-    """A call with 100 tokens in and 10 out."""
+pytestmark = pytest.mark.usefixtures("within_a_day")
+
+
+def spend(
+    api: Server, tenant: Tenant, *, project: str | None, day: datetime | None = None, **metadata: Any
+) -> None:
+    """A call with 100 tokens in and 10 out, now unless another time is named."""
     given = {"model": "claude-sonnet-5", "lane": "event", "inputTokens": 100, "outputTokens": 10} | metadata
     row = usage.UsageRow(
         team_id=tenant.team,
         project_id=project,
         kind="tokens",
         quantity=110,
-        at_us=int(day.timestamp() * 1_000_000),
+        at_us=int((day or datetime.now(UTC)).timestamp() * 1_000_000),
         metadata=given,
     )
     api.run(usage.append(api.services.database, [row]))
@@ -64,7 +68,9 @@ def test_usage_is_told_apart_by_what_is_asked_for(api: Server, tenant: Tenant) -
         "event": (2, 0, 220, 200, 20, 0.0003, 110),
         "summary": failed,
     }
-    assert lines(api, tenant.read, "day") == {f"{NOW:%Y-%m-%d}": (3, 1, 330, 300, 30, 0.0006, 110)}
+    assert lines(api, tenant.read, "day") == {
+        f"{datetime.now(UTC):%Y-%m-%d}": (3, 1, 330, 300, 30, 0.0006, 110)
+    }
     body = api.ok("GET", "/v1/usage/breakdown?by=project&limit=1", tenant.read)
     assert (len(body["lines"]), body["more"], body["unpricedModels"]) == (1, 2, ["nobody-knows-it"])
     assert tuple(body["total"][name] for name in SUMS) == (3, 1, 330, 300, 30, 0.0006, 110)

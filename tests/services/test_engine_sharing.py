@@ -141,6 +141,7 @@ async def test_an_answer_that_was_paid_for_is_used_and_not_asked_for_again(
     assert await work.kept_replies(database, [name]) == {}
 
 
+@pytest.mark.usefixtures("within_a_day")
 async def test_jobs_wait_while_the_budget_is_spent(
     database: Database, world: World, ingest: IngestService, llm: FakeLlm
 ) -> None:

@@ -166,6 +166,7 @@ async def test_an_adopted_database_keeps_every_row(
     assert (await check_postgres(connect)).adopted
 
 
+@pytest.mark.usefixtures("within_a_day")
 async def test_claude_mem_13_can_go_on_writing(connect: Connect, connection: Any, postgres_url: str) -> None:
     made = await create_claude_mem_13(postgres_url)
     await migrate_postgres(connect)

@@ -225,8 +225,11 @@ async def test_tables_and_columns_are_those_of_postgres(
 
 
 async def test_default_times_are_microseconds(connection: sqlite3.Connection) -> None:
-    (created,) = connection.execute("SELECT created_at FROM teams").fetchone()
-    assert abs(created - time.time_ns() // 1000) < 10_000_000
+    exact_us = 2_000  # SQLite's own clock ticks in milliseconds
+    began_us = time.time_ns() // 1000
+    connection.execute("INSERT INTO teams (id, name) VALUES ('now', 'now')")
+    (created,) = connection.execute("SELECT created_at FROM teams WHERE id = 'now'").fetchone()
+    assert began_us - exact_us <= created <= time.time_ns() // 1000 + exact_us
 
 
 async def test_changes_are_noted_for_the_search_index(connection: sqlite3.Connection) -> None:

@@ -211,6 +211,7 @@ async def test_old_memories_are_found(adopted: Adopted) -> None:
     assert [memory.id for memory, _ in of_event] == [generated]
 
 
+@pytest.mark.usefixtures("within_a_day")
 async def test_old_usage_counts_towards_caps(adopted: Adopted) -> None:
     used = adopted.made.usage.get((adopted.made.team_id, adopted.made.month, "request"), 0)
     admission = Admission(adopted.database, Limits(monthly_requests=used + 2))

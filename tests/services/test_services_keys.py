@@ -200,6 +200,7 @@ async def admitted(admission: Admission, world: World) -> int:
     return len(done) - len(refused)
 
 
+@pytest.mark.usefixtures("within_a_day")
 async def test_a_monthly_cap_lets_exactly_so_many_pass(
     storage: Storage, database: Database, world: World
 ) -> None:
@@ -235,6 +236,7 @@ async def test_a_rate_limit_lets_exactly_so_many_pass(
     assert other.remaining == CAP - 1
 
 
+@pytest.mark.usefixtures("within_a_day")
 async def test_tokens_hold_back_writes_only(database: Database, world: World) -> None:
     admission = Admission(database, Limits(monthly_tokens=100))
     row = usage.UsageRow(world.team_id, None, "tokens", 100, now_us(), {})

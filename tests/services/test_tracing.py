@@ -27,7 +27,10 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE}-00f067aa0ba902b7-01"
 OTHER = "00-11112222333344445555666677778888-00f067aa0ba902b7-01"
 
-pytestmark = pytest.mark.usefixtures("impatient")
+pytestmark = pytest.mark.usefixtures("impatient", "patient")
+
+#: Seconds in which the last spans leave a busy machine.
+LEFT_S = 60.0
 
 
 class Receiver:
@@ -86,7 +89,14 @@ class Receiver:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(60)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still to be sent when tracing ends gets its time."""
+    monkeypatch.setattr(tracing, "PARTING_S", LEFT_S)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", str(LEFT_S))
 
 
 @pytest.fixture
