@@ -187,6 +187,13 @@ class TestDeployment:
         (found,) = pod["containers"]
         return dict(found)
 
+    def test_a_busy_node_is_no_reason_to_start_a_replica_anew(self, container: Manifest) -> None:
+        """It may take two minutes to begin, and be deaf for one."""
+        for name, least_s in (("startupProbe", 120), ("livenessProbe", 60), ("readinessProbe", 6)):
+            probe = container[name]
+            assert probe["timeoutSeconds"] >= 5, name
+            assert probe["periodSeconds"] * probe["failureThreshold"] >= least_s, name
+
     def test_the_webhook_answers_through_a_roll_out(
         self, manifests: list[Manifest], container: Manifest, pod: Manifest
     ) -> None:
