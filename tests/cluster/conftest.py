@@ -17,7 +17,7 @@ from tests.support.kube.control_plane import ControlPlane
 from tests.support.kube.kind import KindCluster
 from tests.support.kube.kubectl import KubectlError
 from tests.support.kube.language_model import URL, LanguageModel
-from tests.support.kube.memory import Memory, sample
+from tests.support.kube.memory import PATIENT, Memory, sample
 from tests.support.kube.release import RESTRICTED, Release
 from tests.support.kube.scripts import UnavailableError
 from tests.support.tiers import cannot_run
@@ -136,8 +136,9 @@ def kind_namespace(kind_cluster: KindCluster) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def release(kind_cluster: KindCluster, images: tuple[str, ...]) -> Iterator[Release]:
     """The operator, installed by Helm for all namespaces; it looks at nothing that no watch tells it of."""
-    # A resync would hide an event that is missed.
-    installed = Release(kind_cluster.helm, kind_cluster.kubectl, values={"resyncSeconds": 3600})
+    # A resync would hide an event that is missed. On a busy machine a review may take longer than API servers usually wait.
+    values = {"resyncSeconds": 3600, "webhook": {"timeoutSeconds": 30}}
+    installed = Release(kind_cluster.helm, kind_cluster.kubectl, values=values)
     yield installed
     installed.uninstall()
 
@@ -212,7 +213,11 @@ def memory(shortest: Sample, kind_cluster: KindCluster, images: tuple[str, ...])
     memory.patch(
         {
             "provider": {"baseUrl": URL},
-            "server": {"service": {"type": "NodePort"}, "resources": {"requests": {"cpu": "50m"}}},
+            "server": {
+                "service": {"type": "NodePort"},
+                "resources": {"requests": {"cpu": "50m"}},
+                "env": [PATIENT],
+            },
             "worker": {
                 "concurrency": 4,
                 "resources": {"requests": {"cpu": "50m"}},

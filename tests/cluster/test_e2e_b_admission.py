@@ -21,7 +21,7 @@ LOCAL_DEV = {"name": "CLAUDE_MEM_AUTH_MODE", "value": "local-dev"}
 SLOW_HEARTBEAT = {"name": "CLAUDE_MEM_JOB_HEARTBEAT_SECONDS", "value": "600"}
 UPSIDE_DOWN = {"worker": {"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}}
 #: Seconds in which API servers learn of a changed configuration.
-LEARNT_S = 120
+LEARNT_S = 300
 
 
 def spec(*env: dict[str, str], **more: Any) -> Manifest:

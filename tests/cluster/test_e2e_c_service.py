@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.conftest import Sample
 from tests.support import checklist
 from tests.support.checklist import SERVER, Keys
-from tests.support.kube.memory import Memory
+from tests.support.kube.memory import PATIENCE_S, Memory
 from tests.support.processes import wait_until
 
 
@@ -65,7 +65,7 @@ def test_p8_and_p12_a_session_starts_ends_and_is_summarised(memory: Memory, keys
         found = memory.ok("GET", f"/v1/jobs/{job}", keys.full)["generationJob"]
         return bool(found["status"] == "completed")
 
-    wait_until(completed, what="the summary")
+    wait_until(completed, what="the summary", timeout=PATIENCE_S)
 
 
 def test_the_key_in_the_secret_is_the_key_of_the_project_that_the_resource_names(memory: Memory) -> None:

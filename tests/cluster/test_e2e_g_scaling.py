@@ -57,7 +57,10 @@ def test_workers_come_under_load_and_go_after_it(
     writes = release.writes(of_status=False)
     memory.wait(lambda: replicas(memory) == 1, what="one worker", timeout=SCALED_S)
     memory.settle()
-    assert memory.condition("AutoscalingActive")["status"] == "True"
+    # It has no figures of a worker for a moment, while one comes or goes.
+    memory.wait(
+        lambda: memory.condition("AutoscalingActive")["status"] == "True", what="figures", timeout=SCALED_S
+    )
     # Of the way back the operator only tells.
     assert release.writes(of_status=False) == writes
     for event in (sent[0], sent[-1]):
@@ -68,8 +71,9 @@ def test_without_the_autoscaler_the_resource_says_how_many(memory: Memory) -> No
     """And through `kubectl scale`, which is the same field."""
     with memory.restored():
         memory.patch({"worker": {"autoscaling": {"enabled": False}, "replicas": 2}})
+        autoscaler = ObjectRef(AUTOSCALER, memory.namespace, f"{memory.name}-worker")
+        memory.wait(lambda: memory.api.get(autoscaler) is None, what="the autoscaler's end")
         memory.wait(lambda: replicas(memory) == 2, what="two workers")
-        assert memory.api.get(ObjectRef(AUTOSCALER, memory.namespace, f"{memory.name}-worker")) is None
         memory.kubectl("--namespace", memory.namespace, "scale", "cms", memory.name, "--replicas=1")
         memory.wait(lambda: replicas(memory) == 1, what="one worker")
         memory.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.cluster.conftest import Sample
+from tests.support.kube.memory import PATIENCE_S
 from tests.support.kube.release import NAME, NAMESPACE, Release
 from tests.support.processes import wait_until
 
@@ -24,7 +25,7 @@ def test_uninstalling_leaves_nothing_of_the_operator(shortest: Sample, release: 
     claims = memory.kubectl("--namespace", memory.namespace, "get", "pvc", "--output", "name").split()
     assert claims
     release.uninstall()
-    wait_until(lambda: not release.pods(ending=True), what="the end of its pods", timeout=60)
+    wait_until(lambda: not release.pods(ending=True), what="the end of its pods", timeout=PATIENCE_S)
     found = release.kubectl("get", CLUSTER_WIDE, "--output", "name").split()
     assert [name for name in found if NAME in name] == []
     kinds = "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,pdb,leases"
@@ -35,7 +36,7 @@ def test_uninstalling_leaves_nothing_of_the_operator(shortest: Sample, release: 
         return {f"{one['kind']}/{one['metadata']['name']}" for one in found} - of_namespace
 
     # The Lease is collected after its Deployment.
-    wait_until(lambda: not left(), what=f"the end of {left()}", timeout=120)
+    wait_until(lambda: not left(), what=f"the end of {left()}", timeout=PATIENCE_S)
     # Helm keeps the definition: with it would go every resource of its kind.
     assert "claudememservers" in release.kubectl("get", "crd", "--output", "name")
     assert memory.kubectl("--namespace", memory.namespace, "get", "pvc", "--output", "name").split() == claims

@@ -101,7 +101,7 @@ def test_p12_the_session_ends_and_is_summarised(stack: Stack, keys: Keys, sessio
         found = stack.ok("GET", f"/v1/jobs/{job}", keys.full)["generationJob"]
         return bool(found["status"] == "completed")
 
-    wait_until(completed, what="the summary")
+    wait_until(completed, what="the summary", timeout=300)
 
 
 def test_s8_local_development_is_refused_in_a_container(stack: Stack) -> None:

@@ -48,7 +48,13 @@ def _manifests(image: str) -> list[dict[str, Any]]:
         "image": image,
         "command": ["python", f"/llm/{NAME}.py", "--host", "0.0.0.0", "--port", "8080"],
         "securityContext": _RESTRICTED,
-        "readinessProbe": {"httpGet": {"path": "/_requests", "port": 8080}, "periodSeconds": 1},
+        # Once it answers it stays within reach: a busy node may keep any program from answering for a while.
+        "readinessProbe": {
+            "httpGet": {"path": "/_requests", "port": 8080},
+            "periodSeconds": 1,
+            "timeoutSeconds": 30,
+            "failureThreshold": 20,
+        },
         "volumeMounts": [{"name": "program", "mountPath": "/llm"}],
     }
     pod = {

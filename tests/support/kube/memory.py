@@ -39,6 +39,10 @@ SAMPLES = ROOT / "config" / "samples"
 PATIENCE_S = 300.0
 #: Between two looks at the API server, in seconds.
 LOOK_S = 0.1
+#: Seconds for an answer: more than `PATIENT` has the server wait for a job at most.
+ANSWER_S = 180.0
+#: A variable for servers whose callers wait for jobs: a worker may get no processor for a while.
+PATIENT = {"name": "CLAUDE_MEM_WAIT_TIMEOUT_MS", "value": "120000"}
 #: How often a connection that is refused is tried again: for 7.5 seconds, in ever longer steps.
 CONNECT_AGAIN = 5
 
@@ -87,7 +91,7 @@ class Memory:
         self.namespace, self.name = namespace, name
         # A node's rules follow a Service's ready pods after a moment, in which connections are refused.
         self._client = httpx.Client(
-            timeout=40, trust_env=False, transport=httpx.HTTPTransport(retries=CONNECT_AGAIN)
+            timeout=ANSWER_S, trust_env=False, transport=httpx.HTTPTransport(retries=CONNECT_AGAIN)
         )
         self._node = ""
 

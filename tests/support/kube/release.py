@@ -8,8 +8,9 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.kube.kubectl import Kubectl
+from tests.support.kube.kubectl import Kubectl, KubectlError
 from tests.support.kube.scripts import ROOT
+from tests.support.processes import wait_until
 
 DEFINITIONS = ROOT / "charts" / "claude-mem-operator-crds"
 OPERATOR = ROOT / "charts" / "claude-mem-operator"
@@ -39,7 +40,7 @@ class Release:
     ) -> None:
         self.kubectl = kubectl
         self._helm = helm
-        self._values = LOCAL_IMAGES | (values or {})
+        self._values: dict[str, Any] = LOCAL_IMAGES | (values or {})
         self._refused: list[dict[str, str]] = []
         self._complained: list[str] = []
         namespace = {
@@ -49,6 +50,7 @@ class Release:
         }
         kubectl.apply(namespace)
         helm("upgrade", "--install", f"{NAME}-crds", str(DEFINITIONS), "--namespace", NAMESPACE)
+        kubectl.wait_until_served("claudememservers.claude-mem.dev")
         self._install({})
 
     def install(self, **values: Any) -> None:
@@ -58,9 +60,13 @@ class Release:
 
     def _install(self, values: dict[str, Any]) -> None:
         given = self._values | values
+        named: list[str] = given.get("watchNamespaces", [])
+        self._looked_after = named[0] if named else NAMESPACE
         settings = [f"--set-json={name}={json.dumps(value)}" for name, value in given.items()]
         wait = ("--wait", "--timeout", "6m")
         self._helm("upgrade", "--install", NAME, str(OPERATOR), "--namespace", NAMESPACE, *wait, *settings)
+        # Helm goes on when the new replicas are ready, and the old ones may not have been told to end yet.
+        self.wait()
 
     def may(self, verb: str, kind: str, *, namespace: str) -> bool:
         """Whether its roles let the operator do something in a namespace."""
@@ -79,10 +85,24 @@ class Release:
         self.kubectl("--namespace", NAMESPACE, "delete", "pod", pod, *how)
 
     def wait(self) -> None:
-        """Wait until all replicas are ready."""
+        """Wait until all replicas are ready, and the webhook is within reach: nodes learn of replicas a moment later."""
         self.kubectl(
             "--namespace", NAMESPACE, "rollout", "status", f"deployment/{NAME}", "--timeout=300s", timeout=310
         )
+        wait_until(self._is_webhook_reached, what="the webhook to be reached", timeout=300)
+
+    def _is_webhook_reached(self) -> bool:
+        """Whether a good resource is not refused for want of an answer; nothing is stored."""
+        try:
+            self.kubectl(
+                *("--namespace", self._looked_after, "apply", "--server-side", "--dry-run=server"),
+                *("--filename", str(ROOT / "config" / "samples" / "minimal.yaml")),
+            )
+        except KubectlError as error:
+            if "failed calling webhook" not in error.stderr:
+                raise
+            return False
+        return True
 
     def test(self) -> str:
         """`helm test`: what the operator's own test says. Raises where it fails."""
@@ -101,9 +121,9 @@ class Release:
         return [pod for pod in found if ending or not pod["metadata"].get("deletionTimestamp")]
 
     def leader(self) -> str:
-        """The name of the pod that acts."""
-        path = "{.spec.holderIdentity}"
-        holder = self.kubectl("--namespace", NAMESPACE, "get", "lease", NAME, "--output", f"jsonpath={path}")
+        """The name of the pod that acts; empty where none does at this moment."""
+        where = ("--namespace", NAMESPACE, "get", "lease", NAME, "--ignore-not-found")
+        holder = self.kubectl(*where, "--output", "jsonpath={.spec.holderIdentity}")
         return holder.partition("_")[0]
 
     def writes(self, *, of_status: bool = True) -> float:
