@@ -77,10 +77,10 @@ class Kubectl:
     def wait_until_served(self, *kinds: str) -> None:
         """Wait until kinds that were just defined, such as ``widgets.example.com``, can be asked for.
 
-        That a definition is established is told before the API server's list of kinds has it.
+        That a definition is established is told before the API server's list of kinds has it; and to wait for that fails
+        while it has no conditions yet.
         """
         for kind in kinds:
-            self.wait(f"crd/{kind}", "condition=Established")
             wait_until(lambda asked=kind: self._serves(asked), what=f"{kind} to be served", timeout=300)  # type: ignore[misc]
 
     def _serves(self, kind: str) -> bool:
