@@ -88,7 +88,8 @@ async def test_a_heartbeat_between_the_commit_and_its_news_takes_no_job_from_the
 
     async def slow_to_tell(*arguments: Any) -> object:
         stored = await run_transaction(*arguments)
-        await ended_by_heartbeat.wait()
+        if stored is not None:  # what was settled; before it an answer is kept
+            await ended_by_heartbeat.wait()
         return stored
 
     monkeypatch.setattr("claude_mem.services.generating.run_transaction", slow_to_tell)
@@ -153,7 +154,10 @@ async def test_what_calls_cost_is_told_by_every_server(storage: Storage, llm: Fa
     assert REGISTRY.get_sample_value("claude_mem_provider_cost_usd_total", unpriced) is None
 
 
-async def test_a_worker_reports_until_it_ends_and_sweeps_up_after_others(storage: Storage) -> None:
+async def test_a_worker_reports_until_it_ends_and_sweeps_up_after_others(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("claude_mem.worker.reporting.PARTING_S", 60.0)
     database = await storage.open()
     monitoring = Monitoring(database)
     await worker_figures.report(database, "long-gone", figures="[]", now_us=now_us() - 3_600_000_000)
