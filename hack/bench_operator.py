@@ -48,6 +48,8 @@ MEMORY_LIMIT = 300 * 1024 * 1024
 WORKERS: Final[tuple[dict[str, Any], ...]] = ({"autoscaling": {"enabled": False}}, {})
 #: How long nothing may have been written before the idle time begins, in seconds.
 QUIET_S = 15.0
+#: Between two looks at what was written, in seconds.
+LOOK_S = 1.0
 NAMESPACES = 10
 
 console = Console()
@@ -121,9 +123,9 @@ def measure(*, resources: int, idle_s: float, patience_s: float = 900) -> Figure
             api.create(resource(f"memory-{number}", namespace, worker=workers_of(number)))
         wait_until(lambda: _ready(api) == resources, what="all resources to be ready", timeout=patience_s)
         ready_s = time.monotonic() - began
-        _wait_for_quiet(operator)
-        change_s, repair_s = _reactions(api, namespaces[0])
-        _wait_for_quiet(operator)
+        _wait_for_quiet(operator, api, patience_s)
+        change_s, repair_s = _reactions(api, namespaces[0], patience_s)
+        _wait_for_quiet(operator, api, patience_s)
         before, writes, used = _versions(api), operator.child_writes(), cpu_seconds(operator.process.pid)
         time.sleep(idle_s)
         after = _versions(api)
@@ -142,7 +144,7 @@ def measure(*, resources: int, idle_s: float, patience_s: float = 900) -> Figure
         )
 
 
-def _reactions(api: DynamicApi, namespace: str) -> tuple[float, float]:
+def _reactions(api: DynamicApi, namespace: str, patience_s: float) -> tuple[float, float]:
     """Seconds from a change of a field to its child, and from a child's deletion to its return; the slower of two each."""
     ref = ObjectRef(CLAUDE_MEM_SERVER, namespace, "memory-0")
     service = ObjectRef(SERVICE, namespace, "memory-0-server")
@@ -150,11 +152,15 @@ def _reactions(api: DynamicApi, namespace: str) -> tuple[float, float]:
     for value in ("1", "2"):
         began = time.monotonic()
         api.patch(ref, {"spec": {"server": {"service": {"annotations": {"example.com/bench": value}}}}})
-        wait_until(lambda seen=value: _annotation(api, service) == seen, what="the change")  # type: ignore[misc]
+        wait_until(
+            lambda seen=value: _annotation(api, service) == seen,  # type: ignore[misc]
+            what="the change",
+            timeout=patience_s,
+        )
         changes.append(time.monotonic() - began)
         began = time.monotonic()
         api.delete(service)
-        wait_until(lambda: api.get(service), what="the deleted child")
+        wait_until(lambda: api.get(service), what="the deleted child", timeout=patience_s)
         repairs.append(time.monotonic() - began)
     return max(changes), max(repairs)
 
@@ -190,16 +196,23 @@ def _steady(versions: dict[ObjectRef, str]) -> set[tuple[ObjectRef, str]]:
     return {(ref, version) for ref, version in versions.items() if ref not in owners.union(scalers)}
 
 
-def _wait_for_quiet(operator: OperatorProcess) -> None:
-    last = [operator.child_writes()]
+def _wait_for_quiet(operator: OperatorProcess, api: DynamicApi, patience_s: float) -> None:
+    """Wait until for `QUIET_S` nothing was written, neither by the operator nor by Kubernetes' controllers."""
+    last = [_written(operator, api)]
     since = [time.monotonic()]
 
     def quiet() -> bool:
-        if operator.child_writes() != last[0]:
-            last[0], since[0] = operator.child_writes(), time.monotonic()
+        time.sleep(LOOK_S)
+        now = _written(operator, api)
+        if now != last[0]:
+            last[0], since[0] = now, time.monotonic()
         return time.monotonic() - since[0] > QUIET_S
 
-    wait_until(quiet, what="the last write", timeout=300)
+    wait_until(quiet, what="the last write", timeout=patience_s)
+
+
+def _written(operator: OperatorProcess, api: DynamicApi) -> tuple[int, set[tuple[ObjectRef, str]]]:
+    return operator.child_writes(), _steady(_versions(api))
 
 
 def show(figures: Figures) -> None:

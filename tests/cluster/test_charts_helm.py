@@ -307,6 +307,22 @@ def test_alerts_and_dashboard_are_for_this_installation_and_made_where_they_are_
     assert selected.items() <= service["metadata"]["labels"].items()
 
 
+def test_the_notes_lead_to_a_memory_that_is_looked_after(helm: Helm) -> None:
+    def steps(values: dict[str, Any]) -> list[str]:
+        options = ["--dry-run=client", "--namespace", "claude-mem-system"]
+        text = helm("install", "claude-mem-operator", str(OPERATOR), *options, values=values)
+        notes = text.partition("\nNOTES:\n")[2].splitlines()
+        return [line.strip() for line in notes if line.strip().startswith(("kubectl", "spec", "imagePull"))]
+
+    ready, create, apply, spec, wait = steps({})
+    assert ready.startswith("kubectl --namespace claude-mem-system rollout status")
+    assert [line.split()[1] for line in (create, apply, wait)] == ["create", "apply", "wait"]
+    assert spec == "spec:"
+    _, *lines = steps({"watchNamespaces": ["team-a", "team-b"], "imagePullSecrets": [{"name": "registry"}]})
+    assert sum(line.startswith("kubectl --namespace team-a ") for line in lines) == 3
+    assert 'imagePullSecrets: [{"name":"registry"}]' in " ".join(lines)
+
+
 def test_a_single_replica_can_be_drained(helm: Helm) -> None:
     assert "PodDisruptionBudget" not in kinds(helm.render(OPERATOR, {"replicaCount": 1}))
 

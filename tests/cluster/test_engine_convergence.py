@@ -46,7 +46,7 @@ from tests.support.processes import WaitTimeoutError, wait_until
 _JOB = re.compile("migrate-[0-9a-f]{10}")
 OURS = {"app.kubernetes.io/managed-by": MANAGER}
 #: Seconds for a bring-up on a busy machine.
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,8 @@ def versions(api: DynamicApi, namespace: str) -> dict[ObjectRef, str]:
 
 
 def test_it_converges_and_then_every_object_stays_as_it_is(api: DynamicApi, namespace: str) -> None:
-    ref = create(api, namespace)
+    # Without an autoscaler: what it sees of its metrics may change at any time, and the status would tell of it.
+    ref = create(api, namespace, worker={"autoscaling": {"enabled": False}})
     running = ready(api, ref)
     status = api.get(ref)["status"]  # type: ignore[index]
     assert status["phase"] == "Ready"
@@ -129,10 +130,7 @@ def test_it_converges_and_then_every_object_stays_as_it_is(api: DynamicApi, name
                 operator.reconcile(ref)
     finally:
         api.observe = lambda _verb, _kind, _outcome: None
-    # The autoscaler's view of its metrics may change meanwhile, and the status tells of it.
-    writes = [verb for verb in calls if verb not in {"get", "list", "discover"}]
-    assert set(writes) <= {"patch"}, writes
-    assert len(writes) <= 1
+    assert [verb for verb in calls if verb not in {"get", "list", "discover"}] == []
 
 
 class KilledAfter:
@@ -360,6 +358,7 @@ def test_workers_are_scaled_through_the_resource_and_handed_over(
     watching = threading.Thread(target=watch)
     watching.start()
     try:
+        wait_until(lambda: seen, what="the first look", timeout=PATIENCE_S)
         api.patch(ref, {"spec": {"worker": {"autoscaling": {"enabled": True}}}})
         ready(api, ref, running)
         api.patch(ref, {"spec": {"worker": {"autoscaling": {"enabled": False}}}})
@@ -375,7 +374,11 @@ def test_deletion_keeps_what_the_policy_keeps(api: DynamicApi, namespace: str) -
     running = ready(api, ref)
     api.delete(ref)
     finish(api, ref, running)
-    wait_until(lambda: left(api, namespace) == {"memory-postgres-credentials"}, what="garbage collection")
+    wait_until(
+        lambda: left(api, namespace) == {"memory-postgres-credentials"},
+        what="garbage collection",
+        timeout=PATIENCE_S,
+    )
     # A new resource of the same name takes the password over, without which the volume is of no use.
     password = api.get(ObjectRef(SECRET, namespace, "memory-postgres-credentials"))["data"]  # type: ignore[index]
     api.create(resource(namespace=namespace, deletionPolicy="Delete"))
@@ -385,14 +388,14 @@ def test_deletion_keeps_what_the_policy_keeps(api: DynamicApi, namespace: str) -
     assert taken["data"] == password
     api.delete(ref)
     finish(api, ref, running)
-    wait_until(lambda: left(api, namespace) == set(), what="everything to be gone")
+    wait_until(lambda: left(api, namespace) == set(), what="everything to be gone", timeout=PATIENCE_S)
 
 
 def finish(api: DynamicApi, ref: ObjectRef, running: Engine) -> None:
     def gone() -> bool:
         return running.reconcile(ref).result == "gone"
 
-    wait_until(gone, what="the finalizer to be taken away")
+    wait_until(gone, what="the finalizer to be taken away", timeout=PATIENCE_S)
 
 
 def left(api: DynamicApi, namespace: str) -> set[str]:
@@ -410,5 +413,5 @@ def test_a_namespace_goes_with_the_resource_in_it(api: DynamicApi, control_plane
     wait_until(
         lambda: not found("get", "namespace", namespace, "--ignore-not-found"),
         what="the namespace to go",
-        timeout=90,
+        timeout=PATIENCE_S,
     )

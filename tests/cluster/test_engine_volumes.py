@@ -23,7 +23,7 @@ from tests.support.kube_engine import condition, engine, provider_secret, ref_to
 from tests.support.kube_kubelet import PretendedKubelet
 from tests.support.processes import wait_until
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 CLAIM = "data-memory-postgres-0"
 #: How an API server refuses growth for want of a class that allows it.
 NOT_ALLOWED = "the storageclass that provisions the pvc must support resize"

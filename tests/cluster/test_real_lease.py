@@ -11,7 +11,7 @@ from tests.support.kube.control_plane import ControlPlane
 from tests.support.kube_operator import Installation
 from tests.support.processes import wait_until
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 def test_the_lease_goes_with_the_deployment_though_a_replica_outlives_it(

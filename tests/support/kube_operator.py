@@ -21,7 +21,9 @@ from tests.support.ports import free_port
 from tests.support.processes import Process, http_status
 
 #: Seconds for a process to import everything on a busy machine.
-START_S = 60.0
+START_S = 300.0
+#: Seconds for its answer on a busy machine.
+ANSWER_S = 60.0
 #: Writes of the operator, as its metrics name them.
 WRITES = frozenset({"apply", "create", "delete", "patch", "scale"})
 _SAMPLE = re.compile(
@@ -71,6 +73,14 @@ class Installation:
         }
         self.name: str = self.webhook_settings.get("WEBHOOK_CONFIGURATION", "")
         self.kubeconfig: Path = plane.service_account(self.namespace, self._account)
+        self._wait_for_rights()
+
+    def _wait_for_rights(self) -> None:
+        """Wait until both roles count, in the namespaces that it looks after and in its own."""
+        kubectl, account = self.plane.kubectl, f"system:serviceaccount:{self.namespace}:{self._account}"
+        for namespace in self.namespaces or ("default",):
+            kubectl.wait_until_may(account, "create", "services", namespace=namespace)
+        kubectl.wait_until_may(account, "create", "leases.coordination.k8s.io", namespace=self.namespace)
 
     @contextmanager
     def replica(self, name: str = "replica", **settings: str) -> Iterator[OperatorProcess]:
@@ -128,12 +138,12 @@ class OperatorProcess:
     @property
     def is_well(self) -> bool:
         """What its liveness probe says."""
-        return http_status(f"http://127.0.0.1:{self._probes}/healthz") == 200
+        return http_status(f"http://127.0.0.1:{self._probes}/healthz", timeout=ANSWER_S) == 200
 
     @property
     def metrics(self) -> str:
         """Its metrics, as text."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/metrics", timeout=ANSWER_S) as answer:
             return str(answer.read().decode())
 
     @property
