@@ -15,7 +15,6 @@ from claude_mem.services.purging import purge_project
 from claude_mem.services.settling import keep
 from claude_mem.storage import database as port
 from claude_mem.storage import work
-from claude_mem.storage.database import run_transaction
 from tests.support.engines import asking, ended, job_for, working
 from tests.support.load import make_world, until
 
@@ -95,7 +94,7 @@ async def test_keeping_answers_and_a_purge_meet_no_deadlock(
             await holder.execute("select 1 from observation_generation_jobs where id = $1 for update", first)
             group.create_task(purge_project(database, world.caller, world.project_id))
             await waiting(1)
-            group.create_task(run_transaction(database, lambda t: keep(t, {world.project_id}, replies)))
+            group.create_task(keep(database, {world.project_id}, replies))
             await waiting(2)
         await holder.close()
     for table in TABLES:

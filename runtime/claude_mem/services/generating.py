@@ -281,9 +281,7 @@ class Generator:
     async def _keep(self, calls: Sequence[tuple[str, list[work.KeptReply]]]) -> Sequence[None]:
         projects = {project_id for project_id, _ in calls}
         replies = sorted((reply for _, kept in calls for reply in kept), key=lambda reply: reply.job_id)
-        await self._persist(
-            lambda: run_transaction(self._database, lambda transaction: keep(transaction, projects, replies))
-        )
+        await self._persist(lambda: keep(self._database, projects, replies))
         return [None] * len(calls)
 
     async def _persist(self, store: Callable[[], Awaitable[Stored]]) -> Stored:

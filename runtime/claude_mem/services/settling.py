@@ -16,23 +16,30 @@ from claude_mem.services.outcomes import Answered, Failed, Postponed, taken_of
 from claude_mem.services.signals import announce
 from claude_mem.services.storing import Writes, still_held, store_answers
 from claude_mem.storage import audit, jobs, sessions, tenancy, usage, work
+from claude_mem.storage.database import run_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from claude_mem.services.outcomes import Outcome
-    from claude_mem.storage.database import Executor
+    from claude_mem.storage.database import Database, Executor
 
 
-async def keep(executor: Executor, project_ids: set[str], replies: Sequence[work.KeptReply]) -> None:
+async def keep(database: Database, project_ids: set[str], replies: Sequence[work.KeptReply]) -> None:
     """Keep answers until what came of them is stored; of jobs that have ended or were purged, nothing.
 
     Parameters:
         project_ids: whose jobs they are of.
+
+    Raises: Unavailable, Retryable.
     """
-    # Before the jobs' own rows, as in `settle`.
-    await tenancy.lock_shared(executor, project_ids)
-    await work.keep_replies(executor, replies, now_us=now_us())
+
+    async def store(transaction: Executor) -> None:
+        # Before the jobs' own rows, as in `settle`.
+        await tenancy.lock_shared(transaction, project_ids)
+        await work.keep_replies(transaction, replies, now_us=now_us())
+
+    await run_transaction(database, store)
 
 
 async def settle(executor: Executor, outcomes: Sequence[Outcome]) -> list[Outcome]:
