@@ -23,29 +23,12 @@ from claude_mem.worker.reporting import reporting
 from tests.support.databases import Storage
 from tests.support.engines import asking, ended, job_for, working
 from tests.support.fake_llm import MODES, Answer, FakeLlm
+from tests.support.growth import Growth, counted
 from tests.support.load import make_world, until
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
 OPENROUTER = {"provider": "openrouter", "model": "m"}
-
-
-def counted(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-class Growth:
-    """How much figures of this process grew since this was made."""
-
-    def __init__(self) -> None:
-        self._before = {
-            (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in REGISTRY.collect()
-            for sample in family.samples
-        }
-
-    def of(self, name: str, **labels: str) -> float:
-        return counted(name, **labels) - self._before.get((name, frozenset(labels.items())), 0.0)
 
 
 async def test_calls_tokens_and_outcomes_are_counted(storage: Storage, llm: FakeLlm) -> None:

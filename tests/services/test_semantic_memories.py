@@ -20,6 +20,7 @@ from claude_mem.storage.database import Database
 from claude_mem.storage.vectors import ClaimTerms, claim, ensure
 from tests.support.databases import Storage
 from tests.support.embeddings import FakeEmbeddings, Reply
+from tests.support.growth import Growth
 from tests.support.load import World, make_world, until
 from tests.support.semantic import MODEL, Assemble, Semantics
 
@@ -382,6 +383,7 @@ async def test_a_table_of_one_vector_for_each_memory_is_extended_and_long_memori
 async def test_what_vectors_cost_is_told_apart_and_spends_a_budget_in_dollars(
     vector_database: Database, endpoint: FakeEmbeddings, world: World, assemble: Assemble
 ) -> None:
+    growth = Growth()
     found = assemble(vector_database, endpoint, model="text-embedding-3-small")
     await remember(found.database, world, *("credentials are redacted in output " * 100 for _ in range(2)))
     await found.embed_all()
@@ -395,6 +397,11 @@ async def test_what_vectors_cost_is_told_apart_and_spends_a_budget_in_dollars(
     assert lane == "embedding"
     assert usage.tokens == usage.input_tokens == 1002
     assert (usage.micro_usd, told.unpriced_models) == (20, [])
+    counted = {"provider": "embeddings", "model": "text-embedding-3-small"}
+    assert growth.of("claude_mem_provider_tokens_total", **counted, kind="input") == usage.tokens
+    assert growth.of("claude_mem_provider_tokens_total", **counted, kind="output") == 0
+    # A question costs less than a millionth of a dollar, and is counted all the same.
+    assert growth.of("claude_mem_provider_cost_usd_total", **counted) == pytest.approx(1002 * 0.02 / 1e6)
     budget = BudgetRow(
         team_id=world.team_id,
         project_id=None,

@@ -13,7 +13,7 @@ import httpx2
 import openai
 from pydantic import BaseModel, Field, ValidationError
 
-from claude_mem.embeddings.port import Embedded
+from claude_mem.embeddings.port import NAME, Embedded
 from claude_mem.generation.classification import classify_generic
 from claude_mem.generation.errors import (
     ERROR_CLASSES,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-NAME = "embeddings"
 _PATH = "/embeddings"
 
 #: Calls of one process that may be under way at once: a worker has one, the others are searches.

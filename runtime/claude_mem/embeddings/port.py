@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+#: What the service is called where a provider of generation has its name.
+NAME: Final = "embeddings"
 
 
 @dataclass(frozen=True, slots=True)

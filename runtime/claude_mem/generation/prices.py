@@ -47,8 +47,12 @@ class Price:
             tokens: of the call in all. Those that are neither input nor output, as in rows that do not tell the
                 two apart, cost as much as input, which most tokens are.
         """
+        return round(self.exact(tokens=tokens, input_tokens=input_tokens, output_tokens=output_tokens))
+
+    def exact(self, *, tokens: int, input_tokens: int, output_tokens: int) -> Decimal:
+        """As `micro_usd`, not rounded: a question's vector costs less than the half of a millionth, and many add up."""
         others = max(tokens - input_tokens - output_tokens, 0)
-        return round(self.input * (input_tokens + others) + self.output * output_tokens)
+        return self.input * (input_tokens + others) + self.output * output_tokens
 
 
 class PriceList:

@@ -1,4 +1,4 @@
-"""What generation is counted as: attempts by what became of them, and the tokens and the cost of calls."""
+"""What is counted: attempts at jobs by what became of them, and the tokens and the cost of calls."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def count_usage(usage: Usage, *, provider: str, model: str, prices: PriceList) -
         metrics.TOKENS.labels(provider, model, kind).inc(tokens)
     price = prices.price(model)
     if price is not None:
-        micro_usd = price.micro_usd(
+        micro_usd = price.exact(
             tokens=usage.total, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens
         )
-        metrics.COST.labels(provider, model).inc(micro_usd / 1_000_000)
+        metrics.COST.labels(provider, model).inc(float(micro_usd / 1_000_000))

@@ -19,7 +19,7 @@ from claude_mem.generation.errors import GenerationError, RateLimitError, Transi
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.model.times import now_us
 from claude_mem.retrieval.passages import passages
-from claude_mem.services.embedding_costs import estimated_tokens, measured, usage_row
+from claude_mem.services.embedding_costs import embed, estimated_tokens, usage_row
 from claude_mem.storage import usage, vectors
 from claude_mem.storage.database import StorageError, run_transaction
 from claude_mem.telemetry import metrics
@@ -202,8 +202,13 @@ class MemoryVectors:
                 self._waiting[first.project_id] = admission.waits_until_us
                 return
             try:
-                with measured("memory"):
-                    made = await self._embedder.embed(texts, timeout_s=self._timeout_s)
+                made = await embed(
+                    self._embedder,
+                    texts,
+                    purpose="memory",
+                    timeout_s=self._timeout_s,
+                    prices=self._budgets.prices,
+                )
             except UnrecoverableError as error:
                 if error.status == 404:
                     raise

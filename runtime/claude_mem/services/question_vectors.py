@@ -11,7 +11,7 @@ from claude_mem.generation.breaker import CircuitBreaker
 from claude_mem.generation.errors import GenerationError, ProviderTimeoutError
 from claude_mem.model.errors import ClaudeMemError
 from claude_mem.model.times import now_us
-from claude_mem.services.embedding_costs import estimated_tokens, measured, usage_row
+from claude_mem.services.embedding_costs import embed, estimated_tokens, usage_row
 from claude_mem.services.lru import Lru
 from claude_mem.storage import usage
 from claude_mem.storage.database import StorageError
@@ -97,8 +97,13 @@ class QuestionVectors:
         if ticket is None:
             return NoVector("circuit_open")
         try:
-            with measured("question"):
-                made = await self._embedder.embed([text], timeout_s=self._timeout_s)
+            made = await embed(
+                self._embedder,
+                [text],
+                purpose="question",
+                timeout_s=self._timeout_s,
+                prices=self._budgets.prices,
+            )
         except GenerationError as error:
             # Every failure counts, also a refused key: each would cost a search its time.
             self._breaker.failed(ticket)

@@ -115,18 +115,19 @@ CALL_SECONDS: Final = histogram(
 )
 TOKENS: Final = counter(
     "claude_mem_provider_tokens_total",
-    "Tokens as the provider counts them, those of failed calls included: `input`, `output`, and `other` that it bills.",
+    "Tokens as the provider counts them, those of failed calls included: `input`, `output`, and `other` that it bills. "
+    "Those of vectors have the provider `embeddings`; a question's are counted at the server that was asked.",
     "provider",
     "model",
     "kind",
-    where=Where.WORKER,
+    where=Where.BOTH,
 )
 COST: Final = counter(
     "claude_mem_provider_cost_usd_total",
     "What they cost by list prices, in US dollars; nothing where the model has no price.",
     "provider",
     "model",
-    where=Where.WORKER,
+    where=Where.BOTH,
 )
 CIRCUIT_OPEN: Final = gauge(
     "claude_mem_provider_circuit_open",
