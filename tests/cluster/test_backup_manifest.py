@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -24,7 +23,7 @@ def test_it_applies_as_it_stands_and_a_pod_of_it_is_admitted(
 ) -> None:
     kubectl = control_plane.kubectl
     applied = kubectl("-n", restricted, "apply", "--filename", str(BACKUP))
-    assert {f"{line.split()[0]}" for line in applied.splitlines()} == {
+    assert {line.split()[0] for line in applied.splitlines()} == {
         f"persistentvolumeclaim/{NAME}-backups",
         f"networkpolicy.networking.k8s.io/{NAME}-backup",
         f"cronjob.batch/{NAME}-backup",
@@ -32,5 +31,5 @@ def test_it_applies_as_it_stands_and_a_pod_of_it_is_admitted(
     template = pod()
     metadata = {**template["metadata"], "name": "now", "namespace": restricted}
     manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-    kubectl.apply(json.loads(json.dumps(manifest)))
+    kubectl.apply(manifest, namespace=restricted)
     kubectl("-n", restricted, "create", "job", f"--from=cronjob/{NAME}-backup", f"{NAME}-backup-first")

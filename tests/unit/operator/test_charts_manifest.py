@@ -316,7 +316,7 @@ def test_traffic_is_limited_to_what_is_needed(manifests: list[Manifest]) -> None
         return {one["port"] for one in rule["ports"]}
 
     assert [ports(rule) for rule in spec["ingress"]] == [{9443}, {8080}]
-    assert [ports(rule) for rule in spec["egress"]] == [{53}, {443, 6443}, {9443}]
+    assert [ports(rule) for rule in spec["egress"]] == [{53, 5353}, {443, 6443}, {9443}]
 
 
 def test_comments_become_meanings() -> None:
