@@ -22,7 +22,7 @@ from tests.support.databases import Storage
 from tests.support.embeddings import FakeEmbeddings, Reply
 from tests.support.growth import Growth
 from tests.support.load import World, make_world, until
-from tests.support.semantic import MODEL, Assemble, Semantics
+from tests.support.semantic import MODEL, PASSAGE, Assemble, Semantics
 
 TERMS = ClaimTerms(model=MODEL, dimensions=None, limit=64, characters=8000)
 
@@ -147,7 +147,7 @@ async def test_what_a_dead_worker_held_is_taken_when_its_time_is_over(
     found: Semantics, world: World, vector_storage: Storage
 ) -> None:
     (memory,) = await remember(found.database, world, "some text")
-    assert await ensure(found.database) is None
+    assert await ensure(found.database, passage=PASSAGE) is None
     now = now_us()
     claimed = await claim(found.database, TERMS, holder="dead", until_us=now + 10**9, now_us=now, without=[])
     assert [one.id for one in claimed] == [memory]
@@ -363,19 +363,23 @@ async def test_an_endpoint_that_takes_one_text_a_call_gets_a_memorys_beginning(
 async def test_a_table_of_one_vector_for_each_memory_is_extended_and_long_memories_made_anew(
     found: Semantics, world: World, vector_storage: Storage
 ) -> None:
-    long, short = await remember(found.database, world, "word " * 5000, "short")
+    whole = "a" * (PASSAGE - 4) + "word"
+    long, short, full = await remember(found.database, world, "word " * 5000, "short", whole)
     await found.embed_all()
     await vector_storage.query("ALTER TABLE observation_vectors DROP COLUMN further")
     found.memories._support.lost()
     found.endpoint.calls.clear()
     await found.embed_all()
-    assert found.endpoint.texts.count("short") == 0
     assert len(found.endpoint.texts) == 4
+    assert not {"short", whole} & set(found.endpoint.texts), (
+        "what is whole in one vector is not paid for again"
+    )
     assert dict(
         await vector_storage.query("SELECT observation_id, cardinality(further) FROM observation_vectors")
     ) == {
         long: 3,
         short: 0,
+        full: 0,
     }
 
 

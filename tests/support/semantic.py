@@ -25,6 +25,9 @@ from tests.support.postgres import PostgresServer
 
 MODEL = "rule-of-words"
 
+#: Characters that share a vector.
+PASSAGE = 8000
+
 #: Seconds that the endpoint and the database have where no test is about that, on a busy machine.
 PATIENCE_S = 60.0
 
@@ -70,15 +73,21 @@ def semantics(
     questions = QuestionVectors(database, embedder, budgets, timeout_s=timeout_s)
     semantic = SemanticSearch(
         database,
-        VectorSupport(database),
+        VectorSupport(database, passage=PASSAGE),
         questions,
         model=model,
         min_similarity=0.3,
         timeout_s=compare_s,
     )
-    terms = ClaimTerms(model=model, dimensions=dimensions, limit=batch, characters=8000 * PASSAGES)
+    terms = ClaimTerms(model=model, dimensions=dimensions, limit=batch, characters=PASSAGE * PASSAGES)
     memories = MemoryVectors(
-        database, embedder, VectorSupport(database), budgets, terms=terms, passage=8000, timeout_s=timeout_s
+        database,
+        embedder,
+        VectorSupport(database, passage=PASSAGE),
+        budgets,
+        terms=terms,
+        passage=PASSAGE,
+        timeout_s=timeout_s,
     )
     recall = RecallService(database, None, semantic)
     return Semantics(database, endpoint, embedder, budgets, questions, semantic, recall, memories)

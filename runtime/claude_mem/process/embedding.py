@@ -46,7 +46,7 @@ async def embedding(
     memories = MemoryVectors(
         database,
         embedder,
-        VectorSupport(database),
+        VectorSupport(database, passage=settings.embeddings.max_characters),
         BudgetService(
             database,
             prices=PriceList.load(settings.paths.data_dir / PRICES_FILE),

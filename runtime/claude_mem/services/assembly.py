@@ -166,7 +166,7 @@ def _semantic(
     questions = QuestionVectors(database, embedder, budgets, timeout_s=timeout_s)
     return SemanticSearch(
         database,
-        VectorSupport(database),
+        VectorSupport(database, passage=settings.max_characters),
         questions,
         model=embedder.model,
         min_similarity=settings.min_similarity / 100,

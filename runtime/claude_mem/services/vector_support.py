@@ -25,11 +25,15 @@ class VectorSupport:
     """Remembers the answer, and tells people of a no, once for each reason.
 
     Parameters:
+        passage: characters of a text that share a vector, at most.
         clock: a time in seconds that never goes back.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, database: Database, *, passage: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
+        self._passage = passage
         self._clock = clock
         self._ready = False
         self._asked_s: float | None = None
@@ -44,7 +48,7 @@ class VectorSupport:
             return False
         self._asked_s = now
         try:
-            reason = await vectors.ensure(self._database)
+            reason = await vectors.ensure(self._database, passage=self._passage)
         except (ClaudeMemError, StorageError) as error:
             logger.info("vectors were not looked for", extra={"reason": type(error).__name__})
             self._asked_s = None

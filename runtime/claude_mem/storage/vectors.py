@@ -7,6 +7,7 @@ become vectors, and what is made of the nearest, is the services' business.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
     from claude_mem.storage.database import Database, Executor
     from claude_mem.storage.search import Filters
-
-#: Characters of a text that a setting could have cut, when a memory had one vector.
-_LEAST_CUT = 100
 
 _EXTENSION = (
     "have a superuser run CREATE EXTENSION vector in this database, with its schema on the search_path; "
@@ -46,8 +44,12 @@ class Due:
     updated_us: int
 
 
-async def ensure(database: Database) -> str | None:
+async def ensure(database: Database, *, passage: int) -> str | None:
     """Make the table where it is missing.
+
+    Parameters:
+        passage: characters that share a vector, at most. Memories that have more are embedded anew where the table had one
+            vector for each; the others' is the same as before, and nobody pays for it again.
 
     Returns: why there can be none, and the way out, for people; None when it is there.
 
@@ -62,7 +64,7 @@ async def ensure(database: Database) -> str | None:
     if found["stored"]:
         return None
     try:
-        await run_transaction(database, _create)
+        await run_transaction(database, partial(_create, passage=passage))
     except StorageError as error:
         return (
             f"the table observation_vectors cannot be {'extended' if found['present'] else 'made'} ({error}): let the "
@@ -72,14 +74,14 @@ async def ensure(database: Database) -> str | None:
     return None
 
 
-async def _create(executor: Executor) -> None:
+async def _create(executor: Executor, *, passage: int) -> None:
     await executor.fetch("vectors.lock")
     found = (await executor.fetch("vectors.support"))[0]
     await executor.execute("vectors.create_table")
     await executor.execute("vectors.create_index")
     if found["present"] and not found["stored"]:
         await executor.execute("vectors.add_further")
-        await executor.execute("vectors.renew_long", characters=_LEAST_CUT)
+        await executor.execute("vectors.renew_long", characters=passage)
 
 
 @dataclass(frozen=True, slots=True)

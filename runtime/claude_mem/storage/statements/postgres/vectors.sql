@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS observation_vectors (
 ALTER TABLE observation_vectors ADD COLUMN IF NOT EXISTS further vector[] NOT NULL DEFAULT '{}';
 
 -- name: vectors.renew_long
--- Long memories of that version are embedded anew: what was cut off gets its vectors.
+-- Memories of that version that have more than one passage are embedded anew: what was cut off gets its vectors. That of a
+-- memory of one passage is what it would get.
 UPDATE observation_vectors AS v SET embedding = NULL
 FROM observations AS o WHERE o.id = v.observation_id AND length(o.content) > :characters;
 
