@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,12 @@ from claude_mem.cli import main as cli_main
 from claude_mem.cli.output import ExitCode
 from claude_mem.client import settings
 from claude_mem.client.claude_code import HOOK_EVENTS
+from tests.support.hook_program import PROGRAM
 from tests.support.ports import free_port
 from tests.unit.client.recording_server import OBSERVATION, Answer, RecordingServer
 
-PROGRAM = str(Path(sys.executable).with_name("claude-mem"))
+#: Seconds for a process, on a machine that has other things to do.
+PATIENCE_S = 240
 KEY = "cmem_0123456789abcdef0123456789abcdef"
 
 
@@ -43,7 +44,7 @@ def run(*arguments: str, expect: int = 0, stdin: str = "", **env: str) -> subpro
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == expect, (done.stdout, done.stderr)

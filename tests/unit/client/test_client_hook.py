@@ -19,16 +19,16 @@ from claude_mem.client import hook_events, transcript
 from claude_mem.client.hook_log import LOG_BYTES, HookLog
 from claude_mem.client.settings import data_dir
 from claude_mem.client.spool import Spool
+from tests.support.hook_program import PATIENT, PROGRAM
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.unit.client.recording_server import Answer, RecordingServer, Request
 
-PROGRAM = str(Path(sys.executable).with_name("claude-mem"))
 KEY = "cmem_0123456789abcdef0123456789abcdef"
 SESSION = "5f0c1c3e-7f0a-4b1e-9a53-2d8f6f1b7c90"
 SETTLED = {"CLAUDE_MEM_SERVER_API_KEY": KEY, "CLAUDE_MEM_SERVER_PROJECT_ID": "p1"}
 #: Seconds for a process, on a machine that has other things to do.
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 @pytest.fixture
@@ -41,11 +41,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingServer]:
 
 
 def hook(
-    document: dict[str, Any] | bytes, *arguments: str, expect_output: bool = False
+    document: dict[str, Any] | bytes, *arguments: str, patient: bool = True, expect_output: bool = False
 ) -> subprocess.CompletedProcess[bytes]:
     raw = document if isinstance(document, bytes) else json.dumps(document).encode()
     done = subprocess.run(
-        [PROGRAM, "hook", *arguments], input=raw, capture_output=True, timeout=PATIENCE_S, check=False
+        [*(PATIENT if patient else (PROGRAM,)), "hook", *arguments],
+        input=raw,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == b""
@@ -352,12 +356,12 @@ def test_a_server_that_hangs_does_not_hold_the_agent(server: RecordingServer) ->
     release = threading.Event()
 
     def rule(_: Request) -> Answer | None:
-        release.wait(120)
+        release.wait(PATIENCE_S)
         return None
 
     server.rule = rule
     try:
-        hook(tool_use(1))
+        hook(tool_use(1), patient=False)
         assert [operation["body"]["sourceEventId"] for operation in waiting()] == ["toolu_1"]
     finally:
         release.set()
@@ -451,7 +455,7 @@ def test_nothing_heavy_is_imported() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         env=plain,
     )
     roots = {name.partition(".")[0] for name in done.stdout.split()}
@@ -484,4 +488,4 @@ def test_the_recorded_session_replays(server: RecordingServer) -> None:
     ]
     sent = [event["sourceEventId"] for event in server.events if event["eventType"] == "tool_use"]
     assert sent == expected
-    wait_until(lambda: not waiting(), what="an empty spool")
+    wait_until(lambda: not waiting(), what="an empty spool", timeout=PATIENCE_S)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ import pytest
 
 from claude_mem.client.hook_events import prompt_source_id
 from claude_mem.client.transcript_import import BATCH_EVENTS, read_plan
+from tests.support.hook_program import PATIENT, PROGRAM
 from tests.support.ports import free_port
 from tests.unit.client.recording_server import Answer, RecordingServer, Request
 
-PROGRAM = str(Path(sys.executable).with_name("claude-mem"))
+#: Seconds for a process, on a machine that has other things to do.
+PATIENCE_S = 240
 SESSION = "5f0c1c3e-7f0a-4b1e-9a53-2d8f6f1b7c90"
 #: The beginning of the SHA-256 of "Why is the test flaky?".
 ASKED = "fce8687101835fd0"
@@ -90,7 +91,7 @@ def run(path: Path, *arguments: str, expect: int = 0) -> dict[str, Any]:
         [PROGRAM, "import", "transcript", str(path), "--json", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         env=dict(os.environ),
     )
@@ -166,7 +167,7 @@ def test_what_the_hooks_sent_is_not_sent_twice(server: RecordingServer, tmp_path
     ]
     for document in documents:
         raw = json.dumps({"session_id": SESSION, **document}).encode()
-        subprocess.run([PROGRAM, "hook"], input=raw, check=True, timeout=60)
+        subprocess.run([*PATIENT, "hook"], input=raw, check=True, timeout=PATIENCE_S)
     report = run(path)
     assert (report["sent"], report["duplicates"]) == (2, 3)
     assert sorted(server.source_ids()) == ["a2", "a5", f"prompt-1:{ASKED}", "toolu_1", "toolu_2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,6 +18,8 @@ from tests.support.ports import free_port
 from tests.unit.client.recording_server import OBSERVATION, Answer, RecordingServer, Request
 
 KEY = "cmem_0123456789abcdef0123456789abcdef"
+#: Seconds for anything, on a machine that has other things to do.
+PATIENCE_S = 240.0
 QUICK = RetryPolicy(retries=2, base_delay=0.001)
 JOB = {"id": "j1", "status": "failed", "lastError": {"reason": "r", "classification": None}}
 SESSION = {"id": "s1", "projectId": "p1"}
@@ -385,24 +388,23 @@ async def test_no_server_is_an_error_that_says_where(server: RecordingServer) ->
 
 
 async def test_a_server_that_does_not_answer_in_time(server: RecordingServer) -> None:
-    async with asyncio.TaskGroup() as group:
-        hold = asyncio.Event()
-        loop = asyncio.get_running_loop()
+    arrived, release = threading.Event(), threading.Event()
 
-        def rule(_: Request) -> None:
-            asyncio.run_coroutine_threadsafe(hold.wait(), loop).result()
+    def rule(_: Request) -> None:
+        arrived.set()
+        release.wait(PATIENCE_S)
 
-        server.rule = rule
-
-        async def impatient() -> None:
-            async with AsyncClient(
-                server_url=server.url, project_id="p", timeout=0.05, retry_policy=QUICK
-            ) as made:
-                with pytest.raises(errors.RequestTimedOut):
-                    await made.add_memory("x")
-            hold.set()
-
-        group.create_task(impatient())
+    server.rule = rule
+    try:
+        # Long enough to be sent on a busy machine.
+        async with AsyncClient(
+            server_url=server.url, project_id="p", timeout=1.0, retry_policy=QUICK
+        ) as impatient:
+            with pytest.raises(errors.RequestTimedOut):
+                await impatient.add_memory("x")
+        assert await asyncio.to_thread(arrived.wait, PATIENCE_S)
+    finally:
+        release.set()
     assert len(server.requests) == 1
 
 

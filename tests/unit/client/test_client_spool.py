@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,11 +22,13 @@ from claude_mem.client.hook_events import event_body, message_payload, start_bod
 from claude_mem.client.sender import Sender
 from claude_mem.client.settings import data_dir
 from claude_mem.client.spool import Spool
+from tests.support.hook_program import PATIENT, PROGRAM
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.unit.client.recording_server import Answer, RecordingServer, Request
 
-PROGRAM = str(Path(sys.executable).with_name("claude-mem"))
+#: Seconds for anything, on a machine that has other things to do.
+PATIENCE_S = 240.0
 
 
 def event(
@@ -58,7 +59,7 @@ def server() -> Iterator[RecordingServer]:
 
 
 def deliver(spool: Spool, server: RecordingServer, *, log: list[str] | None = None) -> Delivery:
-    sender = Sender(server.url, "", deadline=time.monotonic() + 10, request_seconds=5)
+    sender = Sender(server.url, "", deadline=time.monotonic() + PATIENCE_S, request_seconds=PATIENCE_S)
     made = Delivery(sender, project_id="p1", log=(log if log is not None else []).append)
     made.run(spool)
     sender.close()
@@ -282,7 +283,7 @@ def test_what_is_added_at_the_last_moment_is_not_left(tmp_path: Path, server: Re
 
 
 def test_a_connection_the_server_closed_is_opened_again(server: RecordingServer) -> None:
-    sender = Sender(server.url, "", deadline=time.monotonic() + 10, request_seconds=5)
+    sender = Sender(server.url, "", deadline=time.monotonic() + PATIENCE_S, request_seconds=PATIENCE_S)
     server.rule = lambda _: Answer(200, {"ok": True}, {"Connection": "close"})
     assert sender.request("GET", "/a").accepted
     assert sender.request("GET", "/b").accepted
@@ -290,12 +291,13 @@ def test_a_connection_the_server_closed_is_opened_again(server: RecordingServer)
 
 
 def run(*arguments: str, env: dict[str, str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    program = PATIENT if arguments[0] == "hook" else (PROGRAM,)
     return subprocess.run(
-        [PROGRAM, *arguments],
+        [*program, *arguments],
         input=stdin,
         env={**os.environ, **env},
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -306,7 +308,7 @@ def test_twenty_hooks_at_once_lose_nothing() -> None:
     down_first = threading.Barrier(20)
 
     def agent(number: int) -> None:
-        down_first.wait(30)
+        down_first.wait(PATIENCE_S)
         for step in range(3):
             document = {
                 "session_id": f"agent-{number}",
@@ -320,7 +322,7 @@ def test_twenty_hooks_at_once_lose_nothing() -> None:
     spool = Spool(data_dir())
     with ThreadPoolExecutor(20) as pool:
         agents = [pool.submit(agent, number) for number in range(20)]
-        wait_until(lambda: len(spool.entries()) >= 10, what="hooks that found no server")
+        wait_until(lambda: len(spool.entries()) >= 10, what="hooks that found no server", timeout=PATIENCE_S)
         with RecordingServer(port=port) as server:
             for each in agents:
                 each.result()
@@ -358,14 +360,14 @@ def test_a_kill_between_the_answer_and_forgetting_repeats_nothing_on_the_server(
                 return None
             answer = server.usual_answer(request)
             stored.set()
-            release.wait(120)
+            release.wait(PATIENCE_S)
             return answer
 
         server.rule = store_and_stall
         with subprocess.Popen([PROGRAM, "spool", "flush"], env={**os.environ, **env}) as child:
-            assert stored.wait(60)
+            assert stored.wait(PATIENCE_S)
             child.send_signal(signal.SIGKILL)
-            assert child.wait(60) == -signal.SIGKILL
+            assert child.wait(PATIENCE_S) == -signal.SIGKILL
         release.set()
         server.rule = None
         assert kept(spool)[0] == "s1-3"
