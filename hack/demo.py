@@ -40,7 +40,8 @@ PROGRAM = str(Path(sys.executable).with_name("claude-mem"))
 PROJECT = "local-hook-project"
 QUERIES = ("retry budget jitter", '"idempotency key"', "PaymentClient charge")
 SECRETS = ("not-a-real-password", "parental leave")
-READY_SECONDS = 30
+READY_SECONDS = 120
+ANSWER_SECONDS = 60
 HOOK_SECONDS = 30
 GENERATION_SECONDS = 120
 OUR_VARIABLES = ("CLAUDE_MEM_", "ANTHROPIC_", "GEMINI_", "OPENROUTER_")
@@ -65,7 +66,7 @@ def main() -> int:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=scratch)))
             environment, url = _environment(data)
             server = stack.enter_context(Process([PROGRAM, "server", "--daemon"], env=environment))
-            client = stack.enter_context(Client(server_url=url, project_id=PROJECT))
+            client = stack.enter_context(Client(server_url=url, project_id=PROJECT, timeout=ANSWER_SECONDS))
             _tell(server, client, url=url, data=data, environment=environment)
             if arguments.serve:
                 _serve(server, url)
@@ -124,6 +125,12 @@ def _replay(lines: list[str], environment: dict[str, str]) -> None:
             if done.returncode:
                 raise DemoError(f"claude-mem hook ended with {done.returncode}: {done.stderr.strip()}")
             progress.advance(task)
+    # A hook that could not send at once left it for the next one, and the last one has none.
+    done = subprocess.run(
+        [PROGRAM, "spool", "flush"], check=False, capture_output=True, env=environment, text=True
+    )
+    if done.returncode:
+        raise DemoError(f"claude-mem spool flush ended with {done.returncode}: {done.stderr.strip()}")
 
 
 def _makes_an_event(line: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from claude_mem.cli.main import application
-from tests.support.databases import ADAPTERS, Storage
+from tests.support.databases import ADAPTERS, PATIENT_WITH_POSTGRES, Storage
 
 pytestmark = pytest.mark.services
 
@@ -91,6 +91,8 @@ def test_an_empty_postgres_is_not_given_one(
     key_file: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLAUDE_MEM_SERVER_DATABASE_URL", postgres_url)
+    for name, value in PATIENT_WITH_POSTGRES.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("CLAUDE_MEM_POSTGRES_SSL", "disable")
     assert "has no schema yet" in bootstrap(key_file, expect=1).stderr
 

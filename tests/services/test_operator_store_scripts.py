@@ -71,7 +71,7 @@ class Pod:
             extra_groups=[] if self._user else None,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -133,7 +133,7 @@ def stop(pod: Pod, process: Process) -> None:
 def test_postgres_is_made_and_asks_for_its_password(postgres_pod: Pod) -> None:
     process = postgres_pod.start(PASSWORD)
     assert postgres_pod.probe("readinessProbe", PASSWORD)
-    assert postgres_pod.probe("livenessProbe", PASSWORD)
+    wait_until(lambda: postgres_pod.probe("livenessProbe", PASSWORD), what="its liveness probe")
     found = query(postgres_pod, "SELECT current_user, current_database()", PASSWORD)
     assert found.stdout == "claude_mem|claude_mem\n", found.stderr
     assert query(postgres_pod, "SELECT 1", "wrong").returncode != 0
