@@ -5,7 +5,7 @@ import { Arrivals } from "./arrivals.js";
 import { ask } from "./dialogs.js";
 import { h, put } from "./dom.js";
 import { count, number, words } from "./format.js";
-import { empty, field, head, pager, passOver, select, show } from "./parts.js";
+import { empty, field, head, hearing, pager, passOver, select, show } from "./parts.js";
 import { queue } from "./queue.js";
 import { jobActions, jobLine, jobLink, jobName, jobTrouble } from "./steering.js";
 
@@ -119,7 +119,7 @@ export function jobs(frame, { query }) {
       jobLine(job, frame),
       h("h2", {}, jobLink(job, jobName(job), " ", h("code.quietly", {}, job.sourceId.slice(0, 8)))),
       jobTrouble(job)),
-    h("div.actions", {}, jobActions(job, frame, settle)));
+    h("div.actions", {}, jobActions(job, frame, (changed) => told({ event: "job", data: { generationJob: changed } }))));
 
   /** Queue many that failed again: first asked what that would be, then done. */
   async function redrive() {
@@ -154,7 +154,7 @@ export function jobs(frame, { query }) {
       arrivals.drop(job.id);
     } else if (rows.has(job.id)) place(job);
     else if (arrivals.has(job.id)) arrivals.change(job.id, job);
-    else if (!body.hasAttribute("aria-busy")) arrivals.take(job.id, job);
+    else arrivals.take(job.id, job);
   }
 
   function enter(job) {
@@ -162,6 +162,8 @@ export function jobs(frame, { query }) {
     offset += 1;
     if (!list.isConnected) put(body, list, pages.holder);
   }
+
+  const told = hearing(body, hear);
 
   function hear({ event, data }) {
     if (event === "job") settle(data.generationJob);
@@ -174,6 +176,6 @@ export function jobs(frame, { query }) {
   return {
     element: h("div.view", {}, head("Jobs", "Each turns an event, or a session that ended, into memories.", action || []),
       waits.element, filters, arrivals.element, body),
-    hear,
+    hear: told,
   };
 }

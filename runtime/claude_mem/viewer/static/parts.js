@@ -116,8 +116,16 @@ export function pager(load) {
 
 const FAILED = new Error("The viewer could not show what the server answered. The browser’s console says more; reload the page for its latest release.");
 
+/** What is told of places that are filled just now: what fills them may have been read before it happened. */
+const FILLED = "filled";
+
+/** The latest filling of each place; one that was begun before it does not end it. */
+const fillings = new WeakMap();
+
 /** Fill a place with what `make` brings, with words meanwhile and words when it fails. */
 export async function show(place, make, lines) {
+  const mine = {};
+  fillings.set(place, mine);
   place.setAttribute("aria-busy", "true");
   place.replaceChildren(waiting(lines));
   try {
@@ -128,8 +136,24 @@ export async function show(place, make, lines) {
     place.replaceChildren(problem(error.name === "ApiError" ? error : FAILED, again));
     if (error.name !== "ApiError") throw error;
   } finally {
-    place.removeAttribute("aria-busy");
+    if (fillings.get(place) === mine) place.removeAttribute("aria-busy");
   }
+  if (fillings.get(place) === mine) place.dispatchEvent(new Event(FILLED));
+}
+
+/** Hears news of what fills a place; while it is being filled they are kept for when it is. */
+export function hearing(place, hear) {
+  let kept = [];
+  place.addEventListener(FILLED, () => {
+    const missed = kept;
+    kept = [];
+    for (const news of missed) heard(news);
+  });
+  function heard(news) {
+    if (place.hasAttribute("aria-busy")) kept.push(news);
+    else hear(news);
+  }
+  return heard;
 }
 
 /** A part that is filled when somebody opens it, and only then. */

@@ -5,7 +5,7 @@ import { h, put } from "./dom.js";
 import { prompt, step } from "./events.js";
 import { clock } from "./format.js";
 import { memoryCard } from "./memories.js";
-import { backLink, empty, head, longText, pager, passOver, show } from "./parts.js";
+import { backLink, empty, head, hearing, longText, pager, passOver, show } from "./parts.js";
 import { lastPrompt, requestOf, sessionLine, sessionTitle } from "./sessions.js";
 
 const REFRESH_MS = 400;
@@ -79,7 +79,7 @@ export function session(frame, { id }) {
   }
 
   function hear({ event, data }) {
-    if (body.hasAttribute("aria-busy") || !whole) return;
+    if (!whole) return;
     const mine = event === "observation" && data.change === "created" && data.observation?.serverSessionId === id;
     if (mine || (event === "job" && data.generationJob.serverSessionId === id)) soon();
   }
@@ -96,7 +96,7 @@ export function session(frame, { id }) {
   return {
     element: h("div.view", {},
       backLink(frame, "sessions", "All sessions"), head("Session", null), about, body),
-    hear,
+    hear: hearing(body, hear),
     gone: (memoryId) => list.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li").remove(),
   };
 }

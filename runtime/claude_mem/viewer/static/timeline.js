@@ -5,7 +5,7 @@ import { Arrivals } from "./arrivals.js";
 import { h, put } from "./dom.js";
 import { beginning, words } from "./format.js";
 import { MemoryList, titleOf } from "./memories.js";
-import { empty, head, pager, passOver, select, show } from "./parts.js";
+import { empty, head, hearing, pager, passOver, select, show } from "./parts.js";
 
 const KINDS = [
   "summary", "bugfix", "feature", "refactor", "change", "discovery", "decision", "security_alert", "security_note", "manual",
@@ -53,7 +53,6 @@ export function timeline(frame, { query }) {
 
   /** What came while nobody listened. */
   async function catchUp() {
-    if (body.hasAttribute("aria-busy")) return;
     const page = await fetchPage(null);
     for (const memory of page.memories.filter((one) => !list.has(one.id)).reverse()) arrive(memory);
   }
@@ -77,7 +76,7 @@ export function timeline(frame, { query }) {
   function hear({ event, data }) {
     if (event === "open") catchUp().catch(passOver);
     if (event === "reset" || event === "purged") load();
-    if (event !== "observation" || body.hasAttribute("aria-busy")) return;
+    if (event !== "observation") return;
     if (data.change === "deleted") {
       arrivals.drop(data.id);
       if (list.has(data.id)) gone(data.id);
@@ -91,5 +90,5 @@ export function timeline(frame, { query }) {
     : empty("Nothing is remembered yet", "As soon as an agent’s hooks send what it does, what is worth keeping appears here by itself."));
 
   load();
-  return { element: h("div.view", {}, head("Timeline", "What your agents remember, newest first.", choice), arrivals.element, body), hear, gone };
+  return { element: h("div.view", {}, head("Timeline", "What your agents remember, newest first.", choice), arrivals.element, body), hear: hearing(body, hear), gone };
 }
