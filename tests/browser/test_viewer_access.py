@@ -39,6 +39,7 @@ def test_everything_is_reached_by_keyboard_alone(viewer: Viewer, server: Server,
     page.keyboard.type(tenant.full)
     page.keyboard.press("Enter")
     viewer.wait_live()
+    viewer.settled()
 
     page.keyboard.press("Tab")
     assert page.evaluate(FOCUSED) == "Skip to the content"
@@ -63,6 +64,7 @@ def test_everything_is_reached_by_keyboard_alone(viewer: Viewer, server: Server,
     expect(page.get_by_role("button", name="Queue failed jobs again")).to_be_focused()
     tab_to(page, "Try again")
     page.keyboard.press("Enter")
+    expect(viewer.dialog()).to_be_visible()
     tab_to(page, "Try again")
     page.keyboard.press("Enter")
     expect(viewer.dialog()).to_have_count(0)
@@ -72,6 +74,7 @@ def test_everything_is_reached_by_keyboard_alone(viewer: Viewer, server: Server,
 
     tab_to(page, "Keys", back=True)
     page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Keys", level=1)).to_be_focused()
     viewer.settled()
     tab_to(page, "New key")
     page.keyboard.press("Enter")
@@ -121,9 +124,11 @@ def test_no_view_has_a_barrier(browser: Browser, server: Server, scheme: str, si
             viewer.unfold()
             look(name)
         viewer.go("Keys").page.get_by_role("button", name="New key").click()
+        expect(viewer.dialog()).to_be_visible()
         look("new-key")
         viewer.page.keyboard.press("Escape")
         viewer.go("Usage").page.get_by_role("button", name="Set a budget").click()
+        expect(viewer.dialog()).to_be_visible()
         look("new-budget")
 
 

@@ -117,6 +117,7 @@ def test_endless_and_foreign_texts_keep_their_place(browser: Browser, server: Se
         page.keyboard.press("Escape")
         viewer.go("Keys")
         page.get_by_role("button", name=f"Revoke {override}key").click()
+        expect(viewer.dialog()).to_be_visible()
         assert read_in_order(page, "fails on its very next request"), "the name turned around what follows it"
 
 

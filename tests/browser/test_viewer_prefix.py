@@ -46,4 +46,6 @@ def test_the_api_page_works_under_a_prefix(browser: Browser, server: Server, pag
             document.click()
         assert found.value.status == 200
         assert found.value.url == f"{proxy.url}/openapi.json"
+        # What is asked of a page that is about to be left may get no answer.
+        viewer.page.wait_for_url(found.value.url)
         assert set(proxy.missed) <= {"/favicon.ico"}, "which browsers ask for by themselves"

@@ -20,6 +20,9 @@ from tests.support.tiers import cannot_run
 
 PROGRAMS = ("chromium", "google-chrome")
 
+#: Seconds that a browser may take to start on a busy machine.
+START_S = 180.0
+
 #: No sandbox, because tests also run as root; nothing is to be asked of any host but the server.
 ARGUMENTS = [
     "--no-sandbox",
@@ -53,6 +56,18 @@ _AT_REST = """new Promise((done) => {
   look();
 })"""
 
+#: Opens what is closed, and resolves with how much that was when the page has been told, which then fetches what is in it.
+_UNFOLD = """async (closed) => {
+  closed.forEach((one) => one.click());
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  return closed.length;
+}"""
+
+#: Resolves when nothing fades or moves any more but what does so without end.
+_STILL = """Promise.allSettled(document.getAnimations()
+  .filter((one) => one.effect?.getComputedTiming().endTime !== Infinity)
+  .map((one) => one.finished)).then(() => document.fonts.ready).then(() => null)"""
+
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 VIEWS = ("Timeline", "Search", "Sessions", "Jobs", "Usage", "Keys")
@@ -63,7 +78,7 @@ def launch(playwright: Playwright) -> Browser:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         cannot_run("there is no chromium here: `hack/setup test` installs it")
-    return playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    return playwright.chromium.launch(executable_path=program, args=ARGUMENTS, timeout=START_S * 1000)
 
 
 @dataclass
@@ -111,6 +126,7 @@ class Viewer:
         self.page.get_by_role("button", name="Sign in").click()
         expect(self.page.get_by_role("navigation", name="Views")).to_be_visible()
         self.wait_live()
+        self.settled()
         return self
 
     def wait_live(self) -> None:
@@ -126,9 +142,7 @@ class Viewer:
     def unfold(self) -> None:
         """Open all that can be opened, and what shows then."""
         closed = self.page.locator("main details:not([open]) > summary")
-        while closed.evaluate_all(
-            "closed => { closed.forEach((one) => one.click()); return closed.length; }"
-        ):
+        while closed.evaluate_all(_UNFOLD):
             self.settled()
 
     def settled(self) -> None:
@@ -184,6 +198,8 @@ class Viewer:
         Parameters:
             leave_out: selectors of what is not looked at.
         """
+        # Of what is about to fade in, the colours are none that anybody reads.
+        self.page.evaluate(_STILL)
         context = {"exclude": [[selector] for selector in leave_out]} if leave_out else None
         ran = Axe().run(self.page, context, options={"resultTypes": ["violations"]})
         found = ran.response["violations"]
