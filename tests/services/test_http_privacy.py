@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.services.test_tenancy_everywhere import logged
 from tests.support.http import Server, Tenant, event_body
 
 SECRET = "ghp_" + "Zq7Kd2Lm9Xw4" * 3
@@ -17,12 +19,15 @@ CLEAN = "before  [REDACTED:github] after"
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks(api: Server, caplog: pytest.LogCaptureFixture) -> Any:
+def nothing_leaks(api: Server) -> Iterator[None]:
     """Neither mark is anywhere once the test has run."""
-    with caplog.at_level(logging.DEBUG):
+    with logged() as log:
         yield
-    assert SECRET not in caplog.text
-    assert PRIVATE not in caplog.text
+        logging.getLogger("claude_mem").info("a line of the log")
+    assert "a line of the log" in "".join(log)
+    for line in log:
+        assert SECRET not in line, line
+        assert PRIVATE not in line, line
     dump = api.dump()
     for row in dump.splitlines():
         assert SECRET not in row, row
