@@ -333,7 +333,7 @@ async def test_a_last_failure_is_the_next_step() -> None:
     assert summary["next_steps"] == "Look into: Tests fail: E ValueError: bad"
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(300)  # of hours, where the time grows with the square
 @pytest.mark.parametrize(
     "text", ["git commit -m " * 50_000, "a.b-" * 300_000, "1 " * 500_000, "def " * 300_000]
 )

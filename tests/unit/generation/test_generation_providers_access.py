@@ -161,16 +161,19 @@ def test_only_the_chosen_sdk_is_imported(chosen: str, loaded: set[str]) -> None:
 def test_the_fake_server_is_a_process_too() -> None:
     root = Path(__file__).parents[3]
     command = [sys.executable, "-m", "tests.support.fake_llm", "--mode", "auth"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process,
+        httpx.Client(timeout=240, trust_env=False) as http,
+    ):
         try:
             assert process.stdout is not None
             url = json.loads(process.stdout.readline())["url"]
             call: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-            assert httpx.post(f"{url}/v1/messages", json=call).status_code == 401
-            assert httpx.post(f"{url}/_control", json={"mode": "ok"}).json() == {"mode": "ok"}
-            assert httpx.post(f"{url}/v1/chat/completions", json=call).status_code == 200
-            report = httpx.get(f"{url}/_requests").json()
+            assert http.post(f"{url}/v1/messages", json=call).status_code == 401
+            assert http.post(f"{url}/_control", json={"mode": "ok"}).json() == {"mode": "ok"}
+            assert http.post(f"{url}/v1/chat/completions", json=call).status_code == 200
+            report = http.get(f"{url}/_requests").json()
             assert (report["count"], report["requests"][-1]["user"]) == (2, "hi")
-            assert httpx.post(f"{url}/v1/other", json=call).status_code == 404
+            assert http.post(f"{url}/v1/other", json=call).status_code == 404
         finally:
             process.terminate()
