@@ -44,7 +44,7 @@ SLOW = Answer(hang=True)
 SECOND = "server-beta-worker-2"
 HOUR_US = 3_600_000_000
 
-#: A worker process of its own: the engine of the product on a short lease.
+#: A worker process of its own: the engine of the product.
 WORKER = """
 import asyncio, sys
 from dataclasses import replace
@@ -74,7 +74,7 @@ def worker_environment(storage: Storage, llm: FakeLlm) -> dict[str, str]:
         "CLAUDE_MEM_SERVER_PROVIDER": "openrouter",
         "OPENROUTER_API_KEY": "k",
         "CLAUDE_MEM_OPENROUTER_BASE_URL": llm.url,
-        "CLAUDE_MEM_JOB_LEASE_SECONDS": "1.5",
+        "CLAUDE_MEM_JOB_LEASE_SECONDS": "10",
         "CLAUDE_MEM_JOB_RETRY_BASE_SECONDS": "0.05",
         "CLAUDE_MEM_QUEUE_ENGINE": "",
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -96,6 +96,7 @@ async def test_a_killed_workers_job_is_finished_by_another(
     process.kill()
     held = await find(database, name)
     assert (held.status, held.attempts) == (JobStatus.PROCESSING, 1)
+    await lose_lease(database, name)
     async with working(database, asking(llm)):
         job = await ended(database, name)
     assert (job.status, job.attempts, llm.count) == (JobStatus.COMPLETED, 2, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import shutil
 import ssl
 import threading
 import time
@@ -19,6 +20,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
 
+from claude_mem.environment.urls import with_redis_authorities
 from claude_mem.model.errors import Unavailable
 from claude_mem.queue import dramatiq
 from claude_mem.queue import valkey as valkey_client
@@ -86,7 +88,12 @@ def heard_by(job_id: str, *listeners: Listening) -> Callable[[], Awaitable[bool]
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    """Of queues: a server of other tests may have something to say in the same process."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name.startswith("claude_mem.queue")
+    ]
 
 
 async def blocked(url: str) -> int:
@@ -267,12 +274,26 @@ async def test_a_user_who_may_only_what_is_documented_is_enough_over_tls(
 
 
 @pytest.mark.usefixtures("guarded")
+async def test_an_authority_beside_the_url_is_trusted_as_one_in_it(
+    certificates: Certificates, tls_port: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "whom & what we trust.pem"
+    shutil.copyfile(certificates.authority, file)
+    async with announcing(with_redis_authorities(secure_url(tls_port), str(file))) as queue:
+        await queue.ping(timeout_s=ANSWERED_S)
+    assert warnings(caplog) == []
+
+
+@pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
         ("password", "it refuses the user or password in CLAUDE_MEM_REDIS_URL"),
         ("authority", "its TLS certificate is not trusted"),
-        ("file", "a certificate file that CLAUDE_MEM_REDIS_URL names cannot be read"),
+        (
+            "file",
+            "a certificate file that CLAUDE_MEM_REDIS_URL or CLAUDE_MEM_REDIS_CA_FILE names cannot be read",
+        ),
         ("acl", "its ACL forbids this user a command or a key"),
     ],
 )

@@ -30,8 +30,9 @@ from tests.support.fake_llm import FakeLlm
 from tests.support.load import SOURCE, World, until
 
 RETRY_BASE_S = 0.05
+#: With leases that no busy machine lets run out.
 OPTIONS = EngineOptions(
-    worker="server-beta-worker-1", concurrency=8, mates=16, lease_s=20, heartbeat_s=0.1, grace_s=5
+    worker="server-beta-worker-1", concurrency=8, mates=16, lease_s=120, heartbeat_s=0.1, grace_s=5
 )
 
 
