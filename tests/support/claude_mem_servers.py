@@ -140,6 +140,7 @@ GOOD = (
     Case("external stores", {"postgres": {"external": _URL}, "valkey": {"external": _URL}}),
     Case("a database's authorities", _authorities(ssl="verify-ca")),
     Case("authorities for the URL's own mode", _authorities()),
+    Case("a queue's authorities", {"valkey": {"external": {**_URL, "caSecretRef": {"name": "a", "key": "b"}}}}),
     Case("a fallback", {"provider": {"fallbacks": [_OTHER]}}),
     Case("nothing running", {**_server(replicas=0), **_worker(replicas=0, autoscaling={"enabled": False})}),
     Case("one worker at least and at most", _scaling(minReplicas=1, maxReplicas=1)),

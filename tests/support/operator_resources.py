@@ -210,7 +210,12 @@ def elsewhere() -> Json:
     reference: Json = {"urlSecretRef": {"name": "stores", "key": "postgres"}, "ssl": "verify-full"}
     reference["caSecretRef"] = {"name": "stores", "key": "ca.crt"}
     spec["postgres"] = {"external": reference}
-    spec["valkey"] = {"external": {"urlSecretRef": {"name": "stores", "key": "valkey"}}}
+    spec["valkey"] = {
+        "external": {
+            "urlSecretRef": {"name": "stores", "key": "valkey"},
+            "caSecretRef": {"name": "stores", "key": "valkey-ca.crt"},
+        }
+    }
     spec["worker"]["autoscaling"] = {"enabled": False}
     spec["server"]["podDisruptionBudget"] = {"enabled": True, "maxUnavailable": 1}
     spec["worker"]["podDisruptionBudget"] = {"enabled": True, "minAvailable": 1}

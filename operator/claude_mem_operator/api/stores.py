@@ -106,6 +106,9 @@ class ExternalValkey(Model):
 
     url_secret_ref: SecretKeyRef
     """Where its URL is, such as redis://USER:PASSWORD@HOST:6379/0, or rediss:// for TLS."""
+    ca_secret_ref: SecretKeyRef | None = None
+    """The authorities, in PEM, whose certificates rediss:// believes; those of the image where it is not given. A URL with
+    ssl_ca_certs of its own wins."""
 
 
 _EXACTLY_ONE = Rule(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from claude_mem.environment import Role
 from claude_mem.environment.catalogue import generation, service, tenancy
 from claude_mem.environment.providers import PROVIDERS
+from claude_mem_operator.desired import authorities
 from claude_mem_operator.desired.credentials import PASSWORD_KEY, POSTGRES_DATABASE, POSTGRES_USER
 from claude_mem_operator.desired.names import (
     POSTGRES_PORT,
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from claude_mem_operator.desired.types import Manifest
 
 DATA_DIR: Final = "/var/lib/claude-mem"
-#: Where processes find the authorities of an external PostgreSQL.
-AUTHORITIES_DIR: Final = "/run/secrets/postgres-authorities"
-AUTHORITIES: Final = "ca.crt"
 VALKEY_PASSWORD: Final = "VALKEY_PASSWORD"  # noqa: S105 - the name of a variable
 
 #: What leads a process to its database, beside the variables of the catalogue's own group: libpq's names.
@@ -145,9 +143,7 @@ def _database(resource: ClaudeMemServer) -> Iterator[_Variable]:
         path = "spec.postgres.external"
         yield _secret(service.DATABASE_URL.name, postgres.external.url_secret_ref, f"{path}.urlSecretRef")
         yield from _optional(service.POSTGRES_SSL.name, postgres.external.ssl, f"{path}.ssl")
-        if postgres.external.ca_secret_ref is not None:
-            file = f"{AUTHORITIES_DIR}/{AUTHORITIES}"
-            yield _literal(service.PGSSLROOTCERT.name, file, f"{path}.caSecretRef")
+        yield from _authorities(resource, Component.POSTGRES)
         return
     host, path = child_name(resource, Component.POSTGRES), "spec.postgres.managed"
     yield _literal(service.DATABASE_URL.name, f"postgresql://{host}:{POSTGRES_PORT}", path)
@@ -163,11 +159,18 @@ def _queue(resource: ClaudeMemServer) -> Iterator[_Variable]:
     if valkey.external is not None:
         path = "spec.valkey.external.urlSecretRef"
         yield _secret(service.REDIS_URL.name, valkey.external.url_secret_ref, path)
+        yield from _authorities(resource, Component.VALKEY)
         return
     host, path = child_name(resource, Component.VALKEY), "spec.valkey.managed"
     yield _generated(VALKEY_PASSWORD, credentials_name(resource, Component.VALKEY), path)
     url = f"redis://:$({VALKEY_PASSWORD})@{host}:{VALKEY_PORT}/0"
     yield _Variable(name=service.REDIS_URL.name, manifest={"value": url}, path=path)
+
+
+def _authorities(resource: ClaudeMemServer, store: Component) -> Iterator[_Variable]:
+    if store in authorities.given(resource):
+        file = f"{authorities.directory(store)}/{authorities.FILE}"
+        yield _literal(authorities.VARIABLES[store], file, f"spec.{store}.external.caSecretRef")
 
 
 def _server(resource: ClaudeMemServer) -> Iterator[_Variable]:

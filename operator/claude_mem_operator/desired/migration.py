@@ -90,7 +90,7 @@ def _template(context: Context) -> Manifest:
             command=command,
             env=environment.env,
             resources=pods.effective_resources(Component.MIGRATION, _RESOURCES),
-            mounts=[*pods.runtime_mounts(context), *mounts],
+            mounts=[*pods.runtime_mounts(context, environment), *mounts],
         )
 
     template = pods.template(
@@ -105,7 +105,10 @@ def _template(context: Context) -> Manifest:
                 {"name": "key", "mountPath": KEY_DIR, "readOnly": True},
             )
         ],
-        volumes=[*pods.runtime_volumes(context), pods.secret_file("key", key_secret, API_KEY, API_KEY)],
+        volumes=[
+            *pods.runtime_volumes(context, environment),
+            pods.secret_file("key", key_secret, API_KEY, API_KEY),
+        ],
         references=[*pods.runtime_references(context, environment), f"Secret/{key_secret}/{API_KEY}"],
     )
     template["spec"]["restartPolicy"] = "Never"

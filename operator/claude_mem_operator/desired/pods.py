@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_mem_operator.api import quantity
-from claude_mem_operator.desired.environment import AUTHORITIES, AUTHORITIES_DIR, DATA_DIR
+from claude_mem_operator.desired import authorities
+from claude_mem_operator.desired.environment import DATA_DIR
 from claude_mem_operator.desired.names import REFERENCES_ANNOTATION, Component, child_name, labels, selector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from claude_mem_operator.api import ReplicatedScheduling, Resources, Scheduling
+    from claude_mem_operator.api import ReplicatedScheduling, Resources, Scheduling, SecretKeyRef
     from claude_mem_operator.api.components import Server, Worker
-    from claude_mem_operator.api.references import SecretKeyRef
     from claude_mem_operator.desired.context import Context
     from claude_mem_operator.desired.environment import EnvironmentOf
     from claude_mem_operator.desired.types import Manifest
@@ -166,11 +166,11 @@ def runtime_template(
                 command=command,
                 env=environment.env,
                 resources=effective_resources(component, settings.resources),
-                mounts=runtime_mounts(context),
+                mounts=runtime_mounts(context, environment),
                 **fields,
             )
         ],
-        volumes=runtime_volumes(context),
+        volumes=runtime_volumes(context, environment),
         references=runtime_references(context, environment),
     )
 
@@ -225,27 +225,33 @@ def scratch(name: str, size: str, *, in_memory: bool = False) -> Manifest:
     return {"name": name, "emptyDir": {**medium, "sizeLimit": size}}
 
 
-def runtime_volumes(context: Context) -> list[Manifest]:
+def runtime_volumes(context: Context, environment: EnvironmentOf) -> list[Manifest]:
     """What our image writes to, temporary files and its data directory, and what it reads beside its environment."""
-    authorities = _authorities(context)
-    volumes = [scratch("tmp", "64Mi"), scratch("data", "64Mi")]
-    if authorities is not None:
-        volumes.append(secret_file("postgres-authorities", authorities.name, authorities.key, AUTHORITIES))
-    return volumes
+    return [
+        scratch("tmp", "64Mi"),
+        scratch("data", "64Mi"),
+        *(
+            secret_file(authorities.volume(store), ref.name, ref.key, authorities.FILE)
+            for store, ref in _authorities(context, environment).items()
+        ),
+    ]
 
 
-def runtime_mounts(context: Context) -> list[Manifest]:
+def runtime_mounts(context: Context, environment: EnvironmentOf) -> list[Manifest]:
     """Where `runtime_volumes` are."""
-    mounts: list[Manifest] = [TMP, {"name": "data", "mountPath": DATA_DIR}]
-    if _authorities(context) is not None:
-        mounts.append({"name": "postgres-authorities", "mountPath": AUTHORITIES_DIR, "readOnly": True})
-    return mounts
+    return [
+        TMP,
+        {"name": "data", "mountPath": DATA_DIR},
+        *(
+            {"name": authorities.volume(store), "mountPath": authorities.directory(store), "readOnly": True}
+            for store in _authorities(context, environment)
+        ),
+    ]
 
 
 def runtime_references(context: Context, environment: EnvironmentOf) -> list[str]:
     """What a process reads of Secrets and ConfigMaps, by its environment and `runtime_volumes`."""
-    authorities = _authorities(context)
-    files = [] if authorities is None else [f"Secret/{authorities.name}/{authorities.key}"]
+    files = [f"Secret/{ref.name}/{ref.key}" for ref in _authorities(context, environment).values()]
     return [*environment.references, *files]
 
 
@@ -255,9 +261,11 @@ def secret_file(volume: str, secret: str, key: str, path: str) -> Manifest:
     return {"name": volume, "secret": {"secretName": secret, "defaultMode": 0o440, "items": items}}
 
 
-def _authorities(context: Context) -> SecretKeyRef | None:
-    external = context.spec.postgres.external
-    return None if external is None else external.ca_secret_ref
+def _authorities(context: Context, environment: EnvironmentOf) -> dict[Component, SecretKeyRef]:
+    """Those of the stores that a process with this environment asks."""
+    names = {variable["name"] for variable in environment.env}
+    found = authorities.given(context.resource)
+    return {store: ref for store, ref in found.items() if authorities.VARIABLES[store] in names}
 
 
 def shell(script: str) -> list[str]:

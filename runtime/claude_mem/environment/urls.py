@@ -1,4 +1,4 @@
-"""What is wrong with a URL: of PostgreSQL, of Redis or Valkey, or of an HTTP endpoint.
+"""What is wrong with a URL: of PostgreSQL, of Redis or Valkey, or of an HTTP endpoint; and what it says of TLS.
 
 Each function answers None for a good URL, else a clause that fits after "…, because". No clause repeats a
 part of the URL, for any part of a malformed one may be its password. Whether anything answers there is left
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -93,6 +93,14 @@ def ssl_mode_of(url: str) -> str | None:
 def ssl_root_cert_of(url: str) -> str | None:
     """The file of authorities that a PostgreSQL URL names, or None."""
     return _Parts(url).parameter("sslrootcert") or None
+
+
+def with_redis_authorities(url: str, file: str) -> str:
+    """A Redis URL that names the file of authorities, if it speaks TLS and names none itself."""
+    parts = _Parts(url)
+    if parts.scheme != "rediss" or parts.parameter("ssl_ca_certs") is not None:
+        return url
+    return f"{url.strip()}{'&' if '?' in url else '?'}ssl_ca_certs={quote(file, safe='/')}"
 
 
 def normal_ssl_mode(mode: str) -> str | None:

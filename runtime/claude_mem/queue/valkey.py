@@ -59,13 +59,13 @@ def explain(error: BaseException) -> str:
     for cause in _chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
-                "its TLS certificate is not trusted, or names another host; name its authority in "
-                "CLAUDE_MEM_REDIS_URL, as in rediss://HOST:6379/0?ssl_ca_certs=FILE"
+                "its TLS certificate is not trusted, or names another host; name the file of its authority in "
+                "CLAUDE_MEM_REDIS_CA_FILE, or as in rediss://HOST:6379/0?ssl_ca_certs=FILE"
             )
         if isinstance(cause, ssl.SSLError):
             return "it does not speak TLS as asked; see that host and port are those of rediss://"
         if isinstance(cause, FileNotFoundError | PermissionError):
-            return "a certificate file that CLAUDE_MEM_REDIS_URL names cannot be read"
+            return "a certificate file that CLAUDE_MEM_REDIS_URL or CLAUDE_MEM_REDIS_CA_FILE names cannot be read"
         if isinstance(cause, NoPermissionError):
             return "its ACL forbids this user a command or a key; the user needs ~{PREFIX}* and the commands of the queue"
         if isinstance(cause, AuthenticationError | AuthorizationError):

@@ -64,7 +64,7 @@ class QueueSettings:
     """What carries jobs; `redis_url` is set where the engine is Dramatiq."""
 
     engine: QueueEngine = resolved(QueueEngine.IN_PROCESS, service.QUEUE_ENGINE)
-    redis_url: SecretStr | None = setting(service.REDIS_URL)
+    redis_url: SecretStr | None = resolved(None, service.REDIS_URL, service.REDIS_CA_FILE)
     prefix: str = setting(service.QUEUE_REDIS_PREFIX)
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from claude_mem.environment import EnvironmentInvalid, Mode, Role, Verdict, check, detect
 from claude_mem.environment.catalogue import generation, service, tenancy
 from claude_mem.environment.providers import OFFLINE, PROVIDERS
-from claude_mem.environment.urls import normal_ssl_mode, ssl_mode_of, ssl_root_cert_of
+from claude_mem.environment.urls import normal_ssl_mode, ssl_mode_of, ssl_root_cert_of, with_redis_authorities
 from claude_mem.environment.values import is_off, text
 from claude_mem.environment.verdict import AuthMode
 from claude_mem.settings.fields import fill
@@ -98,7 +100,7 @@ def database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
 
 def queue_settings(environ: Mapping[str, str], verdict: Verdict) -> QueueSettings:
     """The queue that `environ` names, by the rules' verdict on it."""
-    return fill(QueueSettings, environ, engine=verdict.queue_engine)
+    return fill(QueueSettings, environ, engine=verdict.queue_engine, redis_url=_redis_url(environ))
 
 
 def _ssl_mode(environ: Mapping[str, str]) -> str:
@@ -115,6 +117,13 @@ def _ssl_root_cert(environ: Mapping[str, str]) -> Path | None:
     url = text(environ, service.DATABASE_URL.name)
     named = ssl_root_cert_of(url) if url else None
     return Path(named) if named else service.PGSSLROOTCERT.read(environ)
+
+
+def _redis_url(environ: Mapping[str, str]) -> SecretStr | None:
+    url, file = service.REDIS_URL.read(environ), service.REDIS_CA_FILE.read(environ)
+    if url is None or file is None:
+        return url
+    return SecretStr(with_redis_authorities(url.get_secret_value(), str(file)))
 
 
 def _bypass(environ: Mapping[str, str], verdict: Verdict) -> bool:

@@ -1,4 +1,4 @@
-"""Whom processes trust as an external PostgreSQL: the Secret's authorities, as a file where their variable says."""
+"""Whom processes trust as stores elsewhere: the Secrets' authorities, as files where their variables say."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def external(**fields: Any) -> Json:
 
 
 TRUSTING = external(ssl="verify-full", caSecretRef={"name": "authorities", "key": "bundle.pem"})
+VALKEY = {"urlSecretRef": {"name": "queue", "key": "url"}, "caSecretRef": {"name": "queue", "key": "ca.pem"}}
 
 
 def templates(spec: Json, **more: Any) -> dict[str, Json]:
@@ -61,11 +62,30 @@ def test_others_in_the_secret_roll_all_who_trust_them() -> None:
     assert all(before[component] != after[component] for component in CLIENTS)
 
 
+def test_those_of_valkey_are_for_who_asks_it() -> None:
+    found = templates({**TRUSTING, "valkey": {"external": VALKEY}})
+    for component in ("server", "worker"):
+        (container,) = containers(found[component])
+        variable = {"name": "CLAUDE_MEM_REDIS_CA_FILE", "value": "/run/secrets/valkey-authorities/ca.crt"}
+        assert variable in container["env"]
+        mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+        assert mounts["valkey-authorities"] == "/run/secrets/valkey-authorities"
+        assert mounts["postgres-authorities"] == "/run/secrets/postgres-authorities"
+        volumes = {one["name"]: one for one in found[component]["spec"]["volumes"]}
+        assert volumes["valkey-authorities"]["secret"]["items"] == [{"key": "ca.pem", "path": "ca.crt"}]
+    assert "valkey" not in str(found["migration"]["spec"]["volumes"])
+    other = templates(
+        {**TRUSTING, "valkey": {"external": VALKEY}}, digests={"Secret/queue/ca.pem": "renewed"}
+    )
+    assert {name for name in CLIENTS if other[name] != found[name]} == {"server", "worker"}
+
+
 @pytest.mark.parametrize("spec", [SHORTEST, external(ssl="verify-full")], ids=["managed", "of the image"])
 def test_without_them_there_is_no_trace(spec: Json) -> None:
     text = str(templates(spec))
     assert "authorities" not in text
     assert "PGSSLROOTCERT" not in text
+    assert "CLAUDE_MEM_REDIS_CA_FILE" not in text
 
 
 def test_a_file_of_ones_own_wins() -> None:

@@ -162,6 +162,28 @@ def test_the_authorities_that_postgres_is_verified_against(
 
 
 @pytest.mark.parametrize(
+    ("url", "file", "expected"),
+    [
+        ("rediss://h/0", "/ca 1.pem", "rediss://h/0?ssl_ca_certs=/ca%201.pem"),
+        ("rediss://h/0?db=1", "/ca.pem", "rediss://h/0?db=1&ssl_ca_certs=/ca.pem"),
+        ("rediss://h/0?ssl_ca_certs=/own.pem", "/ca.pem", "rediss://h/0?ssl_ca_certs=/own.pem"),
+        ("rediss://h/0", " ", "rediss://h/0"),
+        ("redis://h/0", "/ca.pem", "redis://h/0"),
+    ],
+)
+def test_the_authorities_that_valkey_is_verified_against(url: str, file: str, expected: str) -> None:
+    settings = server(
+        {
+            "CLAUDE_MEM_REDIS_URL": url,
+            "CLAUDE_MEM_REDIS_CA_FILE": file,
+            "CLAUDE_MEM_SERVER_DATABASE_URL": DATABASE,
+        }
+    )
+    assert settings.queue.redis_url is not None
+    assert settings.queue.redis_url.get_secret_value() == expected
+
+
+@pytest.mark.parametrize(
     ("raw", "limit"),
     [("", None), ("0", None), ("NaN", None), ("-3", None), ("5", 5), ("1e3", 1000), (" 7.0 ", 7)],
 )

@@ -208,6 +208,13 @@ REDIS_URL = kinds.secret(
     expects="a redis:// or rediss:// URL",
     meaning="The Valkey or Redis of the queue; rediss:// means TLS. Required with the engine dramatiq.",
 )
+REDIS_CA_FILE = kinds.optional_path(
+    "CLAUDE_MEM_REDIS_CA_FILE",
+    group=QUEUE,
+    expects="a file of certificates",
+    default_text="the URL's ssl_ca_certs wins; else the system's authorities",
+    meaning="Whom rediss:// trusts.",
+)
 QUEUE_REDIS_PREFIX = kinds.word(
     "CLAUDE_MEM_QUEUE_REDIS_PREFIX",
     group=QUEUE,
