@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import ssl
 import tempfile
 import time
@@ -33,8 +34,15 @@ logger = logging.getLogger(__name__)
 API_VERSION: Final = "admission.k8s.io/v1"
 #: Twice what an API server stores of one object, for a review has the old and the new, and room for the rest.
 BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
-#: Below the 5 s that the webhook configuration grants, so that the refusal is ours and says why.
-TIME_LIMIT_SECONDS: Final = 4.0
+#: Of the time that a caller grants, so that the refusal is ours and says why.
+TIME_PART: Final = 4 / 5
+#: For a caller who does not say: of the 5 s that the chart's webhook configuration grants unless it is told otherwise.
+TIME_LIMIT_SECONDS: Final = 5 * TIME_PART
+#: The most that an API server may grant a webhook, in seconds:
+#: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts
+MOST_GRANTED_SECONDS: Final = 30
+#: How API servers tell in the query what they grant: whole seconds.
+_GRANTED: Final = re.compile(r"([0-9]{1,3})s")
 #: Checks at a time. Each is a few milliseconds of computing, and more of them would only keep the listener from its turn;
 #: one alone could be held up by a single huge resource.
 CHECKERS: Final = 2
@@ -87,7 +95,7 @@ class AdmissionServer:
         host: address to listen on; empty for all, of both families.
         port: 0 for a free one.
         observe: told of every review.
-        time_limit: for reading a review and checking it, in seconds.
+        time_limit: for reading a review and checking it, in seconds, where the caller does not say what it grants.
     """
 
     def __init__(
@@ -162,11 +170,12 @@ class AdmissionServer:
 
     async def _validate(self, request: web.Request) -> web.Response:
         started = time.monotonic()
+        limit = _limit(request.query.get("timeout", ""), otherwise=self._time_limit)
         result = "malformed"
         try:
-            async with asyncio.timeout(self._time_limit):
+            async with asyncio.timeout(limit):
                 review = _parse(await request.read())
-            result, answer = await self._decide(review, started + self._time_limit)
+            result, answer = await self._decide(review, started + limit, limit=limit)
             return web.json_response(_review(review["uid"], answer))
         except NotAReview as error:
             return web.json_response({"error": str(error)}, status=400)
@@ -176,13 +185,15 @@ class AdmissionServer:
         finally:
             self._observe(result, time.monotonic() - started)
 
-    async def _decide(self, request: dict[str, Any], deadline: float) -> tuple[str, dict[str, Any]]:
+    async def _decide(
+        self, request: dict[str, Any], deadline: float, *, limit: float
+    ) -> tuple[str, dict[str, Any]]:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 decision = await loop.run_in_executor(self._checkers, self._judge, request)
         except TimeoutError:
-            logger.warning("the check of %s took more than %g s", _subject(request), self._time_limit)
+            logger.warning("the check of %s took more than %g s", _subject(request), limit)
             return "timeout", _refusal("the check took too long: try again", code=504)
         except Exception as error:
             # Neither its message nor its locals: they may quote a secret of the resource.
@@ -194,6 +205,12 @@ class AdmissionServer:
         if decision.warnings:
             answer["warnings"] = list(decision.warnings)
         return ("allowed" if decision.allowed else "denied"), answer
+
+
+def _limit(granted: str, *, otherwise: float) -> float:
+    """Seconds for a review whose caller waits for so long."""
+    found = _GRANTED.fullmatch(granted)
+    return otherwise if found is None else min(int(found[1]), MOST_GRANTED_SECONDS) * TIME_PART
 
 
 async def _healthz(_request: web.Request) -> web.Response:

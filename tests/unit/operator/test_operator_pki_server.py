@@ -18,7 +18,7 @@ from cryptography import x509
 
 from claude_mem_operator.admission import pki
 from claude_mem_operator.admission.certificates import serves
-from claude_mem_operator.admission.server import BODY_LIMIT_BYTES, AdmissionServer
+from claude_mem_operator.admission.server import BODY_LIMIT_BYTES, AdmissionServer, _limit
 
 NOW = datetime.now(UTC)
 NAMES = (*pki.service_names("webhook", "claude-mem-system"), "localhost")
@@ -97,8 +97,11 @@ def review(spec: Any, **request: Any) -> dict[str, Any]:
     }
 
 
-async def ask(server: AdmissionServer, authority: pki.KeyPair, body: Any) -> dict[str, Any]:
-    async with client(server, authority) as session, session.post("/validate", json=body) as answer:
+async def ask(
+    server: AdmissionServer, authority: pki.KeyPair, body: Any, *, query: str = ""
+) -> dict[str, Any]:
+    path = f"/validate{query}"
+    async with client(server, authority) as session, session.post(path, json=body) as answer:
         assert answer.status == 200, await answer.text()
         whole: dict[str, Any] = await answer.json()
     assert (whole["apiVersion"], whole["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
@@ -228,6 +231,35 @@ async def test_a_check_that_hangs_is_a_refusal_in_time(authority: pki.KeyPair, p
     assert not response["allowed"]
     assert response["status"]["code"] == 504
     assert "too long" in response["status"]["message"]
+
+
+async def test_a_check_may_take_as_long_as_the_caller_waits(
+    authority: pki.KeyPair, pair: pki.KeyPair
+) -> None:
+    release = threading.Event()
+
+    def hang(_request: dict[str, Any]) -> Decision:
+        release.wait(PATIENCE_S)
+        return Decision(allowed=True)
+
+    async with serving(pair, check=hang) as server:
+        try:
+            response = await ask(server, authority, review("good"), query="?timeout=3s")
+        finally:
+            release.set()
+    assert response["status"]["code"] == 504
+    # Without the caller's word this one gives no time at all.
+    async with serving(pair, time_limit=0.0) as server:
+        assert (await ask(server, authority, review("good"), query="?timeout=30s"))["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("granted", "limit"),
+    [("5s", 4.0), ("1s", 0.8), ("30s", 24.0), ("999s", 24.0)]
+    + [(said, 7.0) for said in ("", "5", "s", "-5s", "1h", "5.5s", "9999s", "5s5s", "\u0665s")],
+)
+def test_what_a_caller_grants_is_believed_within_bounds(granted: str, limit: float) -> None:
+    assert _limit(granted, otherwise=7.0) == pytest.approx(limit)
 
 
 async def test_a_fault_is_a_refusal_that_quotes_nothing(
