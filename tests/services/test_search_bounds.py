@@ -381,6 +381,71 @@ async def test_a_page_of_long_texts_ends_early_and_the_next_goes_on(
     assert pages > 2
 
 
+async def test_a_page_reads_no_more_texts_than_it_can_wait_for_and_the_next_goes_on(
+    database: Database, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        await add(
+            database, world, f"walrus {'grey tusk' if number % 6 else 'tusk grey'} {number} " + "x " * number
+        )
+    recall = RecallService(database)
+    whole = await found(database, world, 'walrus "walrus tusk"')
+    assert len(whole) == 2
+    monkeypatch.setattr(search, "SLICE_BYTES", 30)
+    monkeypatch.setattr(narrowing, "READ_BYTES", 60)
+    paged: list[list[str]] = []
+    cursor = None
+    while True:
+        question = Question(world.project_id, 'walrus "walrus tusk"', 10, cursor=cursor)
+        page = await recall.find(world.caller, question)
+        paged.append([hit.observation.content for hit in page.hits])
+        if (cursor := page.next_cursor) is None:
+            break
+    assert [content for page_of in paged for content in page_of] == whole
+    assert len(paged) > 2
+    assert [] in paged, "a page on which nothing passes is none that ends the search"
+
+
+async def test_the_newest_memories_are_no_more_text_than_a_page_holds(
+    database: Database, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        concepts = {"concepts": ["sea"]} if number % 2 else {}
+        await add(database, world, f"walrus {number:02} " + "x" * 40, metadata=concepts)
+    recall = RecallService(database)
+
+    async def recent() -> list[str]:
+        shown = await recall.recent(world.caller, project_id=world.project_id, limit=10)
+        return [memory.content for memory in shown]
+
+    async def latest(limit: int = 10, **narrowed: Any) -> list[str]:
+        shown = await recall.latest(world.caller, Question(world.project_id, "", limit, **narrowed))
+        return [memory.content for memory in shown]
+
+    newest, of_the_sea = await recent(), await latest(concepts=["sea"])
+    assert (len(newest), len(of_the_sea)) == (10, 6)
+    assert await latest() == newest
+    brought: list[int] = []
+    real = search.found_slice
+
+    async def spy(*given: Any, **options: Any) -> Any:
+        found_now, left = await real(*given, **options)
+        brought.append(len(found_now))
+        return found_now, left
+
+    monkeypatch.setattr(search, "found_slice", spy)
+    monkeypatch.setattr(search, "SLICE_BYTES", 60)
+    monkeypatch.setattr(narrowing, "PAGE_BYTES", 150)
+    assert await recent() == await latest() == newest[:3]
+    assert await latest(concepts=["sea"]) == of_the_sea[:3]
+    assert max(brought) <= 2, "texts that there is no room for are not read at once"
+    brought.clear()
+    monkeypatch.setattr(narrowing, "PAGE_BYTES", 1_000_000)
+    assert await latest(concepts=["sea"]) == of_the_sea
+    assert await latest(2, concepts=["sea"]) == of_the_sea[:2]
+    assert max(brought) <= 2
+
+
 async def test_a_list_of_long_texts_ends_early_and_the_next_goes_on(
     database: Database, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

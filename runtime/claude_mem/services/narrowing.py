@@ -10,7 +10,7 @@ from claude_mem.retrieval.phrases import holds_all, holds_any
 from claude_mem.storage import search as stored
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from claude_mem.model.records import Observation
     from claude_mem.retrieval.query import Query
@@ -24,8 +24,10 @@ Numbered = tuple[int, "Observation"]
 _READ: Final = 4096
 MOST_LOOKED_AT: Final = 20_000
 
-#: Bytes of memories' texts that a page holds, unless a single memory has more; the next page goes on behind them.
+#: Bytes of memories' texts that a page holds, unless a single memory has more; the next page goes on behind them. And bytes
+#: of those that are read for one page at most, whatever passes.
 PAGE_BYTES: Final = 32 * 2**20
+READ_BYTES: Final = 4 * PAGE_BYTES
 
 
 class Looked(NamedTuple):
@@ -51,11 +53,11 @@ async def ranked(
     """The best matches from behind a position that pass everything, `count` or more if there are; by their numbers.
 
     Where few pass, at most about `MOST_LOOKED_AT` are looked at, so that no page costs more in a larger project; where
-    texts are long, it ends after about `PAGE_BYTES` of them.
+    texts are long, it ends after about `PAGE_BYTES` of those that pass, and after about `READ_BYTES` of all.
     """
     found: list[Numbered] = []
     position = after
-    size, looked_at = count, 0
+    size, looked_at, read = count, 0, 0
     while True:
         numbers = ranking.best(size, after=position)
         number_of = {ranking.snapshot.id_of(number): number for number in numbers}
@@ -70,9 +72,11 @@ async def ranked(
             )
             page = [(number_of[identity], memory) for identity, memory in rows_by_id.items()]
             found += await _passing(page, question, ranking.query)
+            read += characters(rows_by_id.values())
             more = bool(left) or len(numbers) == size
-            if more and len(found) < count and _size(found) >= PAGE_BYTES:
-                return Looked(found, ranking.position(found[-1][0]))
+            full = read >= READ_BYTES or characters(memory for _, memory in found) >= PAGE_BYTES
+            if page and more and full and len(found) < count:
+                return Looked(found, ranking.position(page[-1][0]))
         if len(found) >= count or len(numbers) < size:
             return Looked(found)
         position = ranking.position(numbers[-1])
@@ -82,20 +86,71 @@ async def ranked(
         size = max(count, min(size * 4, _READ))
 
 
+class Named(NamedTuple):
+    """Of memories that were named those that pass.
+
+    Parameters:
+        held: the first of them, by their ids.
+        rest: ids of the others, in their order, for which there was no room.
+    """
+
+    held: dict[str, Observation]
+    rest: list[str]
+
+
+async def first(
+    database: Database,
+    question: Question,
+    query: Query,
+    ids: Sequence[str],
+    *,
+    team_id: str,
+    count: int,
+    room: int,
+) -> Named:
+    """The first of these memories that pass everything and hold nothing that the question excludes.
+
+    Parameters:
+        count: of them, at most.
+        room: bytes of their texts after which no further one is held.
+
+    Returns: them, and the ids behind them, whether those pass or not.
+    """
+    held: dict[str, Observation] = {}
+    left = list(ids)
+    while left and len(held) < count and characters(held.values()) < room:
+        found, left = await _slice(database, question, query, left, team_id=team_id)
+        for place, memory in enumerate(found):
+            if len(held) >= count or characters(held.values()) >= room:
+                left = [one.id for one in found[place:]] + left
+                break
+            held[memory.id] = memory
+    return Named(held, left)
+
+
 async def named(
     database: Database, question: Question, query: Query, ids: Sequence[str], *, team_id: str
 ) -> dict[str, Observation]:
     """Of these memories those that pass everything and hold nothing that the question excludes, by their ids."""
-    if not ids:
-        return {}
-    rows_by_id = await stored.found_rows(
+    found: dict[str, Observation] = {}
+    left = list(ids)
+    while left:
+        passing, left = await _slice(database, question, query, left, team_id=team_id)
+        found |= {memory.id: memory for memory in passing}
+    return found
+
+
+async def _slice(
+    database: Database, question: Question, query: Query, ids: Sequence[str], *, team_id: str
+) -> tuple[list[Observation], list[str]]:
+    """Of the first of these memories those that pass, and the ids that were not read."""
+    rows_by_id, left = await stored.found_slice(
         database, ids, team_id=team_id, project_id=question.project_id, filters=question.filters
     )
-    found = await _passing(list(enumerate(rows_by_id.values())), question, query)
-    kept = [memory for _, memory in found]
+    found = [memory for _, memory in await _passing(list(enumerate(rows_by_id.values())), question, query)]
     if query.excluded:
-        kept = await asyncio.to_thread(_without, kept, frozenset(query.excluded))
-    return {memory.id: memory for memory in kept}
+        found = await asyncio.to_thread(_without, found, frozenset(query.excluded))
+    return found, left
 
 
 def in_texts(question: Question, query: Query) -> bool:
@@ -111,9 +166,9 @@ async def _passing(page: list[Numbered], question: Question, query: Query) -> li
     return _filtered(page, question, query)
 
 
-def _size(found: list[Numbered]) -> int:
-    """Characters of texts and of metadata as it is written."""
-    return sum(len(memory.content) + len(memory.metadata.text) for _, memory in found)
+def characters(memories: Iterable[Observation]) -> int:
+    """Of texts, and of metadata as it is written."""
+    return sum(len(memory.content) + len(memory.metadata.text) for memory in memories)
 
 
 def _filtered(page: list[Numbered], question: Question, query: Query) -> list[Numbered]:

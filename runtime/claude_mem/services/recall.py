@@ -187,7 +187,7 @@ class RecallService:
         return await search_pages.by_words(self._database, question, ranking, team_id=team_id, after=after)
 
     async def recent(self, context: RequestContext, *, project_id: str, limit: int) -> list[Observation]:
-        """The newest observations of a project.
+        """The newest observations of a project; fewer than `limit` where texts are long.
 
         Raises: Forbidden, Unavailable.
         """
@@ -201,8 +201,9 @@ class RecallService:
                 session_id=None,
                 before=None,
                 limit=limit,
+                most=narrowing.PAGE_BYTES,
             )
-        recent = [rows.observation(row) for row in found]
+        recent = [rows.observation(row) for row in stored.parted(found)[0]]
         await self._audit(context, project_id, found=recent, mode="recent", limit=limit)
         return recent
 
@@ -210,6 +211,8 @@ class RecallService:
         self, context: RequestContext, question: Question, *, kind: str | None = None
     ) -> list[Observation]:
         """The newest observations that pass a question's filters, whatever its text; not recorded, as by `look`.
+
+        There are fewer than its limit where texts are long.
 
         Parameters:
             kind: only of this kind, besides.
@@ -229,18 +232,16 @@ class RecallService:
                 limit=max(_LATEST, question.limit) if question.is_narrowed else question.limit,
                 most=0,
             )
-            passing = await stored.found_rows(
+            found = await narrowing.first(
                 self._database,
+                question,
+                parse("", now_us=now_us()),
                 [row["id"] for row in newest],
                 team_id=context.team_id,
-                project_id=question.project_id,
-                filters=question.filters,
+                count=question.limit,
+                room=narrowing.PAGE_BYTES,
             )
-        anything = parse("", now_us=now_us())
-        ordered = (passing[row["id"]] for row in newest if row["id"] in passing)
-        return [memory for memory in ordered if narrowing.passes(memory, question, anything)][
-            : question.limit
-        ]
+        return list(found.held.values())
 
     async def _audit(
         self, context: RequestContext, project_id: str, *, found: Sequence[Observation], **details: object

@@ -234,17 +234,3 @@ async def found_slice(
     )
     brought, left = parted(found)
     return {row["id"]: rows.observation(row) for row in brought}, left
-
-
-async def found_rows(
-    executor: Executor, ids: Sequence[str], *, team_id: str, project_id: str, filters: Filters
-) -> dict[str, Observation]:
-    """The observations of these ids that pass the filters: for few ids, since all are held at once."""
-    found: dict[str, Observation] = {}
-    left: Sequence[str] = ids
-    while left:
-        brought, left = await found_slice(
-            executor, left, team_id=team_id, project_id=project_id, filters=filters
-        )
-        found |= brought
-    return found
