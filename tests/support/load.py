@@ -99,7 +99,7 @@ async def make_world(executor: Database | Executor) -> World:
     return world
 
 
-async def until(condition: Callable[[], Awaitable[T]], *, what: str, timeout_s: float = 60) -> T:
+async def until(condition: Callable[[], Awaitable[T]], *, what: str, timeout_s: float = 240) -> T:
     """The first true answer of `condition`; AssertionError after `timeout_s` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s

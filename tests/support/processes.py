@@ -23,6 +23,8 @@ from typing import Self
 from tests.support.ports import is_listening
 
 POLL_SECONDS = 0.02
+#: Seconds for what takes a moment, on a machine that is busy with something else.
+PATIENCE_S = 240.0
 TAIL_CHARACTERS = 4000
 
 #: States of a process that starts no other: stopped, ended, gone.
@@ -37,7 +39,7 @@ class ProcessEndedError(AssertionError):
     """Raised when a process ended while something was still expected of it."""
 
 
-def wait_until(condition: Callable[[], object], *, what: str, timeout: float = 60) -> None:
+def wait_until(condition: Callable[[], object], *, what: str, timeout: float = PATIENCE_S) -> None:
     """Return as soon as ``condition()`` is true; raise WaitTimeoutError after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -51,7 +53,7 @@ def fair(seconds: float) -> float:
     return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-def http_status(url: str, *, timeout: float = 5) -> int | None:
+def http_status(url: str, *, timeout: float = 20) -> int | None:
     """The status that a GET of ``url`` answers with, or None where nothing answers."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
@@ -116,7 +118,7 @@ class Process:
         """Whether it has not ended yet."""
         return self._child.poll() is None
 
-    def wait_until(self, condition: Callable[[], object], *, what: str, timeout: float = 60) -> None:
+    def wait_until(self, condition: Callable[[], object], *, what: str, timeout: float = PATIENCE_S) -> None:
         """Wait as the function of this name does, but give up as soon as the process has ended."""
 
         def met_or_ended() -> bool:
@@ -129,7 +131,7 @@ class Process:
         if not condition():
             raise ProcessEndedError(f"ended before {what}; {self._description()}")
 
-    def wait_for_line(self, pattern: str, *, timeout: float = 60) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, *, timeout: float = PATIENCE_S) -> re.Match[str]:
         """Wait for a line of its output or error that the regular expression is found in."""
         expression = re.compile(pattern, re.MULTILINE)
         found: list[re.Match[str]] = []
@@ -141,22 +143,22 @@ class Process:
         self.wait_until(seen, what=f"a line with /{pattern}/", timeout=timeout)
         return found[0]
 
-    def wait_for_port(self, port: int, *, timeout: float = 60) -> None:
+    def wait_for_port(self, port: int, *, timeout: float = PATIENCE_S) -> None:
         """Wait until connections to the port on 127.0.0.1 are accepted."""
         self.wait_until(lambda: is_listening(port), what=f"a listener on port {port}", timeout=timeout)
 
-    def wait_for_http(self, url: str, *, status: int = 200, timeout: float = 60) -> None:
+    def wait_for_http(self, url: str, *, status: int = 200, timeout: float = PATIENCE_S) -> None:
         """Wait until a GET of ``url`` answers with ``status``."""
         self.wait_until(lambda: http_status(url) == status, what=f"{status} from {url}", timeout=timeout)
 
-    def wait(self, *, timeout: float = 60) -> int:
+    def wait(self, *, timeout: float = PATIENCE_S) -> int:
         """Wait for its end and return its exit code, negative for a signal."""
         try:
             return self._child.wait(timeout)
         except subprocess.TimeoutExpired:
             raise WaitTimeoutError(f"waited {timeout:g} s for its end; {self._description()}") from None
 
-    def terminate(self, *, timeout: float = 60) -> int:
+    def terminate(self, *, timeout: float = PATIENCE_S) -> int:
         """Ask it to end (SIGTERM) and return its exit code."""
         self._signal(signal.SIGTERM)
         return self.wait(timeout=timeout)
