@@ -94,10 +94,14 @@ def test_a_postgres_that_crashed(server: Server, fragile: PostgresServer) -> Non
 
 def test_connections_that_are_cut_while_idle(server: Server, fragile: PostgresServer) -> None:
     tenant = server.tenant()
-    url = fragile.url()
+    url, ours = fragile.url(), "pg_stat_activity WHERE application_name = 'claude-mem'"
     for _ in range(3):
-        cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'claude-mem'"
-        fragile.query(url, cut)
+        cut = fragile.query(
+            url, f"SELECT pid FROM (SELECT pid, pg_terminate_backend(pid) FROM {ours}) AS cut"
+        )
+        # They are told to end, and do so when their turn comes.
+        ended = f"SELECT count(*) FROM {ours} AND pid IN ({', '.join(cut)})"
+        eventually(lambda ended=ended: fragile.query(url, ended) == ["0"], what="connections to be cut")  # type: ignore[misc]
         assert server.call("POST", "/v1/events", tenant.full, event_body(tenant.project)).status_code == 201
 
 

@@ -276,7 +276,7 @@ def test_what_install_writes_connects_an_agent(api: Server, tenant: Tenant, tmp_
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
