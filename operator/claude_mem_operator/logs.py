@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_mem import logs
 
 if TYPE_CHECKING:
-    import logging
-
     from claude_mem_operator.kube.port import ObjectRef
 
 #: Loggers that say too much below a warning.
 _QUIET: Final = ("aiohttp", "asyncio", "kopf", "kubernetes", "urllib3")
+#: What kopf logs as an error although it goes on by itself: an API server that is away or busy for a moment.
+_GOES_ON: Final = re.compile(r"Request attempt \S+ failed; (?:[^;]*; )?will (?:retry|re-authenticate): ")
 
 
 def configure(*, level: str, form: str) -> None:
@@ -24,6 +26,19 @@ def configure(*, level: str, form: str) -> None:
         form: `text` or `json`.
     """
     logs.configure(level=level, form=form, quiet=_QUIET, fields_of=fields_of)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_weighed)
+
+
+def _weighed(record: logging.LogRecord) -> bool:
+    """Whether a line is wanted; a failure that kopf tries again is made a warning, for nobody has to do anything."""
+    if (
+        record.name.startswith("kopf")
+        and record.levelno == logging.ERROR
+        and _GOES_ON.match(record.getMessage())
+    ):
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+    return record.levelno >= logging.getLogger().level
 
 
 def defect(logger: logging.Logger, error: BaseException, *, doing: str) -> None:
