@@ -15,7 +15,6 @@ from claude_mem.client import settings as client_settings
 from claude_mem.model.documents import Document
 from claude_mem.model.times import now_us
 from claude_mem.storage import work as storage_work
-from tests.support.databases import PATIENT_WITH_POSTGRES
 from tests.support.http import Server, Tenant, event_body
 
 pytestmark = pytest.mark.services
@@ -44,12 +43,8 @@ class CommandLine:
 
 @pytest.fixture
 def cli(api: Server, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.setenv("CLAUDE_MEM_DATA_DIR", str(api.directory))
-    url = api._settings.database.url
-    if url is not None:
-        found = {"CLAUDE_MEM_SERVER_DATABASE_URL": url.get_secret_value()} | PATIENT_WITH_POSTGRES
-        for name, value in found.items():
-            monkeypatch.setenv(name, value)
+    for name, value in api.environment.items():
+        monkeypatch.setenv(name, value)
     return CommandLine()
 
 

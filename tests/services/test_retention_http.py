@@ -132,10 +132,8 @@ def test_a_server_carries_rules_out_by_itself(sqlite_storage: Any, monkeypatch: 
 
 
 def test_rules_at_the_command_line(api: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLAUDE_MEM_DATA_DIR", str(api.directory))
-    url = api._settings.database.url
-    if url is not None:
-        monkeypatch.setenv("CLAUDE_MEM_SERVER_DATABASE_URL", url.get_secret_value())
+    for name, value in api.environment.items():
+        monkeypatch.setenv(name, value)
 
     def told(*arguments: str, expect: int = 0) -> Any:
         command = ["server", "retention", *arguments, "--team", tenant.team]

@@ -23,10 +23,8 @@ def run(*arguments: str, expect: int = 0, given: bytes | None = None) -> Result:
 @pytest.fixture
 def tenant(api: Server, monkeypatch: pytest.MonkeyPatch) -> Tenant:
     """A tenant with two memories, on the database that commands work on."""
-    monkeypatch.setenv("CLAUDE_MEM_DATA_DIR", str(api.directory))
-    url = api._settings.database.url
-    if url is not None:
-        monkeypatch.setenv("CLAUDE_MEM_SERVER_DATABASE_URL", url.get_secret_value())
+    for name, value in api.environment.items():
+        monkeypatch.setenv(name, value)
     made = api.tenant()
     for content in ("first relay", "second relay"):
         memory = {"projectId": made.project, "content": content}

@@ -28,10 +28,8 @@ class CommandLine:
     def __init__(self, api: Server, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
         monkeypatch.setenv("CLAUDE_MEM_SERVER_URL", api.url)
         monkeypatch.setenv("CLAUDE_MEM_SERVER_API_KEY", key)
-        monkeypatch.setenv("CLAUDE_MEM_DATA_DIR", str(api.directory))
-        url = api._settings.database.url
-        if url is not None:
-            monkeypatch.setenv("CLAUDE_MEM_SERVER_DATABASE_URL", url.get_secret_value())
+        for name, value in api.environment.items():
+            monkeypatch.setenv(name, value)
 
     def json(self, *arguments: str, expect: int = 0) -> Any:
         result = CliRunner().invoke(application(), [*arguments, "--json"])

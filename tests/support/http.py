@@ -177,6 +177,13 @@ class Server:
         host = "127.0.0.1" if self._host == "0.0.0.0" else self._host
         return f"http://{host}:{self.port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead commands to the server's database."""
+        url = self._settings.database.url
+        where = {} if url is None else {"CLAUDE_MEM_SERVER_DATABASE_URL": url.get_secret_value()}
+        return PATIENT | where | {"CLAUDE_MEM_DATA_DIR": str(self.directory)}
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something on the server's own loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(150)
