@@ -110,8 +110,8 @@ bench-worker: setup-test ## Measure a worker against bare calls of the same SDK 
 	@$(BIN)/python -m hack.bench_worker
 bench-search: setup-test ## Measure search over 50,000 memories, and what the index costs a write.
 	@$(BIN)/python -m hack.bench_search
-bench-retrieval: setup-test ## Measure how often search finds what answers a question; DATA is a directory of sessions and questions, VECTORS=1 compares with semantic search.
-	@$(BIN)/python -m hack.bench_retrieval $(if $(VECTORS),--vectors) $(or $(DATA),$(error DATA is not set: give a directory with sessions.json and questions.json))
+bench-retrieval: setup-test ## Measure how often search finds what answers a question; DATA is a directory of sessions and questions, VECTORS=1 compares with semantic search, LIMIT is the size of pages.
+	@$(BIN)/python -m hack.bench_retrieval $(if $(VECTORS),--vectors) $(if $(LIMIT),--limit $(LIMIT)) $(or $(DATA),$(error DATA is not set: give a directory with sessions.json and questions.json))
 bench-operator: setup-test ## Measure the operator with RESOURCES=100 resources, then for IDLE=600 seconds in which nothing happens; STRICT=1 for reactions too.
 	@$(BIN)/python -m hack.bench_operator $(if $(RESOURCES),--resources $(RESOURCES)) $(if $(IDLE),--idle $(IDLE)) $(if $(STRICT),--strict)
 

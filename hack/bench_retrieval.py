@@ -6,7 +6,8 @@ sessions as memories, and single messages as memories that stand for their sessi
 different sessions count.
 
 With `--vectors` the same is asked of a PostgreSQL with pgvector: without vectors, with those of a stand-in for a model
-(`hack.embedding_server`), and with vectors by chance, the worst of models. None may lower a figure.
+(`hack.embedding_server`), and with vectors by chance, the worst of models. None may lower a figure, whatever `--limit` the
+pages have.
 """
 
 from __future__ import annotations
@@ -69,8 +70,10 @@ def memories(sessions: list[dict[str, Any]]) -> dict[str, list[Memory]]:
     }
 
 
-def measure(serving: Serving, remembered: list[Memory], questions: list[dict[str, Any]]) -> Figures:
-    """Remember everything, ask everything."""
+def measure(
+    serving: Serving, remembered: list[Memory], questions: list[dict[str, Any]], *, limit: int
+) -> Figures:
+    """Remember everything, ask everything for pages of `limit` memories."""
     headers = {"Authorization": f"Bearer {serving.key}"} if serving.key else {}
     with httpx.Client(base_url=serving.url, headers=headers, timeout=60) as client:
         session_of: dict[str, str] = {}
@@ -80,7 +83,7 @@ def measure(serving: Serving, remembered: list[Memory], questions: list[dict[str
             session_of[made["memory"]["id"]] = memory.session
 
         def ranked(question: dict[str, Any]) -> list[str]:
-            body = {"projectId": serving.project, "query": question["question"], "limit": LIMIT}
+            body = {"projectId": serving.project, "query": question["question"], "limit": limit}
             found = client.post("/v1/search", json=body).raise_for_status().json()["observations"]
             return list(dict.fromkeys(session_of[memory["id"]] for memory in found))
 
@@ -108,6 +111,7 @@ def main() -> int:
     )
     parser.add_argument("data", type=Path, help="directory with sessions.json and questions.json")
     parser.add_argument("--vectors", action="store_true", help="compare search with vectors and without")
+    parser.add_argument("--limit", type=int, default=LIMIT, help="memories that a page has")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON only")
     arguments = parser.parse_args()
     sessions = json.loads((arguments.data / "sessions.json").read_text("utf-8"))
@@ -118,7 +122,7 @@ def main() -> int:
         for storage, start in _storages(stack, sessions, vectors=arguments.vectors):
             for form, remembered in memories(sessions).items():
                 with start() as serving:
-                    found = measure(serving, remembered, questions)
+                    found = measure(serving, remembered, questions, limit=arguments.limit)
                 results.setdefault(form, {})[storage] = found
     if arguments.json:
         print(

@@ -96,12 +96,10 @@ async def test_words_keep_their_places_and_meaning_has_what_they_leave(
     alone = ids(await lexical.find(world.caller, Question(world.project_id, QUESTION, 100)))
     assert len(alone) == 29
     await found.embed_all()
-    assert ids(await ask(found, world, QUESTION, limit=100)) == [*alone, hidden]
-    assert ids(await ask(found, world, QUESTION, limit=25)) == alone[:25]
-    small = ids(await ask(found, world, QUESTION, limit=10))
-    assert small[:8] == alone[:8]
-    assert hidden in small[8:]
-    assert ids(await ask(found, world, QUESTION, limit=5)) == alone[:5]
+    for limit in (30, 100):
+        assert ids(await ask(found, world, QUESTION, limit=limit)) == [*alone, hidden]
+    for limit in (1, 5, 10, 20, 25, 29):
+        assert ids(await ask(found, world, QUESTION, limit=limit)) == alone[:limit]
 
 
 @pytest.mark.parametrize("limit", [3, 7, 30, 50])
@@ -127,9 +125,7 @@ async def test_pages_are_pages_of_one_ranking_whatever_is_written_meanwhile(
         cursor = page.next_cursor
         if cursor is None:
             break
-    assert len(seen) == len(whole)
-    assert [one for one in seen if one in words] == whole[:40]
-    assert [one for one in seen if one in meant] == whole[40:]
+    assert seen == whole
     assert scores == sorted(set(scores), reverse=True)
 
 

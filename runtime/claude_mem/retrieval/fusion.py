@@ -1,12 +1,9 @@
-"""Two rankings made one page: words come first, in their order, and meaning takes the places that they leave.
+"""Two rankings made one: words come first, in their order, and meaning has the places behind them.
 
-A memory that words found is never pushed down on its page for the sake of meaning, so a page never finds less than words
-alone, whatever the model is worth. Meaning takes
-
-- all places that words leave free: where they find little, it has the page to itself;
-- at the end of a page of at most `SMALL`, a fifth of the places even so, but never one of the first `FIRST`. They would
-  be those of the weakest of many matches, and what words lack would not be seen otherwise. On larger pages, which go
-  that deep that it will be, nothing gives way.
+A memory that words found never gives way to one that only meaning found. So a page of any size finds what words alone find,
+at the same places, and beside it what meaning brings to the places that words leave free; where they find little, that is
+most of the page. That holds whatever the model is worth. All rules that were tried to let meaning in before the words' last
+match lower a figure somewhere, however sure meaning is; `docs/decisions.md` has what was measured.
 
 On further pages words go on where they were, and what meaning found beside comes behind their last.
 
@@ -27,9 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 K = 60
-FIRST = 5
-SMALL = 20
-_SHARE = 5
 
 #: How many of the closest in meaning have a say.
 MEANINGS = 50
@@ -65,19 +59,12 @@ class FirstPage:
     """What `fuse` makes of two rankings.
 
     Parameters:
-        kept: how many of the page are the words' own: its first.
-        page: their memories, and behind them those that meaning brought.
+        page: the words' memories, and behind them those that meaning brought.
         later: what meaning brought beside, in its order; their places are not known yet.
     """
 
-    kept: int
     page: list[Placed]
     later: list[Placed]
-
-
-def reserved(size: int) -> int:
-    """How many places of a page words leave to meaning even where they could fill them."""
-    return max(0, min(size // _SHARE, size - FIRST)) if size <= SMALL else 0
 
 
 def fuse(words: Sequence[str], meanings: Sequence[tuple[str, float]], *, size: int) -> FirstPage:
@@ -92,17 +79,16 @@ def fuse(words: Sequence[str], meanings: Sequence[tuple[str, float]], *, size: i
     held = set(words)
     near = {identity: (rank, similarity) for rank, (identity, similarity) in enumerate(meanings, 1)}
     lacking = [identity for identity in near if identity not in held]
-    taken = lacking[: max(reserved(size), size - len(words))]
-    kept = words[: size - len(taken)]
+    free = size - len(words)
     page = [
         Placed(identity, place, place, *near.get(identity, (None, None)))
-        for place, identity in enumerate(kept, 1)
+        for place, identity in enumerate(words, 1)
     ]
     page += [
-        Placed(identity, place, None, *near[identity]) for place, identity in enumerate(taken, len(kept) + 1)
+        Placed(identity, place, None, *near[identity])
+        for place, identity in enumerate(lacking[:free], len(words) + 1)
     ]
-    later = [Placed(identity, 0, None, *near[identity]) for identity in lacking[len(taken) :]]
-    return FirstPage(len(kept), page, later)
+    return FirstPage(page, [Placed(identity, 0, None, *near[identity]) for identity in lacking[free:]])
 
 
 def meant(text: str) -> str:

@@ -92,10 +92,10 @@ async def first_fused(
         for one in fused.later
         if one.meaning and one.similarity is not None and not _matches(ranking, one.id)
     )
-    brought = tuple(one.id for one in fused.page[fused.kept :])
-    window = Window(fused.kept, len(shown), brought, later)
-    if len(found) > fused.kept:
-        behind = ranking.position(found[fused.kept - 1][0])
+    brought = tuple(one.id for one in fused.page[len(best) :])
+    window = Window(len(best), len(shown), brought, later)
+    if len(found) > len(best):
+        behind = ranking.position(best[-1][0])
     elif behind is None and not later:
         return Part(shown, None)
     return Part(shown, Place(behind or _END, window))

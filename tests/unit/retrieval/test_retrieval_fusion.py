@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_mem.retrieval.fusion import FIRST, MEANINGS, SMALL, K, Placed, fuse, meant, reserved
+from claude_mem.retrieval.fusion import MEANINGS, K, Placed, fuse, meant
 
 NAMES = [f"m{number}" for number in range(150)]
 SIZES = st.integers(1, 100)
@@ -22,30 +22,44 @@ def ids(page: list[Placed]) -> list[str]:
     return [one.id for one in page]
 
 
+def reciprocal_rank(page: list[str], wanted: set[str]) -> float:
+    return max((1 / place for place, name in enumerate(page, 1) if name in wanted), default=0.0)
+
+
 @given(WORD_LISTS, MEANING_LISTS, SIZES)
-def test_no_memory_that_words_found_is_pushed_down(words: list[str], meanings: list[str], size: int) -> None:
-    fused = fuse(words, near(meanings), size=size)
-    page = ids(fused.page)
-    assert page[: fused.kept] == words[: fused.kept]
-    assert len(page) == len(set(page)) == min(size, len({*words[:size], *meanings}))
-    assert fused.kept >= min(len(words), size - reserved(size))
-    brought = page[fused.kept :] + ids(fused.later)
-    assert brought == [name for name in meanings if name not in words[:size]]
-
-
-@given(WORD_LISTS, MEANING_LISTS, st.integers(SMALL + 1, 100))
-def test_a_large_page_finds_what_words_find_at_the_same_places(
+def test_a_page_of_any_size_has_what_words_find_at_the_same_places(
     words: list[str], meanings: list[str], size: int
 ) -> None:
-    assert ids(fuse(words, near(meanings), size=size).page)[: len(words)] == words[:size]
+    fused = fuse(words, near(meanings), size=size)
+    page = ids(fused.page)
+    found = words[:size]
+    assert page[: len(found)] == found
+    assert len(page) == len(set(page)) == min(size, len({*found, *meanings}))
+    assert page[len(found) :] + ids(fused.later) == [name for name in meanings if name not in found]
 
 
-def test_small_pages_end_with_what_meaning_brings_and_never_before_the_sixth_place() -> None:
-    assert [reserved(size) for size in (1, 5, 6, 9, 10, 20, 21, 100)] == [0, 0, 1, 1, 2, 4, 0, 0]
-    assert all(size - reserved(size) >= FIRST for size in range(FIRST, 101))
-    fused = fuse(NAMES[:40], near(["x", "m12", "m3", "y", "z"]), size=10)
-    assert ids(fused.page) == [*NAMES[:8], "x", "m12"]
-    assert ids(fused.later) == ["y", "z"]
+@given(WORD_LISTS, MEANING_LISTS, SIZES, st.sets(st.sampled_from(NAMES), min_size=1))
+def test_no_figure_of_a_page_is_lower_than_by_words_alone(
+    words: list[str], meanings: list[str], size: int, wanted: set[str]
+) -> None:
+    alone = words[:size]
+    page = ids(fuse(words, near(meanings), size=size).page)
+    for top in (5, size):
+        assert wanted.intersection(alone[:top]) <= wanted.intersection(page[:top])
+    assert reciprocal_rank(page, wanted) >= reciprocal_rank(alone, wanted)
+
+
+@pytest.mark.parametrize("size", [1, 5, 10, 20, 100])
+def test_a_page_that_words_fill_is_theirs_however_sure_meaning_is(size: int) -> None:
+    fused = fuse(NAMES, [("x", 1.0), (NAMES[-1], 0.99), (NAMES[0], 0.3)], size=size)
+    assert ids(fused.page) == NAMES[:size]
+    assert ids(fused.later) == ["x", NAMES[-1]]
+
+
+def test_meaning_has_the_places_that_words_leave() -> None:
+    fused = fuse(["a", "b"], near(["x", "b", "y", "z"]), size=4)
+    assert ids(fused.page) == ["a", "b", "x", "y"]
+    assert ids(fused.later) == ["z"]
 
 
 @given(WORD_LISTS, MEANING_LISTS, SIZES)
