@@ -10,6 +10,7 @@ from __future__ import annotations
 import selectors
 import socket
 import sys
+from contextlib import suppress
 
 #: A response, recursion available, "no such name".
 FLAGS = b"\x81\x83"
@@ -30,9 +31,11 @@ def main() -> None:
     while True:
         for key, _ in selector.select():
             listener = key.data
-            question, sender = listener.recvfrom(4096)
-            if len(question) > 12:
-                listener.sendto(answer(question), sender)
+            # Who asked may be gone with its network by now: no reason to leave all others without an answer.
+            with suppress(OSError):
+                question, sender = listener.recvfrom(4096)
+                if len(question) > 12:
+                    listener.sendto(answer(question), sender)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tests.support.processes import wait_until
 #: Seconds between two events: about what one worker with the test's slow model keeps up with.
 PAUSE_S = 0.08
 #: Seconds that a busy machine may take to start a killed database again.
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 #: Seconds in which the service has to be idle again, on a busy machine.
 IDLE_S = 300.0
 
