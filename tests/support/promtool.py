@@ -86,7 +86,7 @@ def run(*arguments: str | Path, told: str | None = None) -> str:
     if program is None:
         cannot_run("promtool is not installed: apt-get install prometheus")
     found = subprocess.run(
-        [program, *arguments], capture_output=True, text=True, timeout=60, check=False, input=told
+        [program, *arguments], capture_output=True, text=True, timeout=300, check=False, input=told
     )
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
