@@ -56,7 +56,7 @@ def test_a_requests_lines_carry_its_id(tmp_path: Path, lines: Lines, monkeypatch
         tenant = server.tenant()
         monkeypatch.setattr(server.services.ingest, "ingest", fail)
         sent = {"X-Request-Id": "from-the-client-1", "Authorization": f"Bearer {tenant.full}"}
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
             answer = client.post("/v1/events", json=event_body(tenant.project), headers=sent)
         assert (answer.status_code, answer.headers["X-Request-Id"]) == (500, "from-the-client-1")
         forged = server.call("GET", "/v1/usage", tenant.full, headers={"X-Request-Id": "a b\tc"})

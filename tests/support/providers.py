@@ -35,7 +35,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def provider(name: str, llm: FakeLlm) -> AsyncIterator[ModelProvider]:
-    made = build_provider(name=name, api_key=KEY, base_url=llm.url, timeout_s=10)
+    made = build_provider(name=name, api_key=KEY, base_url=llm.url, timeout_s=120)
     assert isinstance(made, ModelProvider)
     yield made
     await made.close()
