@@ -19,7 +19,8 @@ from claude_mem.services.memories import MemoryChange, MemoryInput, MemoryServic
 from claude_mem.services.questions import Question
 from claude_mem.services.recall import RecallService
 from claude_mem.services.search_index import SearchIndex
-from claude_mem.storage import search, search_changes
+from claude_mem.services.timeline import TimelineService
+from claude_mem.storage import search, search_changes, timeline
 from claude_mem.storage.database import Database, Executor, Row
 from tests.support.load import World, make_world, until
 
@@ -465,3 +466,28 @@ async def test_a_list_of_long_texts_ends_early_and_the_next_goes_on(
         if (cursor := page.next_cursor) is None:
             break
     assert listed == whole
+
+
+@pytest.mark.parametrize("direction", ["older", "newer"])
+async def test_a_timeline_of_long_texts_ends_early_and_the_next_page_goes_on(
+    database: Database, world: World, monkeypatch: pytest.MonkeyPatch, direction: str
+) -> None:
+    made = [await add(database, world, f"walrus {number} " + "x" * 40) for number in range(9)]
+    service = TimelineService(database)
+    if direction == "older":
+        made.reverse()
+    start, *others = made
+    monkeypatch.setattr(timeline, "PAGE_CHARACTERS", 100)
+    listed: list[str] = []
+    cursor, pages = None, 0
+    while True:
+        found = await service.around(world.caller, start, before=6, after=6, cursor=cursor)
+        span = found.before if direction == "older" else found.after
+        shown = [entry.id for entry in span.entries]
+        assert 0 < len(shown) <= 2
+        listed += reversed(shown) if direction == "older" else shown
+        pages += 1
+        if (cursor := span.older if direction == "older" else span.newer) is None:
+            break
+    assert listed == others
+    assert pages == 4

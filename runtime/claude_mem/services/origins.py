@@ -11,6 +11,8 @@ from claude_mem.model.times import now_us
 from claude_mem.services.refusals import refuse_storage_errors
 from claude_mem.services.timeline import entry_of
 from claude_mem.storage import audit, observations, origins, rows
+from claude_mem.storage.search import parted
+from claude_mem.storage.timeline import PAGE_CHARACTERS
 
 if TYPE_CHECKING:
     from claude_mem.generation.prices import PriceList
@@ -133,10 +135,11 @@ class OriginService:
             session_id=memory.server_session_id,
             before=None,
             limit=MOST,
+            most=PAGE_CHARACTERS,
         )
         return [
             entry_of(row)
-            for row in reversed(newest_first)
+            for row in reversed(parted(newest_first)[0])
             if rows.observation(row).created_ms >= memory.created_ms
         ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 import orjson
@@ -177,8 +178,8 @@ class TimelineService:
         observed = await read(self._database, stretch, start.observation, limit=limit + 1)
         happened = await read_events(self._database, stretch, start.event, limit=limit + 1) if events else []
         ordered = _merged(observed, happened, back=back)
-        shown = ordered[:limit]
-        more = _end(start, shown).encode() if len(ordered) > limit else None
+        shown = list(takewhile(_is_brought, ordered[:limit]))
+        more = _end(start, shown).encode() if len(ordered) > len(shown) else None
         entries = [entry_of(row) for row in (reversed(shown) if back else shown)]
         wanted = sorted({entry.session_id for entry in entries if entry.session_id is not None})
         known = await sessions.find_by_ids(self._database, wanted, team_id=stretch.team_id) if wanted else {}
@@ -208,6 +209,11 @@ def _time(row: Row) -> int:
 
 def _is_observation(row: Row) -> bool:
     return "content" in row
+
+
+def _is_brought(row: Row) -> bool:
+    """Whether it is an event, or an observation for whose text there was room."""
+    return not _is_observation(row) or row["content"] is not None
 
 
 def _merged(observed: list[Row], happened: list[Row], *, back: bool) -> list[Row]:

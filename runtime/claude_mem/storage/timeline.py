@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from claude_mem.storage.cursors import Cursor
     from claude_mem.storage.database import Executor, Row
 
+#: Characters of texts and metadata behind which observations come without either.
+PAGE_CHARACTERS = 32 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -34,7 +37,7 @@ async def find_observation(executor: Executor, observation_id: str, *, team_id: 
 async def observations_before(
     executor: Executor, stretch: Stretch, position: Cursor, *, limit: int
 ) -> list[Row]:
-    """Rows of observations before a position, newest first."""
+    """Rows of observations before a position, newest first; without texts behind `PAGE_CHARACTERS` of them."""
     return await observations.list_rows(
         executor,
         team_id=stretch.team_id,
@@ -43,14 +46,17 @@ async def observations_before(
         session_id=stretch.session_id,
         before=position,
         limit=limit,
+        most=PAGE_CHARACTERS,
     )
 
 
 async def observations_after(
     executor: Executor, stretch: Stretch, position: Cursor, *, limit: int
 ) -> list[Row]:
-    """Rows of observations after a position, oldest first."""
-    return await _read(executor, "timeline.observations_after", stretch, position, limit)
+    """Rows of observations after a position, oldest first, as above."""
+    return await _read(
+        executor, "timeline.observations_after", stretch, position, limit, most=PAGE_CHARACTERS
+    )
 
 
 async def events_before(executor: Executor, stretch: Stretch, position: Cursor, *, limit: int) -> list[Row]:
@@ -64,7 +70,7 @@ async def events_after(executor: Executor, stretch: Stretch, position: Cursor, *
 
 
 async def _read(
-    executor: Executor, statement: str, stretch: Stretch, position: Cursor, limit: int
+    executor: Executor, statement: str, stretch: Stretch, position: Cursor, limit: int, **more: int
 ) -> list[Row]:
     return await executor.fetch(
         statement,
@@ -74,4 +80,5 @@ async def _read(
         at=position.at_us,
         id=position.id,
         limit=limit,
+        **more,
     )
