@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from claude_mem.services import signals
-from tests.services.test_http_shapes import JOB_WAITED
 from tests.support.http import (
     PATIENCE_S,
     Server,
@@ -24,6 +23,7 @@ from tests.support.http import (
     event_body,
     eventually,
 )
+from tests.support.shapes import JOB_WAITED
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
