@@ -47,6 +47,10 @@ __all__ = [
     "vector_template",
 ]
 
+# What they assert is told as in a test.
+for subjects in ("tenants", "jobs", "memories", "accounts"):
+    pytest.register_assert_rewrite(f"tests.services.statements_of_{subjects}")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def patient_sqlite() -> Iterator[None]:

@@ -24,9 +24,9 @@ from claude_mem.services.search_index import SearchIndex
 from claude_mem.storage import audit, events, jobs, retention, sessions, work
 from claude_mem.storage.database import Database, Executor, Row
 from claude_mem.storage.retention import Rule
-from tests.services.test_storage_statements import new_job, new_observation, new_session
 from tests.support.databases import Storage
 from tests.support.load import World, make_world, until
+from tests.support.rows import new_job, new_observation, new_session
 
 WORLD = World()
 
