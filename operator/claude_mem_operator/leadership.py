@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -68,6 +69,9 @@ class Leadership:
         self._owner = ObjectRef(DEPLOYMENT, namespace, owner) if owner else None
         self._clock = clock
         self._until = 0.0
+        self._held = self._released = False
+        # A look outlives the task that waits for it.
+        self._lock = threading.Lock()
         self._known_owners: list[Manifest] = []
         self._seen: _Seen | None = None
         self._heartbeat = clock()
@@ -100,23 +104,37 @@ class Leadership:
                 await end()
 
     def look(self) -> None:
-        """Renew the Lease, or take it where it is free. Blocks; what cannot be done now is left to the next look."""
-        began = self._clock()
-        try:
-            held = self._hold_or_lose()
-        except KubeError as error:
-            # Still leading, until the time that was granted is over.
-            logger.warning("the lease cannot be looked at: %s", error)
-            return
-        finally:
-            self._heartbeat = self._clock()
-        self._until = began + self._duration_s * GIVE_UP_PART if held else 0.0
+        """Renew the Lease, or take it where it is free. Blocks; what cannot be done now is left to the next look.
+
+        Does nothing once the Lease was given up.
+        """
+        with self._lock:
+            if self._released:
+                return
+            began = self._clock()
+            try:
+                self._held = self._hold_or_lose()
+            except KubeError as error:
+                # Still leading, until the time that was granted is over.
+                logger.warning("the lease cannot be looked at: %s", error)
+                return
+            finally:
+                self._heartbeat = self._clock()
+            self._until = began + self._duration_s * GIVE_UP_PART if self._held else 0.0
 
     def release(self) -> None:
-        """Give the Lease up, so that another replica need not wait for it. Blocks."""
-        if not self.leading():
-            return
-        self._until = 0.0
+        """Give the Lease up for good, so that another replica need not wait for it.
+
+        Blocks, also for a look that is under way: that would find it free, and take it again.
+        """
+        with self._lock:
+            self._released = True
+            self._until = 0.0
+            # Also where its time is over by now: others respect it longer.
+            if self._held:
+                self._give_up()
+
+    def _give_up(self) -> None:
         try:
             lease = self._kube.get(self._ref)
             if lease is not None and lease["spec"].get("holderIdentity") == self.identity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 from claude_mem_operator.kube.errors import Conflict, Forbidden, Unavailable
@@ -66,6 +67,55 @@ def test_a_released_lease_is_taken_at_once() -> None:
     assert not first.leading()
     second.look()
     assert second.leading()
+
+
+def test_a_look_that_is_under_way_does_not_take_a_released_lease_back() -> None:
+    api, clock = MemoryApi(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    first.look()
+    renewing, go_on = threading.Event(), threading.Event()
+
+    def hold_up(_verb: str, _ref: ObjectRef) -> None:
+        api.before_write = lambda _verb, _ref: None
+        renewing.set()
+        assert go_on.wait(60)
+
+    api.before_write = hold_up
+    threads = [threading.Thread(target=work) for work in (first.look, first.release)]
+    threads[0].start()
+    assert renewing.wait(60)
+    threads[1].start()
+    threads[1].join(0.3)  # time to do what it must not
+    go_on.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not first.leading()
+    first.look()
+    assert not first.leading(), "it is given up for good"
+    second.look()
+    assert second.leading()
+
+
+def test_a_lease_whose_renewal_is_late_is_given_up_all_the_same() -> None:
+    api, clock = MemoryApi(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    first.look()
+    clock.now += 12
+    assert not first.leading()
+    first.release()
+    second.look()
+    assert second.leading()
+
+
+def test_who_does_not_hold_the_lease_takes_it_from_nobody_by_its_end() -> None:
+    api, clock = MemoryApi(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    first.look()
+    second.look()
+    second.release()
+    first.look()
+    assert first.leading()
 
 
 def test_who_cannot_renew_stops_before_others_may_begin() -> None:
