@@ -136,8 +136,14 @@ def kind_namespace(kind_cluster: KindCluster) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def release(kind_cluster: KindCluster, images: tuple[str, ...]) -> Iterator[Release]:
     """The operator, installed by Helm for all namespaces; it looks at nothing that no watch tells it of."""
-    # A resync would hide an event that is missed. On a busy machine a review may take longer than API servers usually wait.
-    values = {"resyncSeconds": 3600, "webhook": {"timeoutSeconds": 30}}
+    values = {
+        # A resync would hide an event that is missed.
+        "resyncSeconds": 3600,
+        # On a busy machine a review may take longer than API servers usually wait, and a connection longer than pods do:
+        # those would be started anew.
+        "webhook": {"timeoutSeconds": 30},
+        "workloads.env": {"CLAUDE_MEM_POSTGRES_CONNECTION_TIMEOUT_MS": "30000"},
+    }
     installed = Release(kind_cluster.helm, kind_cluster.kubectl, values=values)
     yield installed
     installed.uninstall()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ def stack(built: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stac
     """The whole stack, brought up as the documentation says, with the fake language model as its provider."""
     started = Stack(
         tmp_path_factory.mktemp("stack"),
-        project=f"claude-mem-test-{os.getpid()}",
+        project=f"claude-mem-test-{secrets.token_hex(3)}",
         variables={
             "CLAUDE_MEM_SERVER_PROVIDER": "openrouter",
             # Set and empty, which is to count as unset: the key is the one under the other name.

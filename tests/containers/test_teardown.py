@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from tests.support.processes import wait_until
 
 @pytest.mark.usefixtures("built")
 def test_s9_nothing_is_left_after_the_stack_is_taken_down(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, project=f"claude-mem-teardown-{os.getpid()}")
+    stack = Stack(tmp_path, project=f"claude-mem-teardown-{secrets.token_hex(3)}")
 
     def left() -> str:
         volumes = engine("volume", "ls", "--quiet").stdout

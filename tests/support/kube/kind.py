@@ -7,6 +7,7 @@ programs on PATH and is where the clusters are reached. Nothing here touches a c
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -46,7 +47,8 @@ class KindCluster:
         if "CLUSTER_WITHIN" not in os.environ or not helm or not kubectl:
             raise UnavailableError("kind is not reached from here: run 'make test-cluster'")
         reused = os.environ.get(REUSE)
-        self.name = reused or f"claude-mem-test-{os.getpid()}"
+        # Not by the process's number: that may be another's whose run was cut short, and whose cluster is still there.
+        self.name = reused or f"claude-mem-test-{secrets.token_hex(3)}"
         self.kubeconfig = Path(os.environ["KUBECONFIG"]).with_name(f"{self.name}.kubeconfig")
         if reused and not self.kubeconfig.exists():
             raise UnavailableError(f"{REUSE}: no such cluster: run 'hack/cluster/cluster --name {reused} up'")
