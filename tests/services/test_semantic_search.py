@@ -14,11 +14,12 @@ import pytest
 
 from claude_mem.model.errors import Forbidden, InvalidInput
 from claude_mem.model.times import now_us
-from claude_mem.services import memory_vectors, question_vectors
+from claude_mem.services import memory_vectors, narrowing, question_vectors
 from claude_mem.services.memories import MemoryInput, MemoryService
 from claude_mem.services.questions import Question, SearchPage
 from claude_mem.services.recall import RecallService
 from claude_mem.services.search_cursors import SearchCursor, Window
+from claude_mem.storage import search
 from claude_mem.storage.database import Database
 from claude_mem.storage.search import Filters
 from tests.support.databases import Storage, postgres_settings
@@ -127,6 +128,42 @@ async def test_pages_are_pages_of_one_ranking_whatever_is_written_meanwhile(
             break
     assert seen == whole
     assert scores == sorted(set(scores), reverse=True)
+
+
+@pytest.mark.parametrize("text", [QUESTION, f"{QUESTION} -walrus"])
+async def test_pages_of_long_texts_end_early_and_lose_nothing_of_either_ranking(
+    found: Semantics, world: World, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    filler = "filler " * 6
+    words = await remember(found.database, world, *(f"masked {filler} {n}" for n in range(6)))
+    meant = await remember(found.database, world, *(f"{HIDDEN} {HIDDEN} {n}" for n in range(7)))
+    await remember(found.database, world, f"{HIDDEN} walrus")
+    await found.embed_all()
+    whole = [one for one in ids(await ask(found, world, text, limit=100)) if one in {*words, *meant}]
+    assert (set(whole[:6]), set(whole[6:])) == (set(words), set(meant))
+    brought: list[int] = []
+    real = search.found_slice
+
+    async def spy(*given: Any, **options: Any) -> Any:
+        rows_by_id, left = await real(*given, **options)
+        brought.append(len(rows_by_id))
+        return rows_by_id, left
+
+    monkeypatch.setattr(search, "found_slice", spy)
+    monkeypatch.setattr(search, "SLICE_BYTES", 60)
+    monkeypatch.setattr(narrowing, "PAGE_BYTES", 150)
+    seen: list[str] = []
+    cursor, pages = None, 0
+    while True:
+        page = await ask(found, world, text, limit=10, cursor=cursor)
+        assert 0 < len(page.hits) <= 4
+        seen += [one for one in ids(page) if one in {*words, *meant}]
+        pages += 1
+        if (cursor := page.next_cursor) is None:
+            break
+    assert seen == whole
+    assert pages > 3
+    assert max(brought) <= 2, "texts that there is no room for are not held at once"
 
 
 async def test_a_cursor_that_somebody_made_up_is_refused_and_reaches_nobody_elses_memory(

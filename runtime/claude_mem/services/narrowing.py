@@ -129,15 +129,28 @@ async def first(
 
 
 async def named(
-    database: Database, question: Question, query: Query, ids: Sequence[str], *, team_id: str
-) -> dict[str, Observation]:
-    """Of these memories those that pass everything and hold nothing that the question excludes, by their ids."""
-    found: dict[str, Observation] = {}
-    left = list(ids)
+    database: Database,
+    question: Question,
+    query: Query,
+    ids: Sequence[str],
+    *,
+    team_id: str,
+    count: int,
+    room: int,
+) -> Named:
+    """As `first`, but behind them only the ids of memories that pass, as far as texts have to be read to know.
+
+    What the filters alone tell was asked by whoever named the memories; it is asked again when the rest is read.
+    """
+    found = await first(database, question, query, ids, team_id=team_id, count=count, room=room)
+    if not in_texts(question, query):
+        return found
+    rest: list[str] = []
+    left = found.rest
     while left:
         passing, left = await _slice(database, question, query, left, team_id=team_id)
-        found |= {memory.id: memory for memory in passing}
-    return found
+        rest += [memory.id for memory in passing]
+    return Named(found.held, rest)
 
 
 async def _slice(

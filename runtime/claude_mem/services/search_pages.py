@@ -7,6 +7,7 @@ what meaning found beside.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from claude_mem.retrieval.fusion import MEANINGS, Placed, fuse
@@ -15,8 +16,12 @@ from claude_mem.services import narrowing
 from claude_mem.services.search_cursors import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from claude_mem.model.records import Observation
+    from claude_mem.retrieval.query import Query
     from claude_mem.retrieval.ranking import Ranking
+    from claude_mem.services.narrowing import Named
     from claude_mem.services.questions import Question
     from claude_mem.storage.database import Database
 
@@ -82,17 +87,26 @@ async def first_fused(
     )
     best = found[: question.limit]
     known = {memory.id: memory for _, memory in best}
-    others = [identity for identity, _ in nearest if identity not in known]
-    known |= await narrowing.named(database, question, ranking.query, others, team_id=team_id)
-    passing = [one for one in nearest if one[0] in known][:MEANINGS]
+    beside = await _beside(
+        database,
+        question,
+        ranking.query,
+        [identity for identity, _ in nearest if identity not in known],
+        team_id=team_id,
+        shown=[memory for _, memory in best],
+    )
+    known |= beside.held
+    passing = [one for one in nearest if one[0] in known or one[0] in beside.rest][:MEANINGS]
     fused = fuse([memory.id for _, memory in best], passing, size=question.limit)
-    shown = [Found(known[one.id], _number_of(ranking, one.id), one) for one in fused.page]
+    page = list(takewhile(lambda one: one.id in known, fused.page))
+    shown = [Found(known[one.id], _number_of(ranking, one.id), one) for one in page]
+    # What there was no room for comes later, like what there was no place for.
     later = tuple(
         (one.id, one.meaning, one.similarity)
-        for one in fused.later
+        for one in fused.page[len(page) :] + fused.later
         if one.meaning and one.similarity is not None and not _matches(ranking, one.id)
     )
-    brought = tuple(one.id for one in fused.page[len(best) :])
+    brought = tuple(one.id for one in page[len(best) :])
     window = Window(len(best), len(shown), brought, later)
     if len(found) > len(best):
         behind = ranking.position(best[-1][0])
@@ -148,17 +162,48 @@ async def _behind_words(
     team_id: str,
 ) -> Part:
     """A page on which words end, with what meaning found beside."""
-    ids = [identity for identity, _, _ in window.later]
-    known = await narrowing.named(database, question, ranking.query, ids, team_id=team_id)
-    left = [one for one in window.later if one[0] in known]
-    room = question.limit - len(shown)
+    beside = await _beside(
+        database,
+        question,
+        ranking.query,
+        [identity for identity, _, _ in window.later],
+        team_id=team_id,
+        shown=[found.memory for found in shown],
+    )
+    now = [one for one in window.later if one[0] in beside.held]
+    left = tuple(one for one in window.later if one[0] in beside.rest)
     shown = shown + [
-        Found(known[identity], _number_of(ranking, identity), Placed(identity, place, None, rank, similarity))
-        for place, (identity, rank, similarity) in enumerate(left[:room], window.shown + 1)
+        Found(
+            beside.held[identity],
+            _number_of(ranking, identity),
+            Placed(identity, place, None, rank, similarity),
+        )
+        for place, (identity, rank, similarity) in enumerate(now, window.shown + 1)
     ]
-    if len(left) <= room:
+    if not left:
         return Part(shown, None)
-    return Part(shown, Place(_END, replace(window, shown=window.shown + room, later=tuple(left[room:]))))
+    return Part(shown, Place(_END, replace(window, shown=window.shown + len(now), later=left)))
+
+
+async def _beside(
+    database: Database,
+    question: Question,
+    query: Query,
+    ids: Sequence[str],
+    *,
+    team_id: str,
+    shown: Sequence[Observation],
+) -> Named:
+    """What meaning found, as far as a page has places and room beside what it shows already."""
+    return await narrowing.named(
+        database,
+        question,
+        query,
+        ids,
+        team_id=team_id,
+        count=question.limit - len(shown),
+        room=narrowing.PAGE_BYTES - narrowing.characters(shown),
+    )
 
 
 def _matches(ranking: Ranking, identity: str) -> bool:
