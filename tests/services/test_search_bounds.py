@@ -19,8 +19,9 @@ from claude_mem.services.memories import MemoryChange, MemoryInput, MemoryServic
 from claude_mem.services.questions import Question
 from claude_mem.services.recall import RecallService
 from claude_mem.services.search_index import SearchIndex
-from claude_mem.services.timeline import TimelineService
+from claude_mem.services.timeline import Span, TimelineService
 from claude_mem.storage import search, search_changes, timeline
+from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, Row
 from tests.support.load import World, make_world, until
 
@@ -472,22 +473,29 @@ async def test_a_list_of_long_texts_ends_early_and_the_next_goes_on(
 async def test_a_timeline_of_long_texts_ends_early_and_the_next_page_goes_on(
     database: Database, world: World, monkeypatch: pytest.MonkeyPatch, direction: str
 ) -> None:
+    older = direction == "older"
     made = [await add(database, world, f"walrus {number} " + "x" * 40) for number in range(9)]
+    # Of one millisecond, ids decide which comes first.
+    rows = await timeline.observations_after(
+        database, timeline.Stretch(world.team_id, world.project_id), Cursor(0, ""), limit=10
+    )
+    ordered = [row["id"] for row in rows]
+    assert set(ordered) == set(made)
+    start, *others = reversed(ordered) if older else ordered
     service = TimelineService(database)
-    if direction == "older":
-        made.reverse()
-    start, *others = made
+
+    async def span_at(cursor: str | None) -> Span:
+        found = await service.around(world.caller, start, before=6, after=6, cursor=cursor)
+        return found.before if older else found.after
+
     monkeypatch.setattr(timeline, "PAGE_CHARACTERS", 100)
     listed: list[str] = []
-    cursor, pages = None, 0
+    cursor = None
     while True:
-        found = await service.around(world.caller, start, before=6, after=6, cursor=cursor)
-        span = found.before if direction == "older" else found.after
+        span = await span_at(cursor)
         shown = [entry.id for entry in span.entries]
         assert 0 < len(shown) <= 2
-        listed += reversed(shown) if direction == "older" else shown
-        pages += 1
-        if (cursor := span.older if direction == "older" else span.newer) is None:
+        listed += reversed(shown) if older else shown
+        if (cursor := span.older if older else span.newer) is None:
             break
     assert listed == others
-    assert pages == 4
