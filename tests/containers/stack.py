@@ -143,7 +143,10 @@ class Stack:
         """Kill the first container of a service as the kernel would, and start it again."""
         container = self.containers(service)[0]
         engine("kill", "--signal", "KILL", container)
-        wait_until(lambda: not self.is_running(container), what=f"the end of {service}")
+        # Podman's "stopped" comes before: then its file system is still to be taken down, also under a new process.
+        wait_until(
+            lambda: self.inspect(container)["State"]["Status"] == "exited", what=f"the end of {service}"
+        )
         engine("start", container)
 
     def down(self) -> None:
@@ -164,10 +167,6 @@ class Stack:
         form = ("--no-trunc", "--format", "{{.Names}} {{.ID}}")
         listed = engine("ps", *everything, *filters, *form).stdout.splitlines()
         return [line.split()[1] for line in sorted(listed)]
-
-    def is_running(self, container: str) -> bool:
-        """Whether a container runs."""
-        return bool(self.inspect(container)["State"]["Running"])
 
     def inspect(self, container: str) -> dict[str, Any]:
         """What the engine knows of a container."""
