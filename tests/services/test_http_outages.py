@@ -137,9 +137,11 @@ def test_a_postgres_that_hangs(
         with ThreadPoolExecutor(4) as threads:
             answers = list(threads.map(lambda _: server.call("GET", "/v1/usage", tenant.full), range(12)))
         assert {answer.status_code for answer in answers} <= {200, 503}
-        pids = [fragile.pid, *children(fragile.pid)]
+        # First who makes the others: one that it made meanwhile would answer.
+        halt(fragile.pid)
+        pids = [*children(fragile.pid), fragile.pid]
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            halt(pid)
         try:
             assert server.call("GET", "/v1/usage", tenant.full).status_code == 503
             for path in ("/healthz", "/v1/info", "/api/health"):
@@ -150,6 +152,13 @@ def test_a_postgres_that_hangs(
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
         assert_recovered(server, tenant)
+
+
+def halt(pid: int) -> None:
+    """Stop a process, and wait until it is; one that has ended stays, for who would take note of that is stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    stat = Path(f"/proc/{pid}/stat")
+    eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] in {"T", "Z"}, what=f"{pid} to stop")
 
 
 def children(pid: int) -> list[int]:
