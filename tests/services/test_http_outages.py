@@ -17,6 +17,7 @@ import pytest
 from claude_mem.services import health
 from tests.support.http import PATIENCE_S, Server, Tenant, event_body, eventually
 from tests.support.postgres import PostgresServer
+from tests.support.processes import halt
 from tests.support.valkey import ValkeyServer
 
 ENVIRON = {"CLAUDE_MEM_GENERATION_DISABLED": "1"}
@@ -137,7 +138,7 @@ def test_a_postgres_that_hangs(
         with ThreadPoolExecutor(4) as threads:
             answers = list(threads.map(lambda _: server.call("GET", "/v1/usage", tenant.full), range(12)))
         assert {answer.status_code for answer in answers} <= {200, 503}
-        # First who makes the others: one that it made meanwhile would answer.
+        # First who makes the others, for one that it made meanwhile would answer; nor does it notice any more if one ends.
         halt(fragile.pid)
         pids = [*children(fragile.pid), fragile.pid]
         for pid in pids:
@@ -152,13 +153,6 @@ def test_a_postgres_that_hangs(
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
         assert_recovered(server, tenant)
-
-
-def halt(pid: int) -> None:
-    """Stop a process, and wait until it is; one that has ended stays, for who would take note of that is stopped."""
-    os.kill(pid, signal.SIGSTOP)
-    stat = Path(f"/proc/{pid}/stat")
-    eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] in {"T", "Z"}, what=f"{pid} to stop")
 
 
 def children(pid: int) -> list[int]:

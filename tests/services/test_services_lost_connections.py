@@ -18,6 +18,7 @@ from claude_mem.services.sessions import SessionInput, SessionService
 from tests.support.databases import Storage, postgres_settings
 from tests.support.load import POLL_SECONDS, SOURCE, World, make_world, until
 from tests.support.postgres import PostgresServer
+from tests.support.processes import halt
 from tests.support.proxy import Proxy
 
 CLIENTS = 8
@@ -183,7 +184,7 @@ async def test_a_database_that_hangs_is_given_up(postgres_storage: Storage) -> N
     database = await postgres_storage.open(pool_max=1, statement_timeout_ms=2_000, connect_timeout_ms=6_000)
     asked = "select pid from pg_stat_activity where application_name = 'claude-mem'"
     (backend,) = [pid for (pid,) in await postgres_storage.query(f"{asked} and datname = current_database()")]
-    os.kill(backend, signal.SIGSTOP)
+    halt(backend)
     try:
         async with asyncio.timeout(120):
             with pytest.raises(Unavailable):

@@ -227,6 +227,12 @@ class ProcessGroup:
             self._processes.pop().close()
 
 
+def halt(pid: int) -> None:
+    """Stop a process as SIGSTOP does, and wait until it stands still or has ended; SIGCONT has it go on."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: _state(pid) in {"T", "Z"}, what=f"process {pid} to stand still")
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time, user and system, that a process and its ended children have used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
