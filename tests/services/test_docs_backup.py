@@ -73,6 +73,7 @@ async def test_a_dump_is_restored_over_what_came_after_it(
     assert await postgres_storage.query("SELECT to_regclass('of_a_later_release')::text") == [(None,)]
     migrate_database(postgres_storage.settings)
     await postgres_storage.open()
+    await postgres_storage.close()
 
 
 def test_the_newest_dumps_are_kept_and_only_their_owner_may_read_them(

@@ -82,8 +82,12 @@ class Storage:
 
     async def close(self) -> None:
         """Close what was opened."""
-        for database in self._opened:
-            await database.close()
+        while self._opened:
+            await self._opened.pop().close()
+
+    def check_closed(self) -> None:
+        """AssertionError where a test left it open: what is collected later would fail another test."""
+        assert not self._opened, "close what was opened"
 
 
 def _query_file(path: Path, statement: str) -> list[tuple[Any, ...]]:
@@ -126,17 +130,21 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_storage(postgres: PostgresServer, postgres_template: str) -> Iterator[Storage]:
     """A migrated PostgreSQL database of the test's own."""
     url = postgres.create_database(template=postgres_template)
-    yield Storage("postgres", postgres_settings(url))
+    storage = Storage("postgres", postgres_settings(url))
+    yield storage
     postgres.drop_database(url)
+    storage.check_closed()
 
 
 @pytest.fixture
-def sqlite_storage(sqlite_template: Path, tmp_path: Path) -> Storage:
+def sqlite_storage(sqlite_template: Path, tmp_path: Path) -> Iterator[Storage]:
     """A migrated SQLite file of the test's own."""
     path = tmp_path / "data" / "server.db"
     path.parent.mkdir()
     shutil.copyfile(sqlite_template, path)
-    return Storage("sqlite", DatabaseSettings(sqlite_path=path))
+    storage = Storage("sqlite", DatabaseSettings(sqlite_path=path))
+    yield storage
+    storage.check_closed()
 
 
 @pytest.fixture(params=ADAPTERS)
