@@ -54,6 +54,16 @@ def test_the_policies_let_its_pods_in_and_nobody_else() -> None:
         assert not may_connect([*policies, added], stranger, target, port=POSTGRES)
 
 
+def test_it_shuts_nobody_out_where_the_resource_has_no_policies() -> None:
+    given = resource(namespace=NAMESPACE, name=NAME)
+    added = backup("NetworkPolicy")
+    added["metadata"]["namespace"] = NAMESPACE
+    target = Peer(namespace=NAMESPACE, labels=selector(given, Component.POSTGRES))
+    for component in (Component.SERVER, Component.WORKER, Component.MIGRATION):
+        source = Peer(namespace=NAMESPACE, labels=selector(given, component))
+        assert may_connect([added], source, target, port=POSTGRES)
+
+
 def test_no_selector_of_the_operator_takes_its_pods_for_children() -> None:
     labels = pod()["metadata"]["labels"].items()
     given = resource(namespace=NAMESPACE, name=NAME)
