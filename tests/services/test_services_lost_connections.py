@@ -181,22 +181,31 @@ async def test_backends_killed_at_random_under_load_lose_nothing_acknowledged(
 async def test_a_database_that_hangs_is_given_up(postgres_storage: Storage) -> None:
     """Its own time limit for a statement ends nothing there, for it hangs with the statement."""
     # Both long enough for a busy machine to make a connection, and waited for together.
-    database = await postgres_storage.open(pool_max=1, statement_timeout_ms=2_000, connect_timeout_ms=6_000)
+    database = await postgres_storage.open(pool_max=2, statement_timeout_ms=2_000, connect_timeout_ms=6_000)
+    async with database.transaction():
+        await database.fetch("database.ping")
     asked = "select pid from pg_stat_activity where application_name = 'claude-mem'"
-    (backend,) = [pid for (pid,) in await postgres_storage.query(f"{asked} and datname = current_database()")]
-    halt(backend)
+    found = await postgres_storage.query(f"{asked} and datname = current_database()")
+    backends = [pid for (pid,) in found]
+    assert len(backends) == 2
+    for backend in backends:
+        halt(backend)
     try:
         async with asyncio.timeout(120):
             with pytest.raises(Unavailable):
                 await database.fetch("database.ping")
+
+            async def answered() -> bool:
+                with contextlib.suppress(Unavailable):
+                    await database.fetch("database.ping")
+                    return True
+                return False
+
+            await until(answered, what="another connection")
+            # Nobody waits for the other one that hangs.
+            async with database.transaction():
+                await database.fetch("database.ping")
     finally:
-        os.kill(backend, signal.SIGCONT)
-
-    async def answered() -> bool:
-        with contextlib.suppress(Unavailable):
-            await database.fetch("database.ping")
-            return True
-        return False
-
-    await until(answered, what="another connection")
+        for backend in backends:
+            os.kill(backend, signal.SIGCONT)
     await postgres_storage.close()

@@ -131,11 +131,16 @@ class PostgresDatabase:
 
         Only statements that change nothing twice come here: reads, and writes that are idempotent by their keys.
         """
+        began = False
         try:
             async with self._connection() as executor:
+                began = True
                 return await run(executor)
         except Unavailable as error:
             if isinstance(error.__cause__, TimeoutError | asyncpg.QueryCanceledError):
+                if began and isinstance(error.__cause__, TimeoutError):
+                    # Its server hangs or is gone without a word; the next request is not to wait for that on another.
+                    await self._pool.expire_connections()
                 raise
         # Others of the pool were cut with it, perhaps, and do not know yet.
         await self._pool.expire_connections()
@@ -172,8 +177,10 @@ class PostgresDatabase:
             try:
                 yield executor
             except BaseException:
+                # Where that hangs as well, the connection is closed as it is released.
                 with contextlib.suppress(asyncpg.PostgresError, *CONNECTION_LOST):
-                    await transaction.rollback()
+                    async with asyncio.timeout(self._timeout):
+                        await transaction.rollback()
                 raise
             try:
                 await transaction.commit()

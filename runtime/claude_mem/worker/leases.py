@@ -63,21 +63,25 @@ class Leases:
         """Extend the leases again and again; the task of a claim that was lost is cancelled.
 
         While the database is away it tries more often: leases run out meanwhile, and soon after it is back somebody looks
-        for those that did.
+        for those that did. A heartbeat that hangs is given up while there is time for another, over another connection.
         """
+        loop = asyncio.get_running_loop()
         pause_s = self._heartbeat_s
         while True:
             await asyncio.sleep(pause_s)
-            pause_s = self._heartbeat_s
             under_way = dict(self._tasks)
+            began_s = loop.time()
             try:
-                held = await jobs.heartbeat(
-                    self._database, list(under_way), lease_us=self._lease_us, now_us=now_us()
-                )
-            except (ClaudeMemError, StorageError) as error:
+                async with asyncio.timeout(self._lease_us / 3_000_000):
+                    held = await jobs.heartbeat(
+                        self._database, list(under_way), lease_us=self._lease_us, now_us=now_us()
+                    )
+            except (ClaudeMemError, StorageError, TimeoutError) as error:
                 logger.warning("leases were not extended", extra={"reason": type(error).__name__})
                 pause_s = min(AGAIN_S, self._heartbeat_s)
                 continue
+            # The lease is counted from when this was sent.
+            pause_s = max(0.0, self._heartbeat_s - (loop.time() - began_s))
             kept = {task for claimed, task in under_way.items() if claimed.job_id in held}
             for task in set(under_way.values()) - kept:
                 # Cancelled by an operator, or taken by others: nothing of the call can be stored any more.

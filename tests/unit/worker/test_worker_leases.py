@@ -21,7 +21,7 @@ async def test_who_could_not_keep_a_job_tries_again_long_before_its_next_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nobody: Any = None
-    kept = Leases(nobody, lease_us=1, heartbeat_s=0.001)
+    kept = Leases(nobody, lease_us=600_000_000, heartbeat_s=0.001)
     extended = asyncio.Event()
     refusals = 3
 
@@ -46,3 +46,28 @@ async def test_who_could_not_keep_a_job_tries_again_long_before_its_next_turn(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def test_a_heartbeat_that_hangs_is_given_up_before_the_lease_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nobody: Any = None
+    kept = Leases(nobody, lease_us=300_000, heartbeat_s=0.001)
+    extended = asyncio.Event()
+    asked = 0
+
+    async def heartbeat(_: object, claims: Iterable[jobs.Claim], **__: int) -> set[str]:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await asyncio.Event().wait()
+        extended.set()
+        return {claim.job_id for claim in claims}
+
+    monkeypatch.setattr(jobs, "heartbeat", heartbeat)
+    keeping = asyncio.create_task(kept.keep())
+    async with asyncio.timeout(60):
+        await extended.wait()
+    keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping

@@ -129,9 +129,13 @@ export async function show(place, make, lines) {
   place.setAttribute("aria-busy", "true");
   place.replaceChildren(waiting(lines));
   try {
-    place.replaceChildren(...[await make()].flat(Infinity).filter(Boolean));
+    const made = [await make()].flat(Infinity).filter(Boolean);
+    // What was asked for since has the place; this answer was only slower.
+    if (fillings.get(place) !== mine) return;
+    place.replaceChildren(...made);
   } catch (error) {
     if (error.name === "AbortError" || error.name === "SignedOut") throw error;
+    if (fillings.get(place) !== mine) return;
     const again = () => show(place, make, lines);
     place.replaceChildren(problem(error.name === "ApiError" ? error : FAILED, again));
     if (error.name !== "ApiError") throw error;
