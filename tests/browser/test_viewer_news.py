@@ -138,3 +138,23 @@ def test_what_a_session_learns_while_it_is_fetched_is_shown(
     hear(listening, "Learned meanwhile")
     held.let_go()
     expect(listening.card("Learned meanwhile")).to_be_visible()
+
+
+def test_a_slower_answer_leaves_the_place_to_what_was_chosen_since(
+    viewer: Viewer, server: Server, tenant: Tenant
+) -> None:
+    remember(server, tenant, "Was decided", kind="decision")
+    remember(server, tenant, "Was mended", kind="bugfix")
+    viewer.sign_in(tenant.full)
+    slow = Held(viewer.page, "**/v1/memories?*kind=decision*")
+    kind = viewer.page.get_by_label("Kind")
+    kind.select_option("decision")
+    slow.wait()
+    kind.select_option("bugfix")
+    expect(viewer.card("Was mended")).to_be_visible()
+    with viewer.page.expect_response("**/v1/memories?*kind=decision*"):
+        slow.let_go()
+    # What is done with an answer is done before the next turn of the page's loop but one.
+    viewer.page.evaluate("new Promise((done) => setTimeout(() => setTimeout(done)))")
+    expect(viewer.card("Was mended")).to_be_visible()
+    expect(viewer.card("Was decided")).to_have_count(0)
