@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any, cast
 
 import pytest
@@ -15,13 +16,13 @@ from claude_mem.model.times import now_us
 from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.monitoring import Monitoring
-from claude_mem.storage import worker_figures
-from claude_mem.storage.database import Database, run_transaction
+from claude_mem.storage import jobs, worker_figures
+from claude_mem.storage.database import Database, Executor, run_transaction
 from claude_mem.telemetry import figures
 from claude_mem.telemetry.declaring import REGISTRY
 from claude_mem.worker.reporting import reporting
 from tests.support.databases import Storage
-from tests.support.engines import asking, ended, job_for, working
+from tests.support.engines import asked, asking, ended, job_for, working
 from tests.support.fake_llm import MODES, Answer, FakeLlm
 from tests.support.growth import Growth, counted
 from tests.support.load import make_world, until
@@ -67,25 +68,55 @@ async def test_a_heartbeat_between_the_commit_and_its_news_takes_no_job_from_the
 ) -> None:
     world = await make_world(database)
     growth = Growth()
-    ended_by_heartbeat = asyncio.Event()
+    committed, missed = asyncio.Event(), asyncio.Event()
+    answered: list[bool] = []
+    heartbeat = jobs.heartbeat
 
     async def slow_to_tell(*arguments: Any) -> object:
         stored = await run_transaction(*arguments)
-        if stored is not None:  # what was settled; before it an answer is kept
-            await ended_by_heartbeat.wait()
+        committed.set()
+        async with asyncio.timeout(240):
+            await missed.wait()
         return stored
 
+    async def keep(executor: Executor, claims: Collection[jobs.Claim], **terms: int) -> set[str]:
+        if committed.is_set():
+            answered.append(bool(claims))
+        if len(answered) == 3:
+            missed.set()
+        return await heartbeat(executor, claims, **terms)
+
+    monkeypatch.setattr(jobs, "heartbeat", keep)
     monkeypatch.setattr("claude_mem.services.generating.run_transaction", slow_to_tell)
     async with working(database, FailoverProvider([asking(llm)])):
         job_id = await job_for(IngestService(database, DisabledQueue()), world, 1)
-
-        async def lost() -> bool:
-            return growth.of("claude_mem_worker_claims_lost_total") == 1
-
-        await until(lost, what="the heartbeat to miss the job")
-        ended_by_heartbeat.set()
+        async with asyncio.timeout(240):
+            await missed.wait()
         assert (await ended(database, job_id)).status is JobStatus.COMPLETED
+    assert answered[:2] == [True, True]
     assert growth.of("claude_mem_jobs_settled_total", lane="event", outcome="completed") == 1
+    assert growth.of("claude_mem_worker_claims_lost_total") == 0
+
+
+@pytest.mark.parametrize("heartbeat_s", [0.05, 0.0], ids=["now-and-then", "one-after-the-other"])
+async def test_a_call_that_lost_its_claim_is_counted_once(
+    database: Database, llm: FakeLlm, heartbeat_s: float
+) -> None:
+    world = await make_world(database)
+    growth = Growth()
+    llm.script.append(MODES["hang"])
+    async with working(database, FailoverProvider([asking(llm)]), heartbeat_s=heartbeat_s) as engine:
+        job_id = await job_for(IngestService(database, DisabledQueue()), world, 1)
+        await asked(llm, 1)
+        async with database.transaction() as transaction:
+            await jobs.cancel(transaction, job_id, now_us=now_us())
+
+        async def given_up() -> bool:
+            return not engine._leases.claims
+
+        await until(given_up, what="the call to be given up")
+    assert growth.of("claude_mem_worker_claims_lost_total") == 1
+    assert growth.of("claude_mem_worker_calls_in_progress") == 0
 
 
 async def test_an_outcome_that_is_no_longer_wanted_is_not_counted(

@@ -227,14 +227,20 @@ class Engine:
         """Begin a call; its place is free again once the provider has answered."""
         place = self._places.reserve()
 
+        def over() -> None:
+            place.leave()
+            self._leases.called(task)
+
         async def make() -> None:
             await place.enter()
             if self._stopping.is_set():
                 await self._hand_back(call.taken, reason="worker_stopping")
             else:
-                await self._generator.make(call, over=place.leave)
+                await self._generator.make(call, over=over)
 
-        self._begin(call.taken, make()).add_done_callback(lambda _: place.leave())
+        task = self._begin(call.taken, make())
+        task.add_done_callback(lambda _: place.leave())
+        self._leases.call(task)
 
     def _place_freed(self) -> None:
         self._tell_room()

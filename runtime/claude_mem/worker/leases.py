@@ -41,6 +41,7 @@ class Leases:
         self._lease_us = lease_us
         self._heartbeat_s = heartbeat_s
         self._tasks: dict[jobs.Claim, asyncio.Task[None]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
 
     @property
     def claims(self) -> list[jobs.Claim]:
@@ -52,15 +53,24 @@ class Leases:
         for claimed in claims:
             self._tasks[claimed] = task
 
+    def call(self, task: asyncio.Task[None]) -> None:
+        """Give this task up if its claims are lost: it waits for a provider, or is about to."""
+        self._calls.add(task)
+
+    def called(self, task: asyncio.Task[None]) -> None:
+        """Let it end by itself: all it has left is to store, which does nothing without the claims."""
+        self._calls.discard(task)
+
     def end(self, claims: Iterable[jobs.Claim], task: asyncio.Task[None]) -> None:
         """Keep them no longer."""
+        self._calls.discard(task)
         for claimed in claims:
             # A job that was handed back may be here again by now, under the same attempt.
             if self._tasks.get(claimed) is task:
                 del self._tasks[claimed]
 
     async def keep(self) -> None:
-        """Extend the leases again and again; the task of a claim that was lost is cancelled.
+        """Extend the leases again and again; a call whose claims were all lost is cancelled.
 
         While the database is away it tries more often: leases run out meanwhile, and soon after it is back somebody looks
         for those that did. A heartbeat that hangs is given up while there is time for another, over another connection.
@@ -83,8 +93,9 @@ class Leases:
             # The lease is counted from when this was sent.
             pause_s = max(0.0, self._heartbeat_s - (loop.time() - began_s))
             kept = {task for claimed, task in under_way.items() if claimed.job_id in held}
-            for task in set(under_way.values()) - kept:
+            for task in self._calls.intersection(under_way.values()) - kept:
                 # Cancelled by an operator, or taken by others: nothing of the call can be stored any more.
+                self._calls.discard(task)
                 metrics.CLAIMS_LOST.inc()
                 task.cancel()
 
