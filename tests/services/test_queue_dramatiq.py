@@ -22,7 +22,7 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
 
 from claude_mem.environment.urls import with_redis_authorities
 from claude_mem.model.errors import Unavailable
-from claude_mem.queue import dramatiq
+from claude_mem.queue import dramatiq, lanes
 from claude_mem.queue import valkey as valkey_client
 from claude_mem.queue.dramatiq import DramatiqQueue, LaneConsumer
 from claude_mem.queue.valkey import explain
@@ -365,6 +365,77 @@ async def test_what_a_ping_does_not_show_is_told_once(
     await queue.close()
     assert len(warnings(caplog)) == 1
     assert "Valkey answers again" not in caplog.messages
+
+
+@pytest.mark.usefixtures("guarded")
+async def test_sending_nothing_is_no_answer(
+    certificates: Certificates,
+    tls_port: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(dramatiq, "LOOK_AGAIN_S", 0.01)
+    queue = DramatiqQueue(secure_url(tls_port, authority=certificates.authority), prefix="elsewhere")
+    send, begun, may_go_on = queue._send, asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def held_up(batch: Any) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert may_go_on.wait(ANSWERED_S)
+        send(batch)
+
+    monkeypatch.setattr(queue, "_send", held_up)
+    first = asyncio.create_task(queue.publish("event", ["1"]))
+    await asyncio.wait_for(begun.wait(), ANSWERED_S)
+    # Its news comes after the first batch was taken, and it is given up with that one: there is nothing left of it.
+    second = asyncio.create_task(queue.publish("event", ["2"]))
+
+    async def waits() -> bool:
+        return bool(queue._waiting)
+
+    await until(waits, what="the second to wait")
+    may_go_on.set()
+    assert not await first
+    assert not await second
+    begun.clear()
+
+    async def refused_again() -> bool:
+        assert not await queue.publish("event", ["3"])
+        return begun.is_set()
+
+    await until(refused_again, what="another message to be refused after a ping was answered")
+    await queue.close()
+    assert len(warnings(caplog)) == 1
+    assert "Valkey answers again" not in caplog.messages
+
+
+async def test_an_answer_to_another_command_ends_no_outage(
+    valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(lanes, "LOOK_AGAIN_S", 0.01)
+    with Redis.from_url(valkey_url) as client:
+        allow = partial(client.execute_command, "ACL", "SETUSER", "impatient")
+        allow("on", ">secret", "~*", "&*", "+@all", "-blmove")
+        client.config_resetstat()
+
+        async def refused_often() -> bool:
+            stats: Any = client.info("commandstats")
+            return int(stats.get("cmdstat_blmove", {}).get("rejected_calls", 0)) >= 20
+
+        async def told() -> bool:
+            return "Valkey answers again" in caplog.messages
+
+        try:
+            with listening(valkey_url.replace("//", "//impatient:secret@")):
+                await until(refused_often, what="both lanes to be refused the command that waits")
+                assert len(warnings(caplog)) == 1
+                assert "Valkey answers again" not in caplog.messages
+                allow("+blmove")
+                await until(told, what="the end of the outage to be told")
+        finally:
+            client.execute_command("ACL", "DELUSER", "impatient")
 
 
 @pytest.mark.parametrize(

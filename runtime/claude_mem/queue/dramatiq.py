@@ -89,6 +89,8 @@ class DramatiqQueue:
             await self._news.wait()
             self._news.clear()
             batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if not batch:  # news of what was given up meanwhile; sending nothing would look like an answer
+                continue
             before = self._outage.failures
             try:
                 await asyncio.to_thread(self._send, batch)

@@ -104,7 +104,7 @@ class LaneMessages(Consumer):
                 self._broker.stopping.wait(FULL_S)
                 return None
             self._fetch(free)
-            if not self._fetched and self._broker.wait_for(self._queue_name):
+            if not self._fetched and self._wait():
                 self._fetch(free)
         while self._fetched:
             data = self._fetched.pop(0)
@@ -115,10 +115,15 @@ class LaneMessages(Consumer):
         return None
 
     def _fetch(self, free: int) -> None:
+        self._fetched = self._broker.do_fetch(self._queue_name, free)
+
+    def _wait(self) -> bool:
+        # Waiting comes after a fetch that was answered, so that both work: a server may refuse either of them alone.
         outage = self._broker.outage
         before = outage.failures
-        self._fetched = self._broker.do_fetch(self._queue_name, free)
+        found = self._broker.wait_for(self._queue_name)
         outage.over(failures_before=before)
+        return found
 
     def ack(self, message: MessageProxy) -> None:
         """Forget a message that somebody was told of."""
