@@ -69,7 +69,7 @@ class Leadership:
         self._owner = ObjectRef(DEPLOYMENT, namespace, owner) if owner else None
         self._clock = clock
         self._until = 0.0
-        self._held = self._released = False
+        self._may_hold = self._released = False
         # A look outlives the task that waits for it.
         self._lock = threading.Lock()
         self._known_owners: list[Manifest] = []
@@ -112,15 +112,17 @@ class Leadership:
             if self._released:
                 return
             began = self._clock()
+            # A write whose answer is lost may have been done.
+            self._may_hold = True
             try:
-                self._held = self._hold_or_lose()
+                held = self._hold_or_lose()
             except KubeError as error:
                 # Still leading, until the time that was granted is over.
                 logger.warning("the lease cannot be looked at: %s", error)
                 return
             finally:
                 self._heartbeat = self._clock()
-            self._until = began + self._duration_s * GIVE_UP_PART if self._held else 0.0
+            self._until = began + self._duration_s * GIVE_UP_PART if held else 0.0
 
     def release(self) -> None:
         """Give the Lease up for good, so that another replica need not wait for it.
@@ -131,16 +133,26 @@ class Leadership:
             self._released = True
             self._until = 0.0
             # Also where its time is over by now: others respect it longer.
-            if self._held:
+            if self._may_hold:
                 self._give_up()
 
     def _give_up(self) -> None:
-        try:
-            lease = self._kube.get(self._ref)
-            if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
-                self._write(lease, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()})
-        except KubeError as error:
-            logger.warning("the lease could not be given up, so others wait for its end: %s", error)
+        """Free the Lease; once more where an answer was lost, or where somebody, or a late renewal, wrote meanwhile."""
+        began = self._clock()
+        for again in (True, False):
+            try:
+                self._free()
+            except KubeError as error:
+                # Later than that it is over for others anyway.
+                if again and self._clock() - began < self._duration_s:
+                    continue
+                logger.warning("the lease could not be given up, so others wait for its end: %s", error)
+            return
+
+    def _free(self) -> None:
+        lease = self._kube.get(self._ref)
+        if lease is not None and (lease.get("spec") or {}).get("holderIdentity") == self.identity:
+            self._write(lease, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()})
 
     def _hold_or_lose(self) -> bool:
         """Hold the Lease, also where somebody wrote to it in this moment: who annotates it does not take it."""
@@ -163,6 +175,7 @@ class Leadership:
             self._write(lease, self._claim())
             return True
         if holder and not self._is_over(spec):
+            self._may_hold = False
             return False
         taken = {"acquireTime": _now(), "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
         self._write(lease, {**self._claim(), **taken}, owners=self._owners())

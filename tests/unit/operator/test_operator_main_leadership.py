@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import UTC, datetime
 
-from claude_mem_operator.kube.errors import Conflict, Forbidden, Unavailable
+import pytest
+
+from claude_mem_operator.kube.errors import Conflict, Forbidden, KubeError, Unavailable
 from claude_mem_operator.kube.kinds import DEPLOYMENT, LEASE
 from claude_mem_operator.kube.port import Manifest, ObjectRef
 from claude_mem_operator.leadership import Leadership
@@ -106,6 +109,85 @@ def test_a_lease_whose_renewal_is_late_is_given_up_all_the_same() -> None:
     first.release()
     second.look()
     assert second.leading()
+
+
+class Deaf(MemoryApi):
+    """An API server that does what it is told, and whose next `deaf` answers are lost."""
+
+    deaf = 0
+
+    def _store(self, ref: ObjectRef, changed: Manifest) -> Manifest:
+        stored = super()._store(ref, changed)
+        if self.deaf:
+            self.deaf -= 1
+            raise Unavailable("no answer")
+        return stored
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["made", "taken"])
+def test_a_lease_is_given_up_although_nobody_heard_that_it_was_taken(*, made: bool) -> None:
+    api, clock = Deaf(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    if not made:
+        earlier = replica(api, clock, "earlier")
+        earlier.look()
+        earlier.release()
+    api.deaf = 1
+    first.look()
+    second.look()
+    assert not first.leading()
+    assert not second.leading(), "it is held"
+    first.release()
+    second.look()
+    assert second.leading()
+
+
+def test_a_lease_that_was_given_up_unheard_stays_with_who_takes_it(caplog: pytest.LogCaptureFixture) -> None:
+    api, clock = Deaf(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    first.look()
+    api.deaf = 1
+    first.release()
+    second.look()
+    first.look()
+    assert (first.leading(), second.leading()) == (False, True)
+    assert not [line for line in caplog.records if line.levelno >= logging.WARNING], "nobody waits for it"
+
+
+@pytest.mark.parametrize("lost", [Unavailable("away"), Conflict("a late renewal was first")], ids=str)
+def test_a_lease_is_given_up_again_where_that_was_not_done(lost: KubeError) -> None:
+    api, clock = MemoryApi(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    first.look()
+
+    def lose(_verb: str, _ref: ObjectRef) -> None:
+        api.before_write = lambda _verb, _ref: None
+        raise lost
+
+    api.before_write = lose
+    first.release()
+    second.look()
+    assert second.leading()
+
+
+@pytest.mark.parametrize(("takes_s", "tries"), [(0, 2), (15, 1)])
+def test_who_cannot_give_the_lease_up_tries_no_longer_than_it_lasts(
+    caplog: pytest.LogCaptureFixture, takes_s: int, tries: int
+) -> None:
+    api, clock = MemoryApi(), Clock()
+    first = replica(api, clock, "a")
+    first.look()
+    tried: list[str] = []
+
+    def away(verb: str, _ref: ObjectRef) -> None:
+        tried.append(verb)
+        clock.now += takes_s
+        raise Unavailable("away")
+
+    api.before_write = away
+    first.release()
+    assert len(tried) == tries
+    assert "others wait for its end" in caplog.text
 
 
 def test_who_does_not_hold_the_lease_takes_it_from_nobody_by_its_end() -> None:
