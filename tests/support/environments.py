@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from claude_mem.environment import Role, Verdict, check
 
 DATABASE = "postgresql://app:s3cret@db.example.com:5432/memory"
@@ -35,10 +37,10 @@ Place = tuple[str, bool]
 Change = dict[str, str | None]
 
 
-def judge(change: Change, place: Place) -> Verdict:
+def judge(change: Change, place: Place, *, opaque: Collection[str] = ()) -> Verdict:
     """What is told of the good environment of a place after a change; None takes a variable away."""
     environ = {**BASES[place], **{name: value for name, value in change.items() if value is not None}}
     for name, value in change.items():
         if value is None:
             environ.pop(name, None)
-    return check(environ, role=Role(place[0]), container=place[1])
+    return check(environ, role=Role(place[0]), container=place[1], opaque=opaque)

@@ -1,7 +1,8 @@
 """Reading what a reconcile starts from: the children that exist, and what the resource refers to.
 
 Everything is read from the API server, never from a cache of watched objects, so nothing is decided on an
-old state. Values of Secrets leave this module only as digests, or as the generated ones that are kept.
+old state. Values of Secrets leave this module only as digests, as the generated ones that are kept, or as URLs of stores,
+which say whether the authorities that are named beside them are asked.
 """
 
 from __future__ import annotations
@@ -55,12 +56,14 @@ class Observation:
     """What was there when the reconcile began.
 
     `missing` are the references that lead nowhere. `database_volume` is the uid of the managed PostgreSQL's volume
-    claim, empty where there is none. `reports` is what the migrations told, by name of the Job.
+    claim, empty where there is none. `urls` are those of external stores, by reference. `reports` is what the migrations
+    told, by name of the Job.
     """
 
     children: dict[ObjectRef, Manifest]
     digests: Mapping[str, str] = field(repr=False)
     generated: Mapping[str, Mapping[str, str]] = field(repr=False)
+    urls: Mapping[str, str] = field(repr=False)
     missing: tuple[Reference, ...]
     capabilities: frozenset[str]
     database_volume: str
@@ -77,6 +80,7 @@ def observe(kube: KubeApi, resource: ClaudeMemServer) -> Observation:
         children=children,
         digests={str(one): value_digest(value) for one, value in found.items() if value is not None},
         generated={name: reader.texts(name) for name in _generated_names(resource)},
+        urls=_urls(resource, found),
         missing=tuple(one for one, value in found.items() if value is None and not one.optional),
         capabilities=capabilities(kube),
         # After the children: where its StatefulSet was seen ready, its claim is there.
@@ -108,6 +112,14 @@ def capabilities(kube: KubeApi) -> frozenset[str]:
     if kube.serves_group(EXTERNAL_METRICS):
         found.add(EXTERNAL_METRICS)
     return frozenset(found)
+
+
+def _urls(resource: ClaudeMemServer, found: Mapping[Reference, bytes | None]) -> dict[str, str]:
+    stores = (resource.spec.postgres.external, resource.spec.valkey.external)
+    named = [store.url_secret_ref for store in stores if store is not None]
+    keys = [Reference(kinds.SECRET.kind, one.name, one.key) for one in named]
+    values = {key: found[key] for key in keys}
+    return {str(key): value.decode(errors="replace") for key, value in values.items() if value is not None}
 
 
 def _database_volume(kube: KubeApi, resource: ClaudeMemServer) -> str:

@@ -17,6 +17,7 @@ from claude_mem_operator.engine.events import instant, record
 from claude_mem_operator.engine.observe import observe, read_children, references
 from claude_mem_operator.engine.outcome import POLL_S, Outcome, pause
 from claude_mem_operator.engine.status import Facts, begun, compute, deleting, invalid
+from claude_mem_operator.engine.trust import unasked
 from claude_mem_operator.kube.errors import (
     Conflict,
     Forbidden,
@@ -108,7 +109,11 @@ class Run:
         self._engine.on_read(resource.metadata.uid, [self._raw, *seen.children.values()])
         inputs = self._engine.inputs(resource, seen)
         facts.warnings = _warnings(seen, inputs)
-        facts.warnings += [("Questionable", words) for words in cautions(resource, self._engine.environment)]
+        doubts = (
+            *cautions(resource, self._engine.environment),
+            *unasked(resource, self._engine.environment, seen.urls),
+        )
+        facts.warnings += [("Questionable", words) for words in doubts]
         children = Children(
             self._kube, resource, facts, memory=self._memory, tell=self._tell, now=self._engine.now()
         )

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from claude_mem.environment.catalogue import UNREAD, embedding, generation, service, tenancy
 from claude_mem.environment.facts import RUNTIMES
 from claude_mem.environment.providers import OFFLINE, PROVIDERS
-from claude_mem.environment.urls import http_problem, normal_ssl_mode, postgres_problem, redis_problem
+from claude_mem.environment.tls import UNCHECKED, ssl_mode
+from claude_mem.environment.urls import (
+    http_problem,
+    normal_ssl_mode,
+    postgres_problem,
+    redis_problem,
+    speaks_tls,
+    ssl_root_cert_of,
+)
 from claude_mem.environment.values import is_on, shown
 from claude_mem.environment.verdict import AuthMode, Mode, QueueEngine
 
@@ -166,6 +174,20 @@ def local_dev_without_bypass(facts: Facts) -> Words:
 def idle_redis(facts: Facts) -> Words:
     without_queue = not facts.container and facts.queue_engine is QueueEngine.DISABLED
     return _if(without_queue and facts.has(service.REDIS_URL))
+
+
+def idle_postgres_authorities(facts: Facts) -> Words:
+    mode = ssl_mode(facts.environ, opaque=facts.opaque)
+    if mode not in UNCHECKED or not facts.has(service.DATABASE_URL):
+        return None
+    named = ssl_root_cert_of(facts.text(service.DATABASE_URL.name) or "")
+    variable = service.PGSSLROOTCERT if named is None else service.DATABASE_URL
+    return {"variable": variable.name, "mode": mode} if facts.has(variable) else None
+
+
+def idle_redis_authorities(facts: Facts) -> Words:
+    url = facts.text(service.REDIS_URL.name)
+    return _if(facts.has(service.REDIS_CA_FILE) and url is not None and not speaks_tls(url))
 
 
 def idle_unknown_provider(facts: Facts) -> Words:

@@ -68,6 +68,32 @@ CAUTIONS: Final[tuple[Rule, ...]] = (
         remedy="Set CLAUDE_MEM_QUEUE_ENGINE=dramatiq, or remove {variable}.",
     ),
     _caution(
+        id="postgres-authorities-unused",
+        variable=service.PGSSLROOTCERT.name,
+        roles=BOTH,
+        where=Where.DEPLOYABLE,
+        demand="unset, as the URL's sslrootcert, where TLS to PostgreSQL is disable, allow or prefer",
+        breach=breaches.idle_postgres_authorities,
+        message=(
+            "{variable} names authorities, but TLS to PostgreSQL is {mode}, which checks no certificate: whoever "
+            "answers there is believed."
+        ),
+        remedy=f"Set {service.POSTGRES_SSL.name}=verify-full.",
+    ),
+    _caution(
+        id="redis-authorities-unused",
+        variable=service.REDIS_CA_FILE.name,
+        roles=BOTH,
+        where=Where.DEPLOYABLE,
+        demand="unset, where CLAUDE_MEM_REDIS_URL begins with redis://",
+        breach=breaches.idle_redis_authorities,
+        message=(
+            "{variable} names authorities, but CLAUDE_MEM_REDIS_URL begins with redis://, so that nothing is encrypted "
+            "and whoever answers there is believed."
+        ),
+        remedy="Begin CLAUDE_MEM_REDIS_URL with rediss://.",
+    ),
+    _caution(
         id="provider-unknown",
         variable=generation.PROVIDER.name,
         roles=SERVER,

@@ -95,10 +95,14 @@ def ssl_root_cert_of(url: str) -> str | None:
     return _Parts(url).parameter("sslrootcert") or None
 
 
+def speaks_tls(url: str) -> bool:
+    """Whether a Redis URL asks for TLS."""
+    return _Parts(url).scheme == "rediss"
+
+
 def with_redis_authorities(url: str, file: str) -> str:
     """A Redis URL that names the file of authorities, if it speaks TLS and names none itself."""
-    parts = _Parts(url)
-    if parts.scheme != "rediss" or parts.parameter("ssl_ca_certs") is not None:
+    if not speaks_tls(url) or _Parts(url).parameter("ssl_ca_certs") is not None:
         return url
     return f"{url.strip()}{'&' if '?' in url else '?'}ssl_ca_certs={quote(file, safe='/')}"
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from claude_mem.environment import AuthMode, QueueEngine
 from claude_mem.environment.catalogue import embedding, generation, service, tenancy
 from claude_mem.environment.providers import OFFLINE
+from claude_mem.environment.tls import DEFAULT_SSL_MODE
 from claude_mem.settings.fields import resolved, setting
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from claude_mem.environment.naming import Fallback
 
-DEFAULT_SSL_MODE: Final = "prefer"
 SQLITE_FILE: Final = "server.db"
 
 

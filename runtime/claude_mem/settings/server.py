@@ -11,12 +11,12 @@ from pydantic import SecretStr
 from claude_mem.environment import EnvironmentInvalid, Mode, Role, Verdict, check, detect
 from claude_mem.environment.catalogue import generation, service, tenancy
 from claude_mem.environment.providers import OFFLINE, PROVIDERS
-from claude_mem.environment.urls import normal_ssl_mode, ssl_mode_of, ssl_root_cert_of, with_redis_authorities
+from claude_mem.environment.tls import ssl_mode
+from claude_mem.environment.urls import ssl_root_cert_of, with_redis_authorities
 from claude_mem.environment.values import is_off, text
 from claude_mem.environment.verdict import AuthMode
 from claude_mem.settings.fields import fill
 from claude_mem.settings.groups import (
-    DEFAULT_SSL_MODE,
     SQLITE_FILE,
     AuthSettings,
     DatabaseSettings,
@@ -92,7 +92,7 @@ def database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
     return fill(
         DatabaseSettings,
         environ,
-        ssl=_ssl_mode(environ),
+        ssl=ssl_mode(environ),
         ssl_root_cert=_ssl_root_cert(environ),
         sqlite_path=service.DATA_DIR.read(environ) / SQLITE_FILE,
     )
@@ -101,16 +101,6 @@ def database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
 def queue_settings(environ: Mapping[str, str], verdict: Verdict) -> QueueSettings:
     """The queue that `environ` names, by the rules' verdict on it."""
     return fill(QueueSettings, environ, engine=verdict.queue_engine, redis_url=_redis_url(environ))
-
-
-def _ssl_mode(environ: Mapping[str, str]) -> str:
-    url = text(environ, service.DATABASE_URL.name)
-    return (
-        normal_ssl_mode(text(environ, service.POSTGRES_SSL.name) or "")
-        or (ssl_mode_of(url) if url else None)
-        or normal_ssl_mode(text(environ, service.PGSSLMODE.name) or "")
-        or DEFAULT_SSL_MODE
-    )
 
 
 def _ssl_root_cert(environ: Mapping[str, str]) -> Path | None:

@@ -8,6 +8,7 @@ from claude_mem.environment import RULES, Role, Severity, check
 from claude_mem.environment.verdict import EnvironmentInvalid
 from tests.support.environments import (
     CONTAINERS,
+    DATABASE,
     EVERYWHERE,
     HOSTS,
     KEY,
@@ -165,6 +166,31 @@ WARNING_ROWS: list[tuple[Change, tuple[Place, ...], str, str]] = [
         "no queue uses it",
     ),
     (
+        {"CLAUDE_MEM_SERVER_DATABASE_URL": DATABASE, "PGSSLROOTCERT": "/ca.pem"},
+        EVERYWHERE,
+        "postgres-authorities-unused",
+        "PGSSLROOTCERT names authorities, but TLS to PostgreSQL is prefer",
+    ),
+    (
+        {
+            "CLAUDE_MEM_SERVER_DATABASE_URL": f"{DATABASE}?sslrootcert=/ca.pem&sslmode=verify-full",
+            "CLAUDE_MEM_POSTGRES_SSL": "disable",
+        },
+        EVERYWHERE,
+        "postgres-authorities-unused",
+        "CLAUDE_MEM_SERVER_DATABASE_URL names authorities, but TLS to PostgreSQL is disable",
+    ),
+    (
+        {
+            "CLAUDE_MEM_REDIS_URL": REDIS,
+            "CLAUDE_MEM_QUEUE_ENGINE": "dramatiq",
+            "CLAUDE_MEM_REDIS_CA_FILE": "/ca.pem",
+        },
+        EVERYWHERE,
+        "redis-authorities-unused",
+        "CLAUDE_MEM_REDIS_URL begins with redis://",
+    ),
+    (
         {"CLAUDE_MEM_SERVER_PROVIDER": "ollama"},
         (("server", False),),
         "provider-unknown",
@@ -245,6 +271,23 @@ def test_every_rule_has_a_row_here() -> None:
     tried = {rule for _, _, rule, _ in (*ERROR_ROWS, *WARNING_ROWS)}
     assert {rule.id for rule in RULES if not rule.id.startswith(("value:", "unread:"))} == tried
     assert len({rule.id for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize(
+    ("change", "opaque"),
+    [
+        ({"CLAUDE_MEM_POSTGRES_SSL": "verify-full"}, set()),
+        ({"CLAUDE_MEM_POSTGRES_SSL": "require"}, set()),  # with authorities it checks, as libpq's does
+        ({"PGSSLMODE": "verify-ca"}, set()),
+        ({"CLAUDE_MEM_SERVER_DATABASE_URL": f"{DATABASE}?sslmode=verify-full", "PGSSLMODE": "allow"}, set()),
+        ({"CLAUDE_MEM_SERVER_DATABASE_URL": None}, {"CLAUDE_MEM_SERVER_DATABASE_URL"}),
+        ({"CLAUDE_MEM_POSTGRES_SSL": None}, {"CLAUDE_MEM_POSTGRES_SSL"}),
+    ],
+)
+def test_authorities_that_are_asked_or_may_be_are_not_warned_of(change: Change, opaque: set[str]) -> None:
+    named: Change = {"PGSSLROOTCERT": "/ca.pem", "CLAUDE_MEM_REDIS_CA_FILE": "/ca.pem"}
+    secure: Change = {"CLAUDE_MEM_REDIS_URL": "rediss://h:6380/0", "CLAUDE_MEM_QUEUE_ENGINE": "dramatiq"}
+    assert judge({**named, **secure, **change}, ("worker", True), opaque=opaque).warnings == ()
 
 
 @pytest.mark.parametrize("place", EVERYWHERE)
