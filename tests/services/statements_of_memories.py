@@ -100,9 +100,9 @@ async def observation_rows(database: Database, world: World) -> None:
     await observations.insert(database, memory)
     assert await observations.find(database, "memory-1", team_id=world.team_id) == memory
     asked = ["memory-1", "absent"]
-    by_id = await observations.find_by_ids(database, asked, team_id=world.team_id)
-    assert by_id == {"memory-1": memory}
-    assert await observations.find_by_ids(database, asked, team_id=world.other_team_id) == {}
+    by_id = await observations.find_slice(database, asked, team_id=world.team_id)
+    assert by_id == ({"memory-1": memory}, [])
+    assert await observations.find_slice(database, asked, team_id=world.other_team_id) == ({}, [])
     made = new_observation(world, "memory-2", "Retries swallow errors", key="generation-1", job="job-event-1")
     assert await work.insert_observations(database, [made], now_us=NOW) == {"generation-1": "memory-2"}
     twin = new_observation(world, "memory-3", "Retries swallow errors", key="generation-1", job="job-event-1")

@@ -6,7 +6,8 @@ its transaction commits; so each look goes back `SETTLED_US`, and what was told 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 from claude_mem.model.times import now_us
@@ -58,6 +59,11 @@ class News:
     found: Observation | Job | None = None
     change: str = ""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it tells of a thing as it is, and not of its end."""
+        return self.kind != "purged" and self.change != "deleted"
+
 
 async def open_feed(
     database: Database, context: RequestContext, *, project_id: str | None, since_us: int | None
@@ -104,6 +110,7 @@ class Feed:
         self._resumed = resumed
         self._settled = Cursor(self.position_us - SETTLED_US, "")
         self._told: dict[str, int] = {}
+        self._due: list[News] = []
 
     async def begin(self) -> None:
         """Take what is there when a new stream begins for told, as its reader lists it; what commits later is news."""
@@ -111,17 +118,21 @@ class Feed:
             await self._lines()
 
     async def read(self) -> list[News]:
-        """What happened since the last call, oldest first; may be empty.
+        """What happened since the last call, oldest first; may be empty. Behind long texts the next call goes on.
 
         Raises: Unavailable; then the next call reads the same again.
         """
-        told, settled, position = dict(self._told), self._settled, self.position_us
-        try:
-            lines = await self._lines()
-            return await self._news(lines) if lines else []
-        except BaseException:
-            self._told, self._settled, self.position_us = told, settled, position
-            raise
+        if not self._due:
+            told, settled, position = dict(self._told), self._settled, self.position_us
+            try:
+                self._due = _due(await self._lines())
+            except BaseException:
+                self._told, self._settled, self.position_us = told, settled, position
+                raise
+        if not self._due:
+            return []
+        news, self._due = await self._parted(self._due)
+        return news
 
     async def _lines(self) -> list[Change]:
         """Lines that were not told yet; they count as told from now on."""
@@ -146,52 +157,54 @@ class Feed:
             self._told = {line: at_us for line, at_us in self._told.items() if at_us >= settled_us}
         return fresh
 
-    async def _news(self, lines: Sequence[Change]) -> list[News]:
-        found_jobs = await jobs.find_by_ids(self._database, dict.fromkeys(_jobs_of(lines)))
-        wanted = [line.resource_id for line in lines if line.action in _OF_OBSERVATION and line.resource_id]
-        memories = await observations.find_by_ids(
-            self._database, dict.fromkeys(wanted), team_id=self._team_id
+    async def _parted(self, due: list[News]) -> tuple[list[News], list[News]]:
+        """The first of what is due with the things as they are now, as far as there is room for texts, and what is left.
+
+        What is gone since is left out.
+        """
+        wanted = [one.id for one in due if one.kind == "observation" and one.is_there]
+        memories, left = await observations.find_slice(self._database, wanted, team_id=self._team_id)
+        behind = frozenset(left)
+        first = list(takewhile(lambda one: one.id not in behind, due))
+        found_jobs = await jobs.find_by_ids(self._database, [one.id for one in first if one.kind == "job"])
+        found: dict[str, Observation | Job] = {**memories, **found_jobs}
+        news = [replace(one, found=found.get(one.id)) if one.is_there else one for one in first]
+        return [one for one in news if not one.is_there or self._sees(one.found)], due[len(first) :]
+
+    def _sees(self, found: Observation | Job | None) -> bool:
+        return (
+            found is not None
+            and found.team_id == self._team_id
+            and self._project_id in {None, found.project_id}
         )
-        news: dict[tuple[str, str], News] = {}
-        for line in lines:
-            for one in _told_by(line, found_jobs, memories):
-                if one.found is None or self._sees(one.found):
-                    # A thing that changed twice is told once, as it is now, in the place of its latest change.
-                    earlier = news.pop((one.kind, one.id), None)
-                    news[one.kind, one.id] = _merged(earlier, one)
-        return list(news.values())
-
-    def _sees(self, found: Observation | Job) -> bool:
-        return found.team_id == self._team_id and self._project_id in {None, found.project_id}
 
 
-def _jobs_of(lines: Sequence[Change]) -> Iterator[str]:
+def _due(lines: Sequence[Change]) -> list[News]:
+    """What lines are to be told as, without the things themselves."""
+    due: dict[tuple[str, str], News] = {}
     for line in lines:
-        yield from line.job_ids
-        if line.action.startswith("generation_job.") and line.resource_id:
-            yield line.resource_id
+        for one in _told_by(line):
+            # A thing that changed twice is told once, as it is now, in the place of its latest change.
+            earlier = due.pop((one.kind, one.id), None)
+            due[one.kind, one.id] = _merged(earlier, one)
+    return list(due.values())
 
 
-def _told_by(line: Change, found_jobs: dict[str, Job], memories: dict[str, Observation]) -> Iterator[News]:
-    """What a line is to be told as; nothing where its thing is gone since."""
+def _told_by(line: Change) -> Iterator[News]:
     subject = line.resource_id or ""
     if line.action in _OF_OBSERVATION:
-        if subject in memories:
-            yield News(
-                line.at_us, "observation", subject, memories[subject], change=_OF_OBSERVATION[line.action]
-            )
+        yield News(line.at_us, "observation", subject, change=_OF_OBSERVATION[line.action])
     elif line.action == "observation.deleted":
         yield News(line.at_us, "observation", subject, change="deleted")
     elif line.action == "project.memory_purged":
         yield News(line.at_us, "purged", subject)
     else:
         for job_id in line.job_ids or (subject,):
-            if job_id in found_jobs:
-                yield News(line.at_us, "job", job_id, found_jobs[job_id])
+            yield News(line.at_us, "job", job_id)
 
 
 def _merged(earlier: News | None, later: News) -> News:
     created = earlier is not None and earlier.change == "created" and later.change == "updated"
     if not created:
         return later
-    return News(later.at_us, later.kind, later.id, later.found, change="created")
+    return replace(later, change="created")

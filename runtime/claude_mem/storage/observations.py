@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from claude_mem.storage import rows
+from claude_mem.storage import rows, search
 from claude_mem.storage.database import fetch_one
 
 if TYPE_CHECKING:
@@ -39,11 +39,18 @@ async def find(executor: Executor, observation_id: str, *, team_id: str) -> Obse
     return rows.observation(row) if row else None
 
 
-async def find_by_ids(
+async def find_slice(
     executor: Executor, observation_ids: Iterable[str], *, team_id: str
-) -> dict[str, Observation]:
-    found = await executor.fetch("observations.by_ids", ids=list(observation_ids), team_id=team_id)
-    return {row["id"]: rows.observation(row) for row in found}
+) -> tuple[dict[str, Observation], list[str]]:
+    """The first of these observations, in this order, as many as `search.SLICE_BYTES` has room for.
+
+    Returns: them by their ids, and the ids of the others that are there.
+    """
+    found = await executor.fetch(
+        "observations.by_ids", ids=list(observation_ids), team_id=team_id, most=search.SLICE_BYTES
+    )
+    brought, left = search.parted(found)
+    return {row["id"]: rows.observation(row) for row in brought}, left
 
 
 async def find_to_update(executor: Executor, observation_id: str, *, team_id: str) -> Observation | None:
