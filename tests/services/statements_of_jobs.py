@@ -32,7 +32,7 @@ async def event_and_job_rows(database: Database, world: World) -> None:
     assert await events.merge(database, "absent", metadata=EMPTY, platform=None) is None
     assert await events.find(database, "event-2", team_id=world.team_id) == second
     assert await events.find(database, "event-2", team_id=world.other_team_id) is None
-    assert await events.of_session(database, "session-1", limit=9, **scope) == []
+    assert await events.of_session(database, "session-1", limit=9, most=9, **scope) == []
     await brief_rows(database, world)
 
     new = [new_job(world, "event-1"), new_job(world, "event-2")]

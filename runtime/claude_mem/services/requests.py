@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from claude_mem.generation.mode import Mode, ModeError, ModeLibrary
 from claude_mem.generation.port import EventInput, GenerationRequest, ObservationInput
 from claude_mem.storage import events, observations, rows, sessions, work
+from claude_mem.storage.search import parted
 
 if TYPE_CHECKING:
     from claude_mem.model.records import Event, Job, Observation, Project
@@ -24,6 +25,10 @@ SUMMARY_EVENTS = 500
 
 #: Observations of a session that its summary is told of at most, the newest of them.
 SUMMARY_OBSERVATIONS = 100
+
+#: Characters of events, and of observations, that are read for a summary, unless a single one has more. Its prompt has some
+#: thousand tokens and a line for each; of a session with more, long events that are old are left out.
+SUMMARY_CHARACTERS = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,12 @@ async def summary_request(
     if session is None:
         return None
     happened = await events.of_session(
-        database, session.id, team_id=job.team_id, project_id=job.project_id, limit=SUMMARY_EVENTS
+        database,
+        session.id,
+        team_id=job.team_id,
+        project_id=job.project_id,
+        limit=SUMMARY_EVENTS,
+        most=SUMMARY_CHARACTERS,
     )
     if not happened:
         return None
@@ -91,13 +101,19 @@ async def summary_request(
         session_id=session.id,
         before=None,
         limit=SUMMARY_OBSERVATIONS,
+        most=SUMMARY_CHARACTERS,
     )
-    known = [rows.observation(row) for row in listed]
+    known = [rows.observation(row) for row in parted(listed)[0]]
     origins = await work.origins(database, [each.id for each in known])
     prompt = session.metadata.members.get("prompt")
     return replace(
-        make_request(job, tuple(seen(event) for event in happened), terms, projects),
-        observations=_in_order(known, happened, origins),
+        make_request(
+            job,
+            tuple(seen(rows.event(row)) for row in happened if row["payload"] is not None),
+            terms,
+            projects,
+        ),
+        observations=_in_order(known, [row["id"] for row in happened], origins),
         observed=frozenset(event_id for event_ids in origins.values() for event_id in event_ids),
         session_prompt=prompt if isinstance(prompt, str) else None,
     )
@@ -140,10 +156,10 @@ def seen(event: Event) -> EventInput:
 
 
 def _in_order(
-    known: list[Observation], happened: list[Event], origins: dict[str, list[str]]
+    known: list[Observation], event_ids: list[str], origins: dict[str, list[str]]
 ) -> tuple[ObservationInput, ...]:
     """Observations as their events happened: those of one call were stored at the same moment."""
-    place = {event.id: index for index, event in enumerate(happened)}
+    place = {event_id: index for index, event_id in enumerate(event_ids)}
 
     def key(each: Observation) -> tuple[int, int]:
         return each.created_ms, min((place.get(origin, 0) for origin in origins.get(each.id, ())), default=0)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from claude_mem.model.documents import Document
     from claude_mem.model.records import Event
-    from claude_mem.storage.database import Executor
+    from claude_mem.storage.database import Executor, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +82,23 @@ async def find(executor: Executor, event_id: str, *, team_id: str) -> Event | No
 
 
 async def of_session(
-    executor: Executor, session_id: str, *, team_id: str, project_id: str, limit: int
-) -> list[Event]:
-    """A session's newest events within the limit, in the order in which they happened."""
+    executor: Executor, session_id: str, *, team_id: str, project_id: str, limit: int, most: int
+) -> list[Row]:
+    """Rows of a session's newest events within the limit, in the order in which they happened.
+
+    Parameters:
+        most: characters of payloads and metadata after which rows come with neither. Each is sure of an equal share of it;
+            of those that need more the newest come with theirs.
+    """
     found = await executor.fetch(
         "events.of_session",
         server_session_id=session_id,
         team_id=team_id,
         project_id=project_id,
         limit=limit,
+        most=most,
     )
-    return [rows.event(row) for row in reversed(found)]
+    return found[::-1]
 
 
 async def purge(executor: Executor, *, team_id: str, project_id: str) -> int:
