@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 
 import pytest
 
-from claude_mem.model.records import JobStatus
+from claude_mem.model.records import Job, JobStatus
 from claude_mem.model.times import now_us
 from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.context import RequestContext
@@ -19,7 +19,8 @@ from claude_mem.services.jobs import JobService
 from claude_mem.services.keys import KeyService
 from claude_mem.services.purging import purge_project
 from claude_mem.services.steering import Operator
-from claude_mem.storage.database import Database
+from claude_mem.storage import jobs
+from claude_mem.storage.database import Database, Executor
 from claude_mem.worker import expiry, leases
 from tests.support.databases import Storage
 from tests.support.engines import (
@@ -74,7 +75,8 @@ def worker_environment(storage: Storage, llm: FakeLlm) -> dict[str, str]:
         "CLAUDE_MEM_SERVER_PROVIDER": "openrouter",
         "OPENROUTER_API_KEY": "k",
         "CLAUDE_MEM_OPENROUTER_BASE_URL": llm.url,
-        "CLAUDE_MEM_JOB_LEASE_SECONDS": "10",
+        # Longer than a busy machine keeps the process from its heartbeats.
+        "CLAUDE_MEM_JOB_LEASE_SECONDS": "600",
         "CLAUDE_MEM_JOB_RETRY_BASE_SECONDS": "0.05",
         "CLAUDE_MEM_QUEUE_ENGINE": "",
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -167,22 +169,48 @@ def reply(title: str) -> str:
 
 
 async def test_a_heartbeat_keeps_a_long_call(
-    storage: Storage, database: Database, world: World, ingest: IngestService, llm: FakeLlm
+    storage: Storage,
+    database: Database,
+    world: World,
+    ingest: IngestService,
+    llm: FakeLlm,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """By a clock that the test sets on by half a lease at a time, so that no busy machine misses a heartbeat."""
+    lease_s = 600
+    ahead_us = 0
+    kept, looked = set[int](), set[int]()
+    heartbeat, release_expired = jobs.heartbeat, expiry.release_expired
+
+    async def keep(executor: Executor, claims: Collection[jobs.Claim], **terms: int) -> set[str]:
+        at_us = ahead_us
+        held = await heartbeat(executor, claims, **terms)
+        if held:
+            kept.add(at_us)
+        return held
+
+    async def look(executor: Executor) -> list[Job]:
+        at_us = ahead_us
+        released = await release_expired(executor)
+        looked.add(at_us)
+        return released
+
+    async def went_by() -> bool:
+        return ahead_us in kept and ahead_us in looked
+
+    for module in (leases, expiry):
+        monkeypatch.setattr(module, "now_us", lambda: now_us() + ahead_us)
+    monkeypatch.setattr(jobs, "heartbeat", keep)
+    monkeypatch.setattr(expiry, "release_expired", look)
     answers = asyncio.Event()
     llm.script.append(Answer(waits_for=answers))
     name = await job_for(ingest, world, 1)
-    # Long enough that a busy machine misses no heartbeat.
-    lease_s = 8
     async with working(database, asking(llm), lease_s=lease_s):
         await asked(llm, 1)
-        first_lease_ends_us = now_us() + lease_s * 1_000_000
-
-        async def is_longer() -> bool:
-            return now_us() > first_lease_ends_us
-
         async with working(await storage.open(), asking(llm), worker=SECOND):
-            await until(is_longer, what="the call to be longer than a lease")
+            for halves in range(1, 4):
+                ahead_us = halves * lease_s * 1_000_000 // 2
+                await until(went_by, what="a heartbeat and a look for lost leases")
             answers.set()
             job = await ended(database, name)
     assert (job.status, job.attempts, llm.count) == (JobStatus.COMPLETED, 1, 1)
@@ -298,7 +326,7 @@ async def test_an_answer_outlives_a_database_that_dies(
             for module in (leases, expiry):
                 monkeypatch.setattr(module, "now_us", lambda: now_us() + HOUR_US)
             # As in production the holder has several turns before anybody looks for lost leases.
-            monkeypatch.setattr(expiry, "SWEEP_S", 5.0)
+            monkeypatch.setattr(expiry, "SWEEP_S", 60.0)
             await asyncio.to_thread(server.start)
             job = await ended(database, name)
         assert (job.status, job.attempts, llm.count) == (JobStatus.COMPLETED, 1, 1)

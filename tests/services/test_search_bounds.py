@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,16 +91,36 @@ async def test_a_project_with_much_to_fold_gives_its_turn_away(
     for number in range(8):
         await add(database, world, f"sibling {number}", project_id=world.sibling_id)
     index = SearchIndex(database)
+    turns: list[str] = []
+    under_way, asked_for = asyncio.Event(), asyncio.Event()
+    take_turn, lock_project = index.folder._have_turn, search.lock_project
+
+    @contextlib.asynccontextmanager
+    async def have_turn(deadline: float) -> AsyncIterator[bool]:
+        if under_way.is_set() and asyncio.current_task() is not importing:
+            # Nothing comes between this and the wait for the turn.
+            asked_for.set()
+        async with take_turn(deadline) as mine:
+            yield mine
+
+    async def lock(executor: Executor, project_id: str) -> bool:
+        turns.append(project_id)
+        under_way.set()
+        # However slow this machine is, the import is not over before somebody else asks.
+        async with asyncio.timeout(PATIENCE_S):
+            await asked_for.wait()
+        return await lock_project(executor, project_id)
+
+    monkeypatch.setattr(index.folder, "_have_turn", have_turn)
+    monkeypatch.setattr(search, "lock_project", lock)
     importing = asyncio.create_task(index.folder.fold(world.project_id))
-
-    async def under_way() -> bool:
-        return index.folder._turn.locked()
-
-    await until(under_way, what="the fold")
+    async with asyncio.timeout(PATIENCE_S):
+        await under_way.wait()
     answered = await found(database, world, "sibling", index=index, project_id=world.sibling_id)
     assert len(answered) == 8
-    assert not importing.done()
     assert not await importing, "nothing is left to do"
+    assert turns[:2] == [world.project_id, world.sibling_id], "the other's turn was the next"
+    assert turns.count(world.project_id) >= 30, "and more was to be done than what was under way"
     assert await waiting(database, world.project_id) == 0
 
 
