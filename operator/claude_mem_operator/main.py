@@ -22,6 +22,7 @@ from claude_mem_operator.kube import kinds
 from claude_mem_operator.kube.errors import KubeError
 from claude_mem_operator.logs import configure
 from claude_mem_operator.process import Operator
+from claude_mem_operator.refusals import Refusals
 from claude_mem_operator.watched import LABEL, labelled_kinds
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Whose lines tell of requests of watches.
+_WATCHES: Final = "kopf._cogs.clients.watching"
 #: Secrets that no resource reads, and that may be many and large.
 _SECRETS: Final = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 _CONFIG_MAPS: Final = "metadata.name!=kube-root-ca.crt"
@@ -42,21 +45,28 @@ _BACKOFFS: Final = (1, 1, 2, 3, *([5] * 360))
 def watch(
     served: Sequence[Kind],
     notice: Callable[[Kind, str | None, Manifest], None],
+    refused: Callable[[str, str], None],
     *,
     namespaces: Sequence[str],
     stop: threading.Event,
     ready: threading.Event,
 ) -> None:
     """Have kopf watch; see `process.Watcher`."""
-    kopf.run(
-        registry=_registry(served, notice),
-        settings=_settings(),
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        standalone=True,
-        stop_flag=stop,
-        ready_flag=ready,
-    )
+    # Nothing else of kopf's says what it was refused.
+    said, refusals = logging.getLogger(_WATCHES), Refusals(refused)
+    said.addFilter(refusals)
+    try:
+        kopf.run(
+            registry=_registry(served, notice),
+            settings=_settings(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            standalone=True,
+            stop_flag=stop,
+            ready_flag=ready,
+        )
+    finally:
+        said.removeFilter(refusals)
 
 
 def _registry(

@@ -39,7 +39,8 @@ class Metrics:
         )
         self._requests = Counter(
             f"{_P}_api_requests",
-            "Calls of the API server, by verb, kind and outcome: ok, or the error's name. Watches are not counted.",
+            "Calls of the API server, by verb, kind and outcome: ok, or the error's name. Watches count where they stay "
+            "Forbidden.",
             ["verb", "kind", "outcome"],
             registry=self.registry,
         )

@@ -52,6 +52,7 @@ class Watcher(Protocol):
         self,
         served: Sequence[Kind],
         notice: Callable[[Kind, str | None, Manifest], None],
+        refused: Callable[[str, str], None],
         *,
         namespaces: Sequence[str],
         stop: threading.Event,
@@ -60,7 +61,8 @@ class Watcher(Protocol):
         """Watch the resource and these kinds of children, in all namespaces where none is named.
 
         `notice` is called with each event's kind, type (None for what was there at first) and object, in any
-        thread. `ready` is set once watching has begun.
+        thread; `refused` with the verb and the kind of a watch that goes on being refused. `ready` is set once
+        watching has begun.
         """
         ...
 
@@ -168,11 +170,14 @@ class Operator:
 
     async def _wake_all(self) -> None:
         """Look at every resource, whatever the watches told of before this replica led."""
+        told: set[str] = set()
         while self._leadership.leading():
             try:
                 found = await asyncio.to_thread(self._list)
             except KubeError as error:
-                logger.warning("the resources cannot be listed: %s", error)
+                if str(error) not in told:
+                    logger.warning("the resources cannot be listed: %s", error)
+                    told.add(str(error))
                 await asyncio.sleep(_RETRY_S)
             else:
                 self._runner.start(found)
@@ -196,6 +201,7 @@ class Operator:
                 self._watcher,
                 served,
                 self._notice,
+                partial(self._metrics.called, outcome="Forbidden"),
                 namespaces=self._config.namespaces,
                 stop=self._stop_watching,
                 ready=ready,

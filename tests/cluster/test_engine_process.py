@@ -218,3 +218,35 @@ def test_one_that_is_wrong_is_told_and_holds_nobody_up(
     told = condition(status(api, wrong), "Ready")
     assert told["reason"] == "InvalidSpec"
     assert "spec.server.env[0]" in told["message"]
+
+
+def test_a_right_to_watch_that_is_missing_is_one_error_and_is_counted(
+    control_plane: ControlPlane, api: DynamicApi, helm: Helm
+) -> None:
+    installed = Installation(
+        control_plane, helm, lacking=[("watch", "deployments"), ("list", "claudememservers")]
+    )
+    with installed.replica() as operator:
+        operator.wait_until_ready()
+
+        def errors(what: str) -> int:
+            words = f"the operator may not {what} at the cluster scope"
+            return sum(one["level"] == "ERROR" and one["message"].startswith(words) for one in operator.log())
+
+        def refused(times: int) -> bool:
+            """Whether either was refused so often: of the one, watches count, of the other, lists."""
+            found = {
+                (verb, kind): count for verb, kind, outcome, count in operator.requests() if outcome != "ok"
+            }
+            kinds = (("watch", "deployments.apps"), ("list", "claudememservers.claude-mem.dev"))
+            return all(found.get(one, 0) >= times for one in kinds)
+
+        quick(lambda: errors("watch deployments.apps"), "the watch to be an error")
+        quick(lambda: errors("list claudememservers.claude-mem.dev"), "the list to be an error")
+        quick(lambda: refused(5), "both to be refused again")
+        # One; a machine that stood still for a minute may have made it two.
+        assert errors("watch deployments.apps") < 5
+        assert errors("list claudememservers.claude-mem.dev") < 5
+        lists = [one["message"] for one in operator.log() if "cannot be listed" in one["message"]]
+        assert len(lists) == len(set(lists)) > 0
+    installed.close()

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,7 @@ class Installation:
         webhook: whether the webhook's configuration and Secrets are installed, too.
         values: of the chart, beyond these.
         also: further kinds of the chart's objects that are installed; pods run nowhere.
+        lacking: verbs, each with a kind's plural: rules that name both are granted without the verb.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Installation:
         webhook: bool = False,
         values: Mapping[str, Any] | None = None,
         also: Iterable[str] = (),
+        lacking: Collection[tuple[str, str]] = (),
     ) -> None:
         self.plane = plane
         self.namespace = plane.create_namespace(prefix="operator")
@@ -62,6 +64,10 @@ class Installation:
         rendered = helm.render(OPERATOR, given, release=self.namespace, namespace=self.namespace)
         kinds = _RIGHTS.union(_WEBHOOK if webhook else (), also)
         self._manifests = [one for one in rendered if one["kind"] in kinds]
+        for verb, kind in lacking:
+            for rule in (rule for one in self._manifests for rule in one.get("rules", ())):
+                if kind in rule.get("resources", ()):
+                    rule["verbs"] = [other for other in rule["verbs"] if other != verb]
         for one in self._manifests:
             plane.kubectl.apply(one, namespace=one["metadata"].get("namespace", self.namespace))
         self._account = find(self._manifests, "ServiceAccount")["metadata"]["name"]
