@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from claude_mem.queue import dramatiq
+from claude_mem.queue import valkey as valkey_client
 from claude_mem.services import health
 from tests.support.http import PATIENCE_S, Server, Tenant, event_body, eventually
 from tests.support.postgres import PostgresServer
@@ -162,9 +164,14 @@ def children(pid: int) -> list[int]:
 
 @pytest.fixture
 def queued(
-    postgres_url: str, valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
+    postgres_url: str,
+    valkey: ValkeyServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Server]:
-    """A server whose jobs travel by Valkey, under the engine's compatible name."""
+    """A server whose jobs travel by Valkey, under the engine's compatible name; it is patient with a busy machine."""
+    for place, name in ((dramatiq, "PATIENCE_S"), (valkey_client, "CONNECT_S"), (valkey_client, "ANSWER_S")):
+        monkeypatch.setattr(place, name, PATIENCE_S)
     environ = ENVIRON | {
         "CLAUDE_MEM_QUEUE_ENGINE": " BullMQ ",
         "CLAUDE_MEM_REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0",

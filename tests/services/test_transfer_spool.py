@@ -114,8 +114,9 @@ def test_what_is_not_kept_may_be_longer(small: Server) -> None:
 
 def test_a_client_that_goes_away_leaves_nothing(small: Server, on_disk: Path) -> None:
     with under_way(small, small.tenant(), LIMIT // 2):
-        assert open_files(on_disk), "it is on the disk,"
-        assert os.listdir(on_disk) == [], "but has no name: not even `kill -9` leaves it behind"
+        # Its room is taken before it is written.
+        eventually(lambda: open_files(on_disk), what="it to be on the disk")
+        assert os.listdir(on_disk) == [], "but it has no name: not even `kill -9` leaves it behind"
     is_empty(small)
     eventually(lambda: not open_files(on_disk), what="the file to be closed")
 
