@@ -84,7 +84,7 @@ SMALL = Plan(
     rest_s=300.0,
     variables={
         "CLAUDE_MEM_PROVIDER_TIMEOUT_SECONDS": "3",
-        "CLAUDE_MEM_JOB_LEASE_SECONDS": "5",
+        "CLAUDE_MEM_JOB_LEASE_SECONDS": "15",
         "CLAUDE_MEM_JOB_RETRY_BASE_SECONDS": "1",
         "CLAUDE_MEM_SESSION_WINDOW_MS": "1000",
     },

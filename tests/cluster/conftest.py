@@ -235,8 +235,9 @@ def memory(shortest: Sample, kind_cluster: KindCluster, images: tuple[str, ...])
                     "behavior": {"scaleUp": AT_ONCE, "scaleDown": AT_ONCE},
                 },
                 "env": [
-                    {"name": "CLAUDE_MEM_JOB_LEASE_SECONDS", "value": "6"},
-                    {"name": "CLAUDE_MEM_JOB_HEARTBEAT_SECONDS", "value": "2"},
+                    # Shorter than in production, and longer than a busy machine keeps a worker from its heartbeats.
+                    {"name": "CLAUDE_MEM_JOB_LEASE_SECONDS", "value": "15"},
+                    {"name": "CLAUDE_MEM_JOB_HEARTBEAT_SECONDS", "value": "3"},
                     {"name": "CLAUDE_MEM_JOB_RETRY_BASE_SECONDS", "value": "1"},
                 ],
             },

@@ -360,9 +360,15 @@ def test_a_server_that_hangs_does_not_hold_the_agent(server: RecordingServer) ->
         return None
 
     server.rule = rule
-    try:
+
+    def is_kept() -> bool:
+        """Whether the hook got as far as to keep it: it ends itself when its time is over."""
         hook(tool_use(1), patient=False)
-        assert [operation["body"]["sourceEventId"] for operation in waiting()] == ["toolu_1"]
+        return bool(waiting())
+
+    try:
+        wait_until(is_kept, what="the event to be kept", timeout=PATIENCE_S)
+        assert {operation["body"]["sourceEventId"] for operation in waiting()} == {"toolu_1"}
     finally:
         release.set()
 
