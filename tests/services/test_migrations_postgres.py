@@ -426,6 +426,9 @@ QUESTIONS = {
         f"server_sessions where team_id = 't' and project_id = 'p' and {SESSIONS}"
     ),
     "idx_observations_team_project": f"observations where team_id = 't' and project_id = 'p' and {PAGE}",
+    "idx_observations_team_project_kind": (
+        f"observations where team_id = 't' and project_id = 'p' and kind = 'k' and {PAGE}"
+    ),
 }
 
 

@@ -75,17 +75,18 @@ async def list_rows(
     Parameters:
         most: characters of texts and metadata after which rows come with neither; None brings all.
     """
-    return await executor.fetch(
-        "observations.list",
-        team_id=team_id,
-        project_id=project_id,
-        kind=kind,
-        server_session_id=session_id,
-        before_at=before.at_us if before else None,
-        before_id=before.id if before else None,
-        limit=limit,
-        most=most,
-    )
+    page = {
+        "team_id": team_id,
+        "project_id": project_id,
+        "kind": kind,
+        "before_at": before.at_us if before else None,
+        "before_id": before.id if before else None,
+        "limit": limit,
+        "most": most,
+    }
+    if kind is not None and session_id is None:
+        return await executor.fetch("observations.list_of_kind", **page)
+    return await executor.fetch("observations.list", **page, server_session_id=session_id)
 
 
 async def update(

@@ -1,0 +1,10 @@
+-- description: an index for lists of memories of one kind
+-- transaction: none
+--
+-- Built concurrently, so that nobody waits for it.
+
+-- name: idx_observations_team_project_kind
+-- A project's memories of one kind in order; without it a list of a rare kind reads the whole project. The id is left out, which
+-- halves the index, because equal times can share an entry; a page sorts within them.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_observations_team_project_kind
+    ON observations (team_id, project_id, kind, created_at);
