@@ -23,17 +23,23 @@ from tests.support.claude_mem_13 import (
     write,
 )
 from tests.support.postgres import PostgresServer
-from tests.support.processes import Process, ProcessGroup
+from tests.support.processes import Process, ProcessGroup, fair
 
 Connect = Callable[[], Awaitable[Any]]
 
 LATEST = load_migrations("postgres")[-1].version
 STARTERS = 20
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 
 #: Version 5 needs a lock on usage_events; a writer's transaction keeps it waiting inside its own.
 HOLD_VERSION_5 = "lock table usage_events in row exclusive mode"
 WAITING_IN_VERSION_5 = "select 1 from pg_locks where not granted and relation = 'usage_events'::regclass"
+
+#: Whether somebody else has asked for the versions that are recorded, which is done before each wait.
+LOOKING = (
+    "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    " and query like '%server_beta_schema_migrations%'"
+)
 
 MIGRATE = """
 import asyncio, json, sys, asyncpg
@@ -90,7 +96,7 @@ async def test_20_processes_start_at_once_and_one_migrates(
     columns = await columns_of(connection)
     rows = await contents(connection, columns)
     started = [start_migration(processes, postgres_url) for _ in range(STARTERS)]
-    codes = [await asyncio.to_thread(process.wait, timeout=120) for process in started]
+    codes = [await asyncio.to_thread(process.wait) for process in started]
     assert codes == [0] * STARTERS, "\n".join(process.stderr for process in started)
 
     reports = [json.loads(process.stdout) for process in started]
@@ -297,7 +303,7 @@ async def test_traffic_goes_on_during_the_upgrade(
         upgraded = tasks.create_task(upgrade())
 
     assert upgraded.result() == tuple(range(2, LATEST + 1))
-    assert traffic.slowest_s < 30
+    assert traffic.slowest_s < fair(30)
     sums = "select team_id, kind, sum(quantity) from {} group by 1, 2 having sum(quantity) > 0"
     from_rows = {tuple(row) for row in await connection.fetch(sums.format("usage_events"))}
     from_counters = {tuple(row) for row in await connection.fetch(sums.format("usage_counters"))}
@@ -310,8 +316,8 @@ async def test_a_cancelled_wait_leaves_no_lock(connect: Connect, connection: Any
     waiter = asyncio.create_task(migrate_postgres(connect))
 
     async def waiting() -> bool:
-        others = "select count(*) from pg_stat_activity where datname = current_database()"
-        return bool(await connection.fetchval(others) > 1)
+        """Whether it looks for what others have done, again and again."""
+        return bool(await connection.fetchval(LOOKING))
 
     await until(waiting, what="the migration to wait")
     waiter.cancel()

@@ -55,8 +55,12 @@ class Pod:
         command = self._placed(self.container["command"]) + self._more
         assert password not in " ".join(command)
         process = Process(command, cwd=self._directory, env=self._environment(password), user=self._user)
-        process.wait_until(lambda: self.probe("startupProbe", password), what="its startup probe", timeout=60)
+        process.wait_until(lambda: self.probe("startupProbe", password), what="its startup probe")
         return process
+
+    def wait_until_passed(self, name: str, password: str) -> None:
+        """Wait until a probe passes: it gives up after seconds, in which a busy machine may not get to it."""
+        wait_until(lambda: self.probe(name, password), what=f"its {name}")
 
     def probe(self, name: str, password: str) -> bool:
         return self.run(self.container[name]["exec"]["command"], password).returncode == 0
@@ -132,8 +136,8 @@ def stop(pod: Pod, process: Process) -> None:
 
 def test_postgres_is_made_and_asks_for_its_password(postgres_pod: Pod) -> None:
     process = postgres_pod.start(PASSWORD)
-    assert postgres_pod.probe("readinessProbe", PASSWORD)
-    wait_until(lambda: postgres_pod.probe("livenessProbe", PASSWORD), what="its liveness probe")
+    for name in ("readinessProbe", "livenessProbe"):
+        postgres_pod.wait_until_passed(name, PASSWORD)
     found = query(postgres_pod, "SELECT current_user, current_database()", PASSWORD)
     assert found.stdout == "claude_mem|claude_mem\n", found.stderr
     assert query(postgres_pod, "SELECT 1", "wrong").returncode != 0
@@ -177,7 +181,7 @@ def test_a_postgres_whose_making_was_cut_short_is_made_again(postgres_pod: Pod, 
 
 def test_valkey_asks_for_its_password_and_keeps_what_it_was_given(valkey_pod: Pod) -> None:
     process = valkey_pod.start("secret1")
-    assert valkey_pod.probe("readinessProbe", "secret1")
+    valkey_pod.wait_until_passed("readinessProbe", "secret1")
     assert not valkey_pod.probe("readinessProbe", "wrong")
     said = valkey_pod.run(["sh", "-c", "valkey-cli set kept yes"], "secret1")
     assert said.stdout == "OK\n"
