@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.viewer_content import spend
@@ -16,6 +17,7 @@ def budgets(server: Server, tenant: Tenant) -> dict[tuple[str | None, str], Any]
     return {(one["projectId"], one["period"]): one for one in found if not one["isDefault"]}
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_a_budget_is_set_changed_and_removed(viewer: Viewer, server: Server, tenant: Tenant) -> None:
     spend(server, tenant, 5_000)
     viewer.sign_in(tenant.admin).go("Usage")

@@ -213,6 +213,7 @@ def test_jobs_appear_and_change_by_themselves(viewer: Viewer, server: Server, te
     expect(row).to_contain_text("Cancelled")
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_usage_has_charts_with_their_figures(viewer: Viewer, server: Server, tenant: Tenant) -> None:
     spend(server, tenant, 1_234_567)
     body = {"period": "day", "tokens": 1_000_000}
@@ -265,6 +266,7 @@ def test_a_key_cannot_make_more_than_itself(viewer: Viewer, server: Server, tena
     viewer.page.get_by_role("button", name="Revoke star").click()
     viewer.dialog().get_by_role("button", name="Revoke it").click()
     expect(viewer.dialog().get_by_role("alert")).to_contain_text("cannot touch one with scopes")
+    expect(viewer.dialog().get_by_role("button", name="Revoke it")).to_be_focused()
     viewer.page.keyboard.press("Escape")
     expect(viewer.page.get_by_role("button", name="Revoke star")).to_be_focused()
 

@@ -47,7 +47,8 @@ def test_the_way_back_leads_to_where_somebody_read(viewer: Viewer, server: Serve
     expect(page).to_have_title("Memory 03. · claude-mem")
     page.locator("main").get_by_role("link", name="Timeline").click()
     expect(cards).to_have_count(59)
-    assert page.evaluate("scrollY") > 1000
+    # What is above gets its height as it comes into the window.
+    page.wait_for_function("scrollY > 1000")
 
 
 def test_a_view_that_is_chosen_anew_begins_at_its_top(viewer: Viewer, server: Server, tenant: Tenant) -> None:

@@ -483,6 +483,7 @@ async def test_the_installations_own_test_tells_good_from_bad(
     specification.loader.exec_module(hook)
     monkeypatch.setattr(hook, "ACCOUNT", tmp_path)
     monkeypatch.setattr(hook, "PATIENCE_S", 0)
+    await eventually(installation, resource("good"), "failed calling webhook")
 
     with pytest.raises(SystemExit, match=r"a good resource is refused: .*failed calling webhook"):
         await asyncio.to_thread(hook.main)

@@ -169,8 +169,19 @@ def test_its_namespace_lets_its_pods_in(installed: Kubectl) -> None:
 
 def test_it_fails_closed_before_its_pods_run(installed: Kubectl) -> None:
     """A sample is refused because nobody answers, and what is wrong for the policy, by the policy."""
+    sample = ("apply", "--server-side", "--filename", str(SAMPLES / "minimal.yaml"))
+
+    def is_asked() -> bool:
+        """Whether the webhook is: API servers learn of its configuration a moment after it is stored."""
+        try:
+            installed(*sample, "--dry-run=server")
+        except KubectlError as error:
+            return "failed calling webhook" in error.stderr
+        return False
+
+    wait_until(is_asked, what="the webhook to be asked", timeout=PATIENCE_S)
     with pytest.raises(KubectlError, match="failed calling webhook"):
-        installed("apply", "--server-side", "--filename", str(SAMPLES / "minimal.yaml"))
+        installed(*sample)
 
 
 def test_applied_again_it_changes_nothing(installed: Kubectl) -> None:
