@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.viewer_timing import LISTEN
 from tests.support.browser import Viewer, launch, viewing
 from tests.support.http import Server, Tenant
 
@@ -36,3 +37,10 @@ def tenant(server: Server) -> Tenant:
 def viewer(browser: Browser, server: Server) -> Iterator[Viewer]:
     with viewing(browser, server) as found:
         yield found
+
+
+@pytest.fixture
+def listening(viewer: Viewer) -> Viewer:
+    """A tab that keeps what its stream told."""
+    viewer.page.add_init_script(LISTEN)
+    return viewer

@@ -2,79 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
-import pytest
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import expect
 
 from tests.browser.viewer_content import add_event, begin_session, remember
+from tests.browser.viewer_timing import Held, come_in, hear, let_answers_be_used
 from tests.support.browser import Viewer
-from tests.support.http import PATIENCE_S, Server, Tenant
-
-#: Keeps what streams tell, as it comes; what the page hears of it has been heard a moment later.
-_LISTEN = """
-window.heard = "";
-const read = ReadableStreamDefaultReader.prototype.read;
-ReadableStreamDefaultReader.prototype.read = async function () {
-  const found = await read.call(this);
-  if (typeof found.value === "string") setTimeout(() => { window.heard += found.value; });
-  return found;
-};
-"""
-
-
-class Held:
-    """Requests that are held up until they are let go.
-
-    Parameters:
-        answered: the server answers at once, and its answer is what is held up.
-    """
-
-    def __init__(self, page: Page, pattern: str, *, answered: bool = True) -> None:
-        self._page = page
-        self._answered = answered
-        self._holding = True
-        self._held: list[tuple[Route, APIResponse | None]] = []
-        page.route(pattern, self._hold)
-
-    def _hold(self, route: Route) -> None:
-        if self._holding:
-            self._held.append((route, route.fetch() if self._answered else None))
-        else:
-            route.continue_()
-
-    def wait(self) -> None:
-        """Wait until there is one."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._held:
-            assert time.monotonic() < deadline, "nothing is asked for"
-            self._page.wait_for_timeout(20)
-
-    def let_go(self) -> None:
-        self._holding = False
-        for route, answer in self._held:
-            if answer is None:
-                route.continue_()
-            else:
-                route.fulfill(response=answer)
-
-
-@pytest.fixture
-def listening(viewer: Viewer) -> Viewer:
-    viewer.page.add_init_script(_LISTEN)
-    return viewer
-
-
-def hear(viewer: Viewer, words: str) -> None:
-    viewer.page.wait_for_function("(words) => window.heard.includes(words)", arg=words)
-
-
-def come_in(viewer: Viewer, key: str) -> None:
-    """Sign in, and wait for the stream alone."""
-    viewer.open()
-    viewer.page.get_by_label("API key").fill(key)
-    viewer.page.get_by_role("button", name="Sign in").click()
-    viewer.wait_live()
+from tests.support.http import Server, Tenant
 
 
 def test_a_memory_that_comes_while_the_list_is_fetched_is_shown(
@@ -154,7 +87,6 @@ def test_a_slower_answer_leaves_the_place_to_what_was_chosen_since(
     expect(viewer.card("Was mended")).to_be_visible()
     with viewer.page.expect_response("**/v1/memories?*kind=decision*"):
         slow.let_go()
-    # What is done with an answer is done before the next turn of the page's loop but one.
-    viewer.page.evaluate("new Promise((done) => setTimeout(() => setTimeout(done)))")
+    let_answers_be_used(viewer.page)
     expect(viewer.card("Was mended")).to_be_visible()
     expect(viewer.card("Was decided")).to_have_count(0)

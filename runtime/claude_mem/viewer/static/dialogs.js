@@ -1,18 +1,20 @@
 /** Questions in native dialogs: Escape leaves them, and the focus goes back to where it was. */
 
 import { h } from "./dom.js";
-import { problemLine } from "./parts.js";
+import { problemLine, refocus } from "./parts.js";
 
 /**
  * Ask for something, and do it.
  *
  * @param {object} question `title`; `content`, nodes; `action`, words on the button; `danger`; `act`, an async function that does it,
- *   whose result is this one's; what it throws is shown in the dialog. Without `act` there is one button, which closes.
+ *   whose result is this one's, also where the person left meanwhile; what it throws is shown in the dialog. Without `act` there is one
+ *   button, which closes.
  * @returns {Promise<any>} undefined when the person did not
  */
 export function ask({ title, content = [], action, danger = false, act }) {
   return new Promise((resolve, reject) => {
     let result;
+    let acting = false;
     const problems = h("div");
     const submit = act && h(danger ? "button.primary.danger" : "button.primary", { type: "submit" }, action);
     const close = h("button", { type: "button", on: { click: () => dialog.close() } }, act ? "Cancel" : "Done");
@@ -23,6 +25,8 @@ export function ask({ title, content = [], action, danger = false, act }) {
     async function send(event) {
       event.preventDefault();
       if (!act) return dialog.close();
+      const focused = document.activeElement === submit;
+      acting = true;
       submit.disabled = true;
       problems.replaceChildren();
       try {
@@ -35,14 +39,19 @@ export function ask({ title, content = [], action, danger = false, act }) {
           dialog.close();
         }
       } finally {
+        acting = false;
         submit.disabled = false;
+        if (!dialog.isConnected) resolve(result);
+        else if (focused && dialog.open) refocus(submit);
       }
       return undefined;
     }
 
     function end() {
       dialog.remove();
-      resolve(result);
+      // Where something was done, who asked knows where to go on.
+      if (result === undefined) refocus();
+      if (!acting) resolve(result);
     }
 
     document.body.append(dialog);

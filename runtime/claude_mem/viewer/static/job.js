@@ -4,7 +4,7 @@ import { call } from "./api.js";
 import { h, put } from "./dom.js";
 import { payload } from "./events.js";
 import { memoryCard } from "./memories.js";
-import { backLink, head, passOver, problemLine, show, unfolding, when } from "./parts.js";
+import { backLink, head, looking, passOver, problemLine, refocus, show, unfolding, when } from "./parts.js";
 import { jobActions, jobHistory, jobLine, jobName, jobTrouble } from "./steering.js";
 
 const REFRESH_MS = 400;
@@ -12,18 +12,20 @@ const REFRESH_MS = 400;
 export function job(frame, { id }) {
   const { signal } = frame;
   const body = h("div");
-  let looking = null;
+  let planned = null;
   let event = null;
 
   const load = () => show(body, fetchAll);
 
   async function fetchAll() {
     const { generationJob: found } = await call("GET", `/v1/jobs/${encodeURIComponent(id)}`, { signal });
-    frame.named(`${jobName(found)}, ${found.status}`);
     const [history, made] = await Promise.all([jobHistory(found, signal), memoriesOf(found)]);
-    return h("div.view", {}, about(found),
-      h("section.section", {}, h("h2", {}, "What happened to it"), h("div.card", {}, history)),
-      made.length > 0 && h("section.section", {}, h("h2", {}, "What came of it"), h("ol.stack", {}, made.map((one) => h("li", {}, one)))));
+    return () => {
+      frame.named(`${jobName(found)}, ${found.status}`);
+      return h("div.view", {}, about(found),
+        h("section.section", {}, h("h2", {}, "What happened to it"), h("div.card", {}, history)),
+        made.length > 0 && h("section.section", {}, h("h2", {}, "What came of it"), h("ol.stack", {}, made.map((one) => h("li", {}, one)))));
+    };
   }
 
   function about(found) {
@@ -42,13 +44,14 @@ export function job(frame, { id }) {
 
   async function steered() {
     await refresh().catch(passOver);
-    // The button that had the focus is gone.
-    document.querySelector("main h1")?.focus({ preventScroll: true });
+    refocus();
   }
 
-  async function refresh() {
-    put(body, await fetchAll());
-  }
+  const refresh = looking(fetchAll, (shown) => {
+    const focused = body.contains(document.activeElement);
+    put(body, shown());
+    if (focused) refocus();
+  });
 
   /** What is there of its event; of a session's summary, that is in the session. */
   async function memoriesOf(found) {
@@ -68,8 +71,8 @@ export function job(frame, { id }) {
 
   /** A burst of news is one look. */
   function soon() {
-    looking ??= setTimeout(() => {
-      looking = null;
+    planned ??= setTimeout(() => {
+      planned = null;
       if (signal.aborted) return;
       if (body.hasAttribute("aria-busy")) soon();
       else refresh().catch(passOver);

@@ -5,7 +5,7 @@ import { Arrivals } from "./arrivals.js";
 import { ask } from "./dialogs.js";
 import { h, put } from "./dom.js";
 import { count, number, words } from "./format.js";
-import { empty, field, head, hearing, pager, passOver, select, show } from "./parts.js";
+import { empty, field, head, hearing, looking, pager, passOver, refocus, select, show } from "./parts.js";
 import { queue } from "./queue.js";
 import { jobActions, jobLine, jobLink, jobName, jobTrouble } from "./steering.js";
 
@@ -27,17 +27,18 @@ export function jobs(frame, { query }) {
   const filters = h("div.filters", { role: "group", "aria-label": "State" });
   const body = h("div");
   const list = h("ol.stack");
-  const pages = pager(page);
+  const pages = pager(body, () => fetchPage(cursor), add);
   const rows = new Map();
   const arrivals = new Arrivals(list, enter, ["new job", "new jobs"]);
   let state = STATES.includes(query.get("state")) ? query.get("state") : "";
-  let offset = 0;
+  let cursor = null;
   const waits = queue();
   let counting = false;
   let changed = false;
 
   const path = () => (frame.projectId ? `/v1/projects/${encodeURIComponent(frame.projectId)}/jobs` : "/v1/jobs");
-  const fetchPage = (query) => call("GET", path(), { query, signal });
+  // One that is there and empty asks for pages by cursor, from the newest.
+  const fetchPage = (from) => call("GET", `${path()}?cursor=`, { query: { status: state, limit: 50, cursor: from }, signal });
 
   const buttons = ["", ...STATES].map((name) => {
     const figure = h("b");
@@ -55,12 +56,11 @@ export function jobs(frame, { query }) {
   }
 
   /** How many there are of each, and what waits. */
-  async function countAll() {
-    const counts = await call("GET", "/v1/jobs/counts", { query: { projectId: frame.projectId }, signal });
+  const countAll = looking(() => call("GET", "/v1/jobs/counts", { query: { projectId: frame.projectId }, signal }), (counts) => {
     const every = Object.values(counts.states).reduce((sum, one) => sum + one, 0);
     for (const { name, figure } of buttons) figure.textContent = number(name ? counts.states[name] : every);
     waits.tell(counts);
-  }
+  });
 
   /** A burst of news is one look, and what comes during a look asks for another; long looks, at very many jobs, are rare. */
   async function countSoon() {
@@ -82,23 +82,27 @@ export function jobs(frame, { query }) {
   const watching = setInterval(() => { if (body.isConnected && document.visibilityState === "visible") countSoon(); }, EVERY_MS);
   signal.addEventListener("abort", () => clearInterval(watching), { once: true });
 
-  async function page() {
-    const found = await fetchPage({ status: state, limit: 50, offset });
-    for (const job of found.jobs) place(job);
-    offset += found.jobs.length;
-    return offset < found.total && found.jobs.length > 0;
+  function add(page) {
+    for (const job of page.jobs) {
+      arrivals.drop(job.id);
+      place(job);
+    }
+    cursor = page.nextCursor;
+    return cursor !== null;
   }
 
   function load() {
     countAll().catch(passOver);
+    arrivals.clear();
     return show(body, async () => {
-      rows.clear();
-      arrivals.clear();
-      put(list);
-      offset = 0;
-      pages.offer(await page());
-      return rows.size ? [list, pages.holder] : empty("No jobs here", state
-        ? `There is no ${state} job.` : "A job is made for every event, and for every session that ends.");
+      const page = await fetchPage(null);
+      return () => {
+        rows.clear();
+        put(list);
+        pages.offer(add(page));
+        return rows.size ? [list, pages.holder] : empty("No jobs here", state
+          ? `There is no ${state} job.` : "A job is made for every event, and for every session that ends.");
+      };
     });
   }
 
@@ -111,7 +115,7 @@ export function jobs(frame, { query }) {
     else if (fresh) list.prepend(item);
     else list.append(item);
     rows.set(job.id, item);
-    if (focused) item.querySelector("button")?.focus();
+    if (focused) refocus(item.querySelector("button"));
   }
 
   const row = (job) => h("article.card.row.split", { "data-id": job.id },
@@ -119,7 +123,13 @@ export function jobs(frame, { query }) {
       jobLine(job, frame),
       h("h2", {}, jobLink(job, jobName(job), " ", h("code.quietly", {}, job.sourceId.slice(0, 8)))),
       jobTrouble(job)),
-    h("div.actions", {}, jobActions(job, frame, (changed) => told({ event: "job", data: { generationJob: changed } }))));
+    h("div.actions", {}, jobActions(job, frame, steered)));
+
+  function steered(job) {
+    told({ event: "job", data: { generationJob: job } });
+    // News of it may have come first, and have taken the button that had the focus.
+    refocus(rows.get(job.id)?.querySelector("button"));
+  }
 
   /** Queue many that failed again: first asked what that would be, then done. */
   async function redrive() {
@@ -129,12 +139,20 @@ export function jobs(frame, { query }) {
     const wanted = (dryRun) => ({
       body: { projectId: frame.projectId || null, lane: lane.value || null, classification: kind.value || null, limit: MOST, dryRun },
     });
+    let asked = 0;
     async function look() {
-      said.textContent = "Counting…";
-      const { matched } = await call("POST", "/v1/jobs/redrive", wanted(true));
-      said.textContent = `${matched > MOST ? `${number(MOST)} of ` : ""}${count(matched, "failed job")} would be queued again.`;
+      const mine = ++asked;
+      const tell = (text) => { if (mine === asked) said.textContent = text; };
+      tell("Counting…");
+      try {
+        const { matched } = await call("POST", "/v1/jobs/redrive", wanted(true));
+        tell(`${matched > MOST ? `${number(MOST)} of ` : ""}${count(matched, "failed job")} would be queued again.`);
+      } catch (error) {
+        passOver(error);
+        tell(error.message);
+      }
     }
-    look().catch(passOver);
+    look();
     const done = await ask({
       title: "Queue failed jobs again",
       content: [field("What they were for", lane), field("Why they failed", kind), said],
@@ -149,17 +167,23 @@ export function jobs(frame, { query }) {
   function settle(job) {
     countSoon();
     if (state && job.status !== state) {
-      rows.get(job.id)?.remove();
-      rows.delete(job.id);
+      drop(job.id);
       arrivals.drop(job.id);
     } else if (rows.has(job.id)) place(job);
     else if (arrivals.has(job.id)) arrivals.change(job.id, job);
     else arrivals.take(job.id, job);
   }
 
+  function drop(id) {
+    const known = rows.get(id);
+    const focused = known?.contains(document.activeElement);
+    known?.remove();
+    rows.delete(id);
+    if (focused) refocus();
+  }
+
   function enter(job) {
     place(job, { fresh: true });
-    offset += 1;
     if (!list.isConnected) put(body, list, pages.holder);
   }
 

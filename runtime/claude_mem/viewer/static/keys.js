@@ -18,23 +18,27 @@ export function keys(frame) {
   const { signal } = frame;
   const body = h("div");
   const list = h("ol.stack");
-  const pages = pager(page);
+  const pages = pager(body, () => fetchPage(cursor), add);
   const may = frame.may("memories:write");
   let active = true;
   let cursor = null;
 
-  async function page() {
-    const found = await call("GET", "/v1/keys", { query: { active: active ? "true" : "", cursor, limit: 50 }, signal });
-    list.append(...found.keys.map((key) => h("li", {}, row(key))));
-    cursor = found.nextCursor;
+  const fetchPage = (from) =>
+    call("GET", "/v1/keys", { query: { active: active ? "true" : "", cursor: from, limit: 50 }, signal });
+
+  function add(page) {
+    list.append(...page.keys.map((key) => h("li", {}, row(key))));
+    cursor = page.nextCursor;
     return cursor !== null;
   }
 
   const load = () => show(body, async () => {
-    put(list);
-    cursor = null;
-    pages.offer(await page());
-    return list.children.length ? [list, pages.holder] : empty("No keys", "Make one for each machine and each agent, so that one can be ended alone.");
+    const page = await fetchPage(null);
+    return () => {
+      put(list);
+      pages.offer(add(page));
+      return list.children.length ? [list, pages.holder] : empty("No keys", "Make one for each machine and each agent, so that one can be ended alone.");
+    };
   });
 
   function row(key) {

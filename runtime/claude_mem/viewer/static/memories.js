@@ -5,7 +5,7 @@ import { ask } from "./dialogs.js";
 import { h } from "./dom.js";
 import { beginning, clock, count, day, dayKey, moment, words } from "./format.js";
 import { origin } from "./origin.js";
-import { badge, longText, path, prose, when } from "./parts.js";
+import { badge, longText, path, prose, refocus, when } from "./parts.js";
 
 const TONES = {
   __proto__: null,
@@ -105,8 +105,7 @@ async function forgetMemory(memory, frame) {
   if (!done) return;
   frame.announce("The memory is forgotten.");
   frame.gone(memory.id);
-  // What had the focus is gone.
-  document.querySelector("main h1")?.focus({ preventScroll: true });
+  refocus();
 }
 
 /** Memories by day, newest first; each is there once, wherever it came from. */

@@ -12,7 +12,8 @@ export function memory(frame, { id }) {
     frame.named(titleOf(found.memory));
     return memoryCard(found.memory, frame, { level: "h2", dated: true });
   });
-  const gone = () => body.replaceChildren(empty("Forgotten", "This memory is not there any more."));
+  // Shown as an answer is, so that none that is on its way takes its place.
+  const gone = () => show(body, async () => empty("Forgotten", "This memory is not there any more."));
 
   load();
   return {

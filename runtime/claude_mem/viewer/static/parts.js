@@ -1,6 +1,6 @@
 /** Small parts that every view uses: messages, badges, pages, fields. */
 
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { moment, utc } from "./format.js";
 
 /** Where nothing is to be shown: what it means, and what to do. */
@@ -88,64 +88,130 @@ export function longText(text) {
   return [body, h("div", {}, button)];
 }
 
+/** Lead the focus to an element, or to the view's heading, if what had it is gone. */
+export function refocus(element) {
+  if (document.activeElement === document.body) (element ?? document.querySelector("main h1"))?.focus({ preventScroll: true });
+}
+
 /**
- * A button that fetches the next page as long as there is one.
+ * A button that fetches the next page of what fills a place, as long as there is one.
  *
- * @param {() => Promise<boolean>} load fetches a page; whether there are more
+ * @param {() => Promise<object>} fetchNext fetches a page
+ * @param {(page: object) => boolean} add shows it; whether there are more. It is not called where the place was filled anew meanwhile.
  */
-export function pager(load) {
-  const holder = h("div.more");
-  const button = h("button", { type: "button", on: { click: next } }, "Show more");
-  async function next() {
+export function pager(place, fetchNext, add) {
+  const holder = h("div.more", { tabindex: "-1" });
+  // Another button each time: what comes of one that was there before is not said of this one.
+  const offer = (more) => put(holder, more && h("button", { type: "button", on: { click: next } }, "Show more"));
+  async function next({ currentTarget: button }) {
+    const focused = button === document.activeElement;
     button.disabled = true;
     button.textContent = "Loading…";
-    holder.replaceChildren(button);
+    put(holder, button);
     try {
-      if (!(await load())) holder.replaceChildren();
+      await fetchFor(place, fetchNext, (page) => offer(add(page)));
     } catch (error) {
       if (error.name === "AbortError") return;
+      if (holder.contains(button)) offer(true).prepend(problemLine(sayable(error).message));
       if (error.name !== "ApiError") throw error;
-      holder.prepend(problemLine(error.message));
     } finally {
-      button.disabled = false;
-      button.textContent = "Show more";
+      if (focused) refocus(holder.querySelector("button") ?? holder);
     }
   }
-  return { holder, offer: (more) => holder.replaceChildren(...(more ? [button] : [])) };
+  return { holder, offer };
 }
 
 const FAILED = new Error("The viewer could not show what the server answered. The browser’s console says more; reload the page for its latest release.");
 
-/** What is told of places that are filled just now: what fills them may have been read before it happened. */
+/** An error, in words for people. */
+const sayable = (error) => (error.name === "ApiError" ? error : FAILED);
+
+/** What is told of places when nothing is under way for them any more. */
 const FILLED = "filled";
 
-/** The latest filling of each place; one that was begun before it does not end it. */
+/** The latest filling of each place: how much is `fetching` for it, and where it failed, what tries it `again`. */
 const fillings = new WeakMap();
 
-/** Fill a place with what `make` brings, with words meanwhile and words when it fails. */
-export async function show(place, make, lines) {
-  const mine = {};
-  fillings.set(place, mine);
-  place.setAttribute("aria-busy", "true");
-  place.replaceChildren(waiting(lines));
-  try {
-    const made = [await make()].flat(Infinity).filter(Boolean);
-    // What was asked for since has the place; this answer was only slower.
-    if (fillings.get(place) !== mine) return;
-    place.replaceChildren(...made);
-  } catch (error) {
-    if (error.name === "AbortError" || error.name === "SignedOut") throw error;
-    if (fillings.get(place) !== mine) return;
-    const again = () => show(place, make, lines);
-    place.replaceChildren(problem(error.name === "ApiError" ? error : FAILED, again));
-    if (error.name !== "ApiError") throw error;
-  } finally {
-    if (fillings.get(place) === mine) place.removeAttribute("aria-busy");
-  }
-  if (fillings.get(place) === mine) place.dispatchEvent(new Event(FILLED));
+/** Something that was under way for a filling has ended. */
+function settled(place, filling) {
+  filling.fetching -= 1;
+  if (filling.fetching === 0 && fillings.get(place) === filling) place.dispatchEvent(new Event(FILLED));
 }
 
-/** Hears news of what fills a place; while it is being filled they are kept for when it is. */
+/** Whether an error is that the view, or the person, is gone: then no news are told any more. */
+function leaves(place, error) {
+  const gone = error.name === "AbortError" || error.name === "SignedOut";
+  if (gone) fillings.delete(place);
+  return gone;
+}
+
+/**
+ * Fill a place with what `make` brings, with words meanwhile and words when it fails.
+ *
+ * @param {() => Promise<any>} make brings nodes, or a function that does, which is called at once unless something else was asked for since:
+ *   what a view keeps beside the place is to be changed there, so that it never is of two answers
+ */
+export async function show(place, make, lines) {
+  const mine = { fetching: 1, again: null };
+  const focused = place.contains(document.activeElement);
+  fillings.set(place, mine);
+  place.setAttribute("aria-busy", "true");
+  put(place, waiting(lines));
+  try {
+    const made = await make();
+    // What was asked for since has the place; this answer was only slower.
+    if (fillings.get(place) !== mine) return;
+    put(place, typeof made === "function" ? made() : made);
+  } catch (error) {
+    if (leaves(place, error)) throw error;
+    if (fillings.get(place) !== mine) return;
+    mine.again = () => show(place, make, lines);
+    put(place, problem(sayable(error), mine.again));
+    if (error.name !== "ApiError") throw error;
+  } finally {
+    if (fillings.get(place) === mine) {
+      place.removeAttribute("aria-busy");
+      if (focused) refocus(place.closest("details")?.querySelector("summary"));
+      settled(place, mine);
+    }
+  }
+}
+
+/** Fetch something more for a place that is filled, and use it unless the place is filled anew meanwhile. */
+export async function fetchFor(place, fetch, use) {
+  const filling = fillings.get(place);
+  filling.fetching += 1;
+  try {
+    const found = await fetch();
+    if (fillings.get(place) === filling) use(found);
+  } catch (error) {
+    leaves(place, error);
+    throw error;
+  } finally {
+    settled(place, filling);
+  }
+}
+
+/** What looks again and again: an answer that was overtaken by that of a later look is left out. */
+export function looking(fetch, use) {
+  let asked = 0;
+  let known = 0;
+  return async () => {
+    const mine = ++asked;
+    const found = await fetch();
+    if (mine < known) return;
+    known = mine;
+    use(found);
+  };
+}
+
+/** News at which what could not be fetched may be there again, or another. */
+const ANEW = new Set(["open", "reset", "purged"]);
+
+/**
+ * Hears news of what fills a place. While something is fetched for it they are kept: what is fetched may have been read before them. Where
+ * that failed they are left out: they are in what is fetched next, and alone they would pass for all there is.
+ */
 export function hearing(place, hear) {
   let kept = [];
   place.addEventListener(FILLED, () => {
@@ -154,8 +220,10 @@ export function hearing(place, hear) {
     for (const news of missed) heard(news);
   });
   function heard(news) {
-    if (place.hasAttribute("aria-busy")) kept.push(news);
-    else hear(news);
+    const filling = fillings.get(place);
+    if (filling?.fetching) kept.push(news);
+    else if (!filling?.again) hear(news);
+    else if (ANEW.has(news.event)) filling.again();
   }
   return heard;
 }

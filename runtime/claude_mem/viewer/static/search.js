@@ -5,7 +5,7 @@ import { figures } from "./chart.js";
 import { h, put } from "./dom.js";
 import { count } from "./format.js";
 import { memoryCard } from "./memories.js";
-import { empty, field, head, pager, select, show } from "./parts.js";
+import { empty, field, head, hearing, pager, select, show } from "./parts.js";
 
 export function search(frame, { query }) {
   const { signal } = frame;
@@ -13,27 +13,29 @@ export function search(frame, { query }) {
   const input = h("input", { type: "search", name: "q", value: asked, enterkeyhint: "search", "aria-label": "Search words" });
   const results = h("div");
   const list = h("ol.stack");
-  const pages = pager(fetchPage);
-  let projectId = query.get("project") || frame.projectId || frame.projects[0]?.id || "";
+  const pages = pager(results, () => fetchPage(cursor), add);
+  const projectId = query.get("project") || frame.projectId || frame.projects[0]?.id || "";
+  let wanted = projectId;
   let cursor = null;
   let place = 0;
 
   const project = frame.projectId ? null
-    : field("Look in", select(frame.projects.map((one) => [one.id, one.name]), projectId, (value) => { projectId = value; }));
+    : field("Look in", select(frame.projects.map((one) => [one.id, one.name]), projectId, (value) => { wanted = value; }));
 
   function send(event) {
     event.preventDefault();
-    const wanted = new URLSearchParams({ q: input.value.trim() });
-    if (!frame.projectId) wanted.set("project", projectId);
-    const hash = `#/search?${wanted}`;
+    const next = new URLSearchParams({ q: input.value.trim() });
+    if (!frame.projectId) next.set("project", wanted);
+    const hash = `#/search?${next}`;
     if (location.hash === hash) find();
     else location.hash = hash;
   }
 
-  async function fetchPage() {
-    const page = await call("POST", "/v1/search", {
-      body: { projectId, query: asked, limit: 20, highlights: true, explain: true, ...(cursor ? { cursor } : {}) }, signal,
-    });
+  const fetchPage = (from) => call("POST", "/v1/search", {
+    body: { projectId, query: asked, limit: 20, highlights: true, explain: true, ...(from ? { cursor: from } : {}) }, signal,
+  });
+
+  function add(page) {
     cursor = page.nextCursor ?? null;
     list.append(...page.observations.map((found) => h("li", {}, card(found, ++place))));
     return cursor !== null;
@@ -41,19 +43,22 @@ export function search(frame, { query }) {
 
   function find() {
     return show(results, async () => {
-      cursor = null;
-      place = 0;
-      put(list);
-      pages.offer(await fetchPage());
-      if (place === 0) return empty("Nothing was found", "Try fewer or other words: any of them may match, and names, paths and parts of them count.");
-      frame.announce(`${count(place, "memory", "memories")} found`);
-      return [h("h2.unseen", {}, "Results"), list, pages.holder];
+      const page = await fetchPage(null);
+      return () => {
+        place = 0;
+        put(list);
+        pages.offer(add(page));
+        if (place === 0) return empty("Nothing was found", "Try fewer or other words: any of them may match, and names, paths and parts of them count.");
+        frame.announce(`${count(place, "memory", "memories")} found`);
+        return [h("h2.unseen", {}, "Results"), list, pages.holder];
+      };
     });
   }
 
   function gone(id) {
-    list.querySelector(`[data-id="${CSS.escape(id)}"]`)?.closest("li").remove();
-    if (asked && place > 0 && !list.children.length) find();
+    const item = list.querySelector(`[data-id="${CSS.escape(id)}"]`)?.closest("li");
+    item?.remove();
+    if (item && !list.children.length) find();
   }
 
   const card = (found, position) => memoryCard(found, { ...frame, projectId }, {
@@ -71,7 +76,7 @@ export function search(frame, { query }) {
         project,
         h("div.ask", {}, input, h("button.primary", { type: "submit" }, "Search"))),
       results),
-    hear: ({ event, data }) => { if (event === "observation" && data.change === "deleted") gone(data.id); },
+    hear: hearing(results, ({ event, data }) => { if (event === "observation" && data.change === "deleted") gone(data.id); }),
     gone,
     focused: () => {
       if (asked) return false;

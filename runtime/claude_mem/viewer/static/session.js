@@ -5,7 +5,7 @@ import { h, put } from "./dom.js";
 import { prompt, step } from "./events.js";
 import { clock } from "./format.js";
 import { memoryCard } from "./memories.js";
-import { backLink, empty, head, hearing, longText, pager, passOver, show } from "./parts.js";
+import { backLink, empty, fetchFor, head, hearing, longText, pager, passOver, show } from "./parts.js";
 import { lastPrompt, requestOf, sessionLine, sessionTitle } from "./sessions.js";
 
 const REFRESH_MS = 400;
@@ -16,7 +16,7 @@ export function session(frame, { id }) {
   const about = h("div");
   const body = h("div");
   const list = h("ol.story");
-  const pages = pager(page);
+  const pages = pager(body, () => fetchPage(), add);
   let cursor = null;
   let whole = false;
   let looking = null;
@@ -24,16 +24,17 @@ export function session(frame, { id }) {
   const seen = new Set();
   const memories = new Map();
 
-  async function page() {
-    const found = await call("GET", `${path}/timeline`, { query: { cursor, limit: 100 }, signal });
-    for (const entry of found.entries) {
+  const fetchPage = () => call("GET", `${path}/timeline`, { query: { cursor, limit: 100 }, signal });
+
+  function add(page) {
+    for (const entry of page.entries) {
       if (!seen.has(entry.id)) list.append(h(`li.${TYPES[entry.type]}`, {}, shown(entry)));
       seen.add(entry.id);
       if (entry.type === "prompt") first ??= entry.text;
     }
-    tell(found.session);
-    cursor = found.nextCursor ?? cursor;
-    whole = found.nextCursor === null;
+    tell(page.session);
+    cursor = page.nextCursor ?? cursor;
+    whole = page.nextCursor === null;
     return !whole;
   }
 
@@ -49,22 +50,26 @@ export function session(frame, { id }) {
       first === undefined && last && last !== title && h("div.card", {}, longText(last))));
   }
 
+  /** The memories and the next page. Returns: what shows both, behind what is shown. */
   async function further() {
     const found = await all("/v1/memories", "memories", { query: { serverSessionId: id }, signal });
-    for (const memory of found) memories.set(memory.id, memory);
-    pages.offer(await page());
+    const page = await fetchPage();
+    return () => {
+      for (const memory of found) memories.set(memory.id, memory);
+      pages.offer(add(page));
+      return list.children.length ? [list, pages.holder]
+        : empty("Nothing happened yet", "What the agent does, and what is learned from it, appears here.");
+    };
   }
 
-  const load = () => show(body, async () => {
-    await further();
-    return list.children.length ? [list, pages.holder]
-      : empty("Nothing happened yet", "What the agent does, and what is learned from it, appears here.");
-  });
+  const load = () => show(body, further);
 
-  /** What came since, behind what is shown. */
-  async function refresh() {
-    await further();
-    if (list.children.length && !list.isConnected) put(body, list, pages.holder);
+  /** What came since. */
+  function refresh() {
+    return fetchFor(body, further, (enter) => {
+      const found = enter();
+      if (!list.isConnected) put(body, found);
+    });
   }
 
   function shown(entry) {

@@ -1,7 +1,7 @@
 /** Stretches of an agent's work, the newest first. */
 
 import { call } from "./api.js";
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { duration, words } from "./format.js";
 import { badge, empty, head, pager, passOver, show, when } from "./parts.js";
 
@@ -39,26 +39,33 @@ export function sessions(frame) {
   const { signal } = frame;
   const body = h("div");
   const list = h("ol.stack");
-  const pages = pager(page);
-  let requests = new Requests(frame);
+  const pages = pager(body, () => fetchPage(cursor, requests), add);
+  let requests = null;
   let cursor = null;
 
-  async function page() {
-    const found = await call("GET", "/v1/sessions", { query: { projectId: frame.projectId, cursor, limit: 50 }, signal });
-    if (found.sessions.length) await requests.reach(found.sessions.at(-1).startedAtEpoch).catch(passOver);
-    list.append(...found.sessions.map((session) => h("li", {}, row(session))));
-    cursor = found.nextCursor;
+  async function fetchPage(from, known) {
+    const page = await call("GET", "/v1/sessions", { query: { projectId: frame.projectId, cursor: from, limit: 50 }, signal });
+    if (page.sessions.length) await known.reach(page.sessions.at(-1).startedAtEpoch).catch(passOver);
+    return page;
+  }
+
+  function add(page) {
+    list.append(...page.sessions.map((session) => h("li", {}, row(session))));
+    cursor = page.nextCursor;
     return cursor !== null;
   }
 
   function load() {
     return show(body, async () => {
-      list.replaceChildren();
-      requests = new Requests(frame);
-      cursor = null;
-      pages.offer(await page());
-      return list.children.length ? [list, pages.holder]
-        : empty("No sessions yet", "A session begins when an agent with hooks gets its first prompt.");
+      const known = new Requests(frame);
+      const page = await fetchPage(null, known);
+      return () => {
+        requests = known;
+        put(list);
+        pages.offer(add(page));
+        return list.children.length ? [list, pages.holder]
+          : empty("No sessions yet", "A session begins when an agent with hooks gets its first prompt.");
+      };
     });
   }
 

@@ -43,15 +43,12 @@ export async function jobHistory(job, signal) {
 export function jobActions(job, frame, changed) {
   if (!frame.may("memories:write")) return [];
   const button = (label, handler) => h("button", { type: "button", on: { click: handler } }, label);
-  const question = (verb, said, asked) => () => ask({
-    ...asked,
-    act: async () => {
-      const done = await call("POST", `/v1/jobs/${encodeURIComponent(job.id)}/${verb}`, {});
-      changed(done.generationJob);
-      frame.announce(said);
-      return true;
-    },
-  });
+  const question = (verb, said, asked) => async () => {
+    const done = await ask({ ...asked, act: () => call("POST", `/v1/jobs/${encodeURIComponent(job.id)}/${verb}`, {}) });
+    if (!done) return;
+    frame.announce(said);
+    changed(done.generationJob);
+  };
   return [
     ["failed", "cancelled"].includes(job.status) && button("Try again", question("retry", "The job is queued again.", {
       title: "Try this job again?",

@@ -5,7 +5,7 @@ import { Arrivals } from "./arrivals.js";
 import { h, put } from "./dom.js";
 import { beginning, words } from "./format.js";
 import { MemoryList, titleOf } from "./memories.js";
-import { empty, head, hearing, pager, passOver, select, show } from "./parts.js";
+import { empty, fetchFor, head, hearing, pager, passOver, select, show } from "./parts.js";
 
 const KINDS = [
   "summary", "bugfix", "feature", "refactor", "change", "discovery", "decision", "security_alert", "security_note", "manual",
@@ -15,7 +15,7 @@ export function timeline(frame, { query }) {
   const list = new MemoryList(frame);
   const arrivals = new Arrivals(list.element, enter, ["new memory", "new memories"]);
   const body = h("div");
-  const pages = pager(older);
+  const pages = pager(body, () => fetchPage(cursor), add);
   const { signal } = frame;
   let kind = query.get("kind") ?? "";
   let cursor = null;
@@ -31,30 +31,28 @@ export function timeline(frame, { query }) {
     call("GET", "/v1/memories", { query: { projectId: frame.projectId, kind, cursor: from, limit: 50 }, signal });
 
   function load() {
+    arrivals.clear();
     return show(body, async () => {
-      const wanted = kind;
       const page = await fetchPage(null);
-      if (wanted !== kind) return [];
-      list.clear();
-      arrivals.clear();
-      for (const memory of page.memories) list.add(memory);
-      cursor = page.nextCursor;
-      pages.offer(cursor !== null);
-      return list.size ? [list.element, pages.holder] : nothing();
+      return () => {
+        list.clear();
+        pages.offer(add(page));
+        return list.size ? [list.element, pages.holder] : nothing();
+      };
     });
   }
 
-  async function older() {
-    const page = await fetchPage(cursor);
+  function add(page) {
     for (const memory of page.memories) list.add(memory);
     cursor = page.nextCursor;
     return cursor !== null;
   }
 
   /** What came while nobody listened. */
-  async function catchUp() {
-    const page = await fetchPage(null);
-    for (const memory of page.memories.filter((one) => !list.has(one.id)).reverse()) arrive(memory);
+  function catchUp() {
+    return fetchFor(body, () => fetchPage(null), (page) => {
+      for (const memory of page.memories.filter((one) => !list.has(one.id) && !arrivals.has(one.id)).reverse()) arrive(memory);
+    });
   }
 
   function arrive(memory) {
