@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_first_run_shows_memories_and_serves_until_it_is_ended(processes: ProcessGroup) -> None:
     demo = processes.start(sys.executable, "-m", "hack.demo", "--serve", cwd=ROOT, env={"COLUMNS": "160"})
-    demo.wait_for_line("^Serving until", timeout=180)
+    demo.wait_for_line("^Serving until", timeout=500)
     url = demo.wait_for_line(r"^Server: (http://127\.0\.0\.1:\d+)$").group(1)
     # A server that is busy for two seconds says that it is not ready.
     demo.wait_for_http(f"{url}/readyz")
