@@ -19,7 +19,7 @@ from claude_mem.services.purging import purge_project
 from claude_mem.services.questions import Question, SearchPage
 from claude_mem.services.recall import RecallService
 from claude_mem.services.search_index import SearchIndex
-from claude_mem.storage import search
+from claude_mem.storage import observations, search
 from claude_mem.storage.database import Database
 from claude_mem.storage.search import Filters
 from tests.support.databases import Storage
@@ -53,16 +53,14 @@ async def add(database: Database, world: World, content: str, **members: Any) ->
 
 async def check(storage: Storage, database: Database, world: World) -> None:
     """Compare every statistic that a search uses with one that is counted from the rows."""
-    rows = await database.fetch(
-        "observations.list",
+    rows = await observations.list_rows(
+        database,
         team_id=world.team_id,
         project_id=world.project_id,
         kind=None,
-        server_session_id=None,
-        before_at=None,
-        before_id=None,
+        session_id=None,
+        before=None,
         limit=10_000,
-        most=None,
     )
     analysed = {row["id"]: analyse_observation(row["content"], {}) for row in rows}
     page = await ask(database, world, " ".join(WORDS), explain=True)

@@ -78,15 +78,18 @@ async def list_rows(
     page = {
         "team_id": team_id,
         "project_id": project_id,
-        "kind": kind,
         "before_at": before.at_us if before else None,
         "before_id": before.id if before else None,
         "limit": limit,
         "most": most,
     }
-    if kind is not None and session_id is None:
-        return await executor.fetch("observations.list_of_kind", **page)
-    return await executor.fetch("observations.list", **page, server_session_id=session_id)
+    if session_id is not None:
+        return await executor.fetch(
+            "observations.list_of_session", **page, kind=kind, server_session_id=session_id
+        )
+    if kind is not None:
+        return await executor.fetch("observations.list_of_kind", **page, kind=kind)
+    return await executor.fetch("observations.list", **page)
 
 
 async def update(

@@ -6,9 +6,8 @@ VALUES (:id, :project_id, :team_id, :server_session_id, :kind, :content, :metada
 SELECT id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at, generation_key, created_by_job_id
 FROM observations WHERE id = :id AND team_id = :team_id;
 
--- name: observations.list
--- Newest first, from behind the cursor; filters that are null do not apply. Those for which there is no room come without their
--- texts.
+-- name: observations.list_of_session
+-- As observations.list, of one session, by the index that knows the session; a kind and a project that are null do not apply.
 SELECT id, project_id, team_id, server_session_id, kind,
        CASE WHEN CAST(:most AS bigint) IS NULL OR coalesce(earlier, 0) < CAST(:most AS bigint) THEN content END AS content,
        CASE WHEN CAST(:most AS bigint) IS NULL OR coalesce(earlier, 0) < CAST(:most AS bigint) THEN metadata END AS metadata,
@@ -20,10 +19,9 @@ FROM (
         SELECT id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at, generation_key,
                created_by_job_id
         FROM observations
-        WHERE team_id = :team_id
+        WHERE team_id = :team_id AND server_session_id = :server_session_id
           AND (CAST(:project_id AS text) IS NULL OR project_id = :project_id)
           AND (CAST(:kind AS text) IS NULL OR kind = :kind)
-          AND (CAST(:server_session_id AS text) IS NULL OR server_session_id = :server_session_id)
           AND (CAST(:before_id AS text) IS NULL OR (created_at, id) < (CAST(:before_at AS timestamptz), :before_id))
         ORDER BY created_at DESC, id DESC LIMIT :limit
     ) AS page

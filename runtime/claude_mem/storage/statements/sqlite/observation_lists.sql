@@ -16,8 +16,6 @@ FROM (
         CROSS JOIN observations AS newest ON newest.search_row IN (
             SELECT o.search_row FROM observations AS o
             WHERE o.team_id = :team_id AND o.project_id = p.id
-              AND (:kind IS NULL OR o.kind = :kind)
-              AND (:server_session_id IS NULL OR o.server_session_id = :server_session_id)
               AND o.created_at <= coalesce(:before_at, 9223372036854775807)
               AND (:before_id IS NULL OR (o.created_at, o.id) < (:before_at, :before_id))
             ORDER BY o.created_at DESC, o.id DESC LIMIT :limit)
