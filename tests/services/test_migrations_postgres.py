@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -335,6 +336,17 @@ async def test_a_memory_beyond_the_vector_limit_is_stored_and_its_start_found(
     assert [row["id"] for row in await connection.fetch(SEARCH, *scope, "walruses")] == ["big"]
 
 
+async def test_a_kind_is_of_any_length(connect: Connect, connection: Any, postgres_url: str) -> None:
+    made = await create_claude_mem_13(postgres_url)
+    noise = random.Random(0)  # nothing that could be compressed
+    kind = "".join(chr(noise.randrange(0x20000, 0x2A000)) for _ in range(1024))
+    for name in ("adopted", "written"):
+        row = (name, made.project_id, made.team_id, None, kind, "a walrus", None, "{}", None, None)
+        await write(connection, "observations", *row)
+        await migrate_postgres(connect)
+    assert await connection.fetchval("select count(*) from observations where kind = $1", kind) == 2
+
+
 async def test_the_vector_is_always_that_of_the_content(
     connect: Connect, connection: Any, postgres_url: str
 ) -> None:
@@ -427,7 +439,7 @@ QUESTIONS = {
     ),
     "idx_observations_team_project": f"observations where team_id = 't' and project_id = 'p' and {PAGE}",
     "idx_observations_team_project_kind": (
-        f"observations where team_id = 't' and project_id = 'p' and kind = 'k' and {PAGE}"
+        f"observations where team_id = 't' and project_id = 'p' and left(kind, 128) = 'k' and {PAGE}"
     ),
 }
 

@@ -27,7 +27,7 @@ FROM (
 ORDER BY created_at DESC, id DESC;
 
 -- name: observations.list_of_kind
--- The same of one kind, whatever the session, in the order of the index that knows the kind.
+-- The same of one kind, whatever the session, in the order of the index that knows how the kind begins.
 SELECT id, project_id, team_id, server_session_id, kind,
        CASE WHEN :most::bigint IS NULL OR coalesce(earlier, 0) < :most::bigint THEN content END AS content,
        CASE WHEN :most::bigint IS NULL OR coalesce(earlier, 0) < :most::bigint THEN metadata END AS metadata,
@@ -42,7 +42,7 @@ FROM (
             SELECT id, project_id, team_id, server_session_id, kind, content, metadata, created_at, updated_at, generation_key,
                    created_by_job_id
             FROM observations AS o
-            WHERE o.team_id = :team_id AND o.project_id = p.id AND o.kind = :kind
+            WHERE o.team_id = :team_id AND o.project_id = p.id AND o.kind = :kind AND left(o.kind, 128) = left(:kind, 128)
               AND o.created_at <= coalesce(:before_at::timestamptz, 'infinity')
               AND (:before_id::text IS NULL OR (o.created_at, o.id) < (:before_at::timestamptz, :before_id))
             ORDER BY o.created_at DESC, o.id DESC LIMIT :limit) AS newest

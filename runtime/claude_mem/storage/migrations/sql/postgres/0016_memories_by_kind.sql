@@ -5,6 +5,7 @@
 
 -- name: idx_observations_team_project_kind
 -- A project's memories of one kind in order; without it a list of a rare kind reads the whole project. The id is left out, which
--- halves the index, because equal times can share an entry; a page sorts within them.
+-- halves the index, because equal times can share an entry; a page sorts within them. A kind is free text, so only what always fits an
+-- entry is in it, which lists ask for besides.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_observations_team_project_kind
-    ON observations (team_id, project_id, kind, created_at);
+    ON observations (team_id, project_id, left(kind, 128), created_at);
