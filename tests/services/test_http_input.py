@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import zlib
 from typing import Any
 from urllib.parse import quote
@@ -490,6 +491,79 @@ def test_wrong_filters_of_job_lists_are_as_if_not_there(
 def test_foreign_cursors_are_refused(api: Server, tenant: Tenant, path: str, cursor: str) -> None:
     answer = api.call("GET", f"{path}?cursor={cursor}", tenant.full)
     assert issue_of(answer)[:2] == ("invalid_format", ["cursor"])
+
+
+def wide(length: int, *, seed: int = 0) -> str:
+    """Characters of four bytes each, of which nothing can be compressed."""
+    noise = random.Random(seed)
+    return "".join(chr(noise.randrange(0x20000, 0x2A000)) for _ in range(length))
+
+
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        ("/v1/sessions/start", {"externalSessionId": wide(512)}),
+        ("/v1/sessions/start", {"contentSessionId": wide(512)}),
+        ("/v1/sessions/start", {"platformSource": wide(512), "agentId": wide(512), "agentType": wide(512)}),
+        (
+            "/v1/sessions/start",
+            {
+                "externalSessionId": wide(256),
+                "contentSessionId": wide(256, seed=1),
+                "platformSource": wide(256, seed=2),
+            },
+        ),
+        (
+            "/v1/events",
+            {
+                "eventType": wide(1024),
+                "contentSessionId": wide(512),
+                "platformSource": wide(512),
+                "sourceEventId": wide(1024),
+            },
+        ),
+        ("/v1/memories", {"kind": wide(1024), "title": wide(1024), "type": wide(1024)}),
+    ],
+)
+def test_what_is_as_long_as_it_may_be_is_stored_in_any_script(
+    api: Server, tenant: Tenant, path: str, members: dict[str, str]
+) -> None:
+    sound = event_body(tenant.project) if path == "/v1/events" else {"content": "a walrus"}
+    body = {**sound, "projectId": tenant.project, **members}
+    answer = api.call("POST", path, tenant.full, body)
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "named", "members"),
+    [
+        (
+            "/v1/sessions/start",
+            "externalSessionId",
+            {"externalSessionId": wide(256), "platformSource": wide(257)},
+        ),
+        ("/v1/sessions/start", "contentSessionId", {"contentSessionId": wide(512), "platformSource": "x"}),
+        (
+            "/api/sessions/observations",
+            "contentSessionId",
+            {"contentSessionId": "x", "tool_name": "Read", "platformSource": wide(512)},
+        ),
+        (
+            "/api/sessions/summarize",
+            "contentSessionId",
+            {"contentSessionId": "x", "platformSource": "y" * 2048},
+        ),
+    ],
+)
+def test_a_platform_and_an_id_too_long_for_one_entry_of_an_index_are_told(
+    api: Server, tenant: Tenant, path: str, named: str, members: dict[str, str]
+) -> None:
+    answer = api.call("POST", path, tenant.full, {"projectId": tenant.project, **members})
+    assert issue_of(answer) == (
+        "custom",
+        [],
+        f"{named} and platformSource are longer than 2048 bytes together",
+    )
 
 
 JSON = st.recursive(
