@@ -66,6 +66,8 @@ def redis_problem(url: str) -> str | None:
         return problem
     if "," in parts.hosts:
         return "it names more than one host"
+    if parts.scheme == "redis" and any(name.startswith("ssl_") for name in parse_qs(parts.query)):
+        return "it has options of TLS, which redis:// is not (begin it with rediss://)"
     database = parts.parameter("db")
     for number in (parts.path.rstrip("/"), database if database is not None else ""):
         if number and not (number.isascii() and number.isdigit()):
