@@ -23,7 +23,8 @@ from tests.support.load import SOURCE, World, make_world, until
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
-WAITING = JobTerms(session_window_us=60_000_000, summary_refresh_us=0)
+#: Events wait longer than any test takes, unless their session ends.
+WAITING = JobTerms(session_window_us=3_600_000_000, summary_refresh_us=0)
 
 ATTRIBUTED = """
 <observation><type>bugfix</type><title>Of the first</title><source_events>1</source_events></observation>

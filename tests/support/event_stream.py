@@ -13,6 +13,8 @@ from tests.support.processes import wait_until
 
 #: Seconds between two events: about what one worker with the test's slow model keeps up with.
 PAUSE_S = 0.08
+#: Seconds for an answer of a busy machine; what died gives none, and is not waited for longer.
+ANSWER_S = 10.0
 #: Seconds that a busy machine may take to start a killed database again.
 PATIENCE_S = 300.0
 #: Seconds in which the service has to be idle again, on a busy machine.
@@ -29,7 +31,7 @@ class Stream:
         self.accepted: dict[str, str] = {}
         self._keys, self._name = keys, name
         headers = {"Authorization": f"Bearer {keys.full}"}
-        self._client = httpx.Client(base_url=url, timeout=3, trust_env=False, headers=headers)
+        self._client = httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False, headers=headers)
         self._ended = Event()
         self._thread = Thread(target=self._send, daemon=True)
 
