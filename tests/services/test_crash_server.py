@@ -145,7 +145,7 @@ async def test_every_201_survives_kill_9(storage: Storage, processes: ProcessGro
         process = processes.start(*SERVER, env=variables)
         await is_up(process, port)
         goal = len(load.created) + chance.randrange(1, 120)
-        await until(partial(load.reaches, goal), what=f"{goal} events", timeout_s=120)
+        await until(partial(load.reaches, goal), what=f"{goal} events")
         await asyncio.sleep(chance.random() * POLL_SECONDS)
         await asyncio.to_thread(process.kill)
     load.stopping = True

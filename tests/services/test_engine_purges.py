@@ -55,7 +55,7 @@ async def test_an_answer_that_comes_after_a_purge_is_not_kept(
     monkeypatch.setattr(provider, "generate", late)
     await job_for(ingest, world, 1)
     # A heartbeat would find the claim lost, and end the call that is to go on.
-    async with working(database, provider, heartbeat_s=60), asyncio.timeout(60):
+    async with working(database, provider, heartbeat_s=600), asyncio.timeout(240):
         await purged.wait()
     for table in TABLES:
         assert await storage.query(f"select count(*) from {table}") == [(0,)]

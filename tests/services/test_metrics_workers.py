@@ -134,7 +134,7 @@ async def test_an_outcome_that_is_no_longer_wanted_is_not_counted(
     monkeypatch.setattr("claude_mem.storage.work.hold", nothing_is_held)
     async with working(database, FailoverProvider([asking(llm)])):
         await job_for(IngestService(database, DisabledQueue()), world, 1)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             await asked.wait()
     assert growth.of("claude_mem_jobs_settled_total", lane="event", outcome="completed") == 0
 

@@ -130,7 +130,7 @@ async def test_a_transaction_that_is_cancelled_leaves_nothing_behind(storage: St
             task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(60), database.transaction() as transaction:
+        async with asyncio.timeout(240), database.transaction() as transaction:
             await add_team(transaction, f"whole-{number}")
         assert await database.fetch("database.ping")
     assert sorted(await teams(database)) == sorted(f"whole-{number}" for number in range(CUTS))

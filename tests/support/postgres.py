@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.ports import free_port
-from tests.support.processes import Process, ProcessEndedError, tree_cpu_seconds
+from tests.support.processes import PATIENCE_S, Process, ProcessEndedError, tree_cpu_seconds
 
 ROLE = "claude_mem"
 START_SECONDS = 60
@@ -111,7 +111,8 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Shut it down in order, cutting off who is still connected."""
-        self._run("pg_ctl", "stop", "--pgdata", self.data, "--mode", "fast", "--silent")
+        patient = ("--timeout", str(int(PATIENCE_S)))
+        self._run("pg_ctl", "stop", "--pgdata", self.data, "--mode", "fast", "--silent", *patient)
         self._process.wait()
         self._process.close()
 
