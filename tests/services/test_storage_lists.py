@@ -18,6 +18,7 @@ from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage
 from tests.support.load import World, make_world
+from tests.support.plans import MODES, explained
 from tests.support.rows import NOW, new_observation, new_session
 
 #: The index of each list, and what it is asked for on PostgreSQL.
@@ -130,13 +131,6 @@ async def test_a_list_brings_texts_as_far_as_there_is_room(
     assert [row["metadata"] is not None for row in page] == [True, True, False, False, False]
 
 
-def explained(statement: catalog.Statement, values: dict[str, object]) -> str:
-    """`EXPLAIN EXECUTE` of the statement, prepared as `asked`; what has no value is null."""
-    found = [values.get(name) for name in statement.parameters]
-    texts = ["NULL" if value is None else f"'{value}'" for value in found]
-    return f"EXPLAIN EXECUTE asked ({', '.join(texts)})"
-
-
 def cases(world: World) -> Sequence[dict[str, object]]:
     """Lists of a rare kind, a common one and one that is not there, of a project and a team, and behind a cursor."""
     team: dict[str, object] = {
@@ -151,7 +145,7 @@ def cases(world: World) -> Sequence[dict[str, object]]:
     return [scope | {"kind": kind} for scope in scopes for kind in ("decision", "change", "absent")]
 
 
-@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", INDEXES)
 async def test_postgresql_finds_a_page_by_an_index_whatever_it_plans_for(
     postgres_storage: Storage, name: str, mode: str

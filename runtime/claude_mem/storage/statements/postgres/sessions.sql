@@ -1,3 +1,18 @@
+-- name: sessions.list
+-- Those that began last come first, from behind the cursor; a project that is null does not apply. Of each project at most a page is
+-- read, in the order of an index: by itself PostgreSQL sorts all that a team has. The bound on the time says nothing new, but a plan
+-- for any parameters can begin there.
+SELECT newest.*
+FROM projects AS p
+CROSS JOIN LATERAL (
+  SELECT * FROM server_sessions AS s
+  WHERE s.team_id = :team_id AND s.project_id = p.id
+    AND s.started_at <= coalesce(:before_at::timestamptz, 'infinity')
+    AND (:before_id::text IS NULL OR (s.started_at, s.id) < (:before_at::timestamptz, :before_id))
+  ORDER BY s.started_at DESC, s.id DESC LIMIT :limit) AS newest
+WHERE p.team_id = :team_id AND (:project_id::text IS NULL OR p.id = :project_id)
+ORDER BY started_at DESC, id DESC LIMIT :limit;
+
 -- name: sessions.in_scope
 SELECT id, project_id, team_id FROM server_sessions WHERE id = ANY(:ids::text[]);
 

@@ -1,0 +1,83 @@
+"""What PostgreSQL reads for lists and look-ups in a large project: no more than is shown, whatever it plans for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from claude_mem.storage import catalog
+from tests.support.databases import Storage
+from tests.support.load import World, make_world
+from tests.support.plans import MODES, rows_read
+
+WORLD = World()
+LIMIT = 51
+
+#: Of the two projects of a team a page each, and what sorting by id within equal times reads ahead.
+FEW = 4 * LIMIT
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A statement with what it is asked, in a database that has 6,000 rows of each project.
+
+    Parameters:
+        fill: makes the rows.
+        cases: values of its parameters; those that are missing are null.
+        most: how many rows of the table it may look at.
+    """
+
+    name: str
+    table: str
+    fill: str
+    cases: tuple[dict[str, object], ...]
+    most: int = FEW
+
+
+TEAM: dict[str, object] = {"team_id": WORLD.team_id, "limit": LIMIT}
+PROJECT = TEAM | {"project_id": WORLD.project_id}
+BEHIND = {"before_at": "1970-01-01T00:50:00Z", "before_id": "x"}
+PAGES = tuple(scope | behind for scope in (TEAM, PROJECT) for behind in ({}, BEHIND))
+
+SESSIONS = """
+    INSERT INTO server_sessions (id, project_id, team_id, external_session_id, content_session_id, platform_source,
+                                 started_at)
+    SELECT p.id || n, p.id, p.team_id, 'outside-' || n, 'content-' || n, CASE WHEN n % 2 = 0 THEN 'cursor' END,
+           to_timestamp(n)
+    FROM projects AS p, generate_series(1, 6000) AS n
+"""
+
+ASKED = (Asked("sessions.list", "server_sessions", SESSIONS, PAGES),)
+
+
+@asynccontextmanager
+async def prepared(
+    storage: Storage, statement: catalog.Statement, *, fill: str, mode: str
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection to a database with rows, on which a statement is prepared as `asked`."""
+    await make_world(await storage.open())
+    await storage.close()
+    connection = await asyncpg.connect(storage.url)
+    try:
+        await connection.execute(fill)
+        await connection.execute("ANALYZE")
+        await connection.execute(f"SET plan_cache_mode = {mode}; PREPARE asked AS {statement.sql}")
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.name)
+async def test_postgresql_reads_no_more_than_is_shown_whatever_it_plans_for(
+    postgres_storage: Storage, asked: Asked, mode: str
+) -> None:
+    statement = catalog.load("postgres")[asked.name]
+    async with prepared(postgres_storage, statement, fill=asked.fill, mode=mode) as connection:
+        for values in asked.cases:
+            read = await rows_read(connection, statement, values, table=asked.table)
+            assert 0 < read <= asked.most, values
