@@ -51,7 +51,22 @@ SESSIONS = """
     FROM projects AS p, generate_series(1, 6000) AS n
 """
 
-ASKED = (Asked("sessions.list", "server_sessions", SESSIONS, PAGES),)
+AUDIT = """
+    INSERT INTO audit_log (id, team_id, project_id, action, resource_type, created_at)
+    SELECT p.id || n, p.team_id, CASE WHEN n % 4 > 0 THEN p.id END,
+           CASE WHEN n % 2 = 0 THEN 'event.received' ELSE 'observation.read' END, 'any', to_timestamp(n)
+    FROM projects AS p, generate_series(1, 6000) AS n
+"""
+
+ASKED = (
+    Asked("sessions.list", "server_sessions", SESSIONS, PAGES),
+    Asked(
+        "audit.list",
+        "audit_log",
+        AUDIT,
+        tuple(page | action for page in PAGES for action in ({}, {"action": "event.received"})),
+    ),
+)
 
 
 @asynccontextmanager
