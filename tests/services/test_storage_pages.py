@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from claude_mem.model.records import AuditEntry
-from claude_mem.storage import audit, sessions
+from claude_mem.model.documents import EMPTY
+from claude_mem.model.records import AuditEntry, ObservationSource
+from claude_mem.storage import audit, jobs, origins, sessions, work
 from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database
 from tests.support.load import World, make_world
-from tests.support.rows import NOW, audit_scope, new_session
+from tests.support.rows import NOW, audit_scope, new_job, new_observation, new_session
 
 
 @pytest.fixture
@@ -104,3 +105,25 @@ async def test_pages_of_the_audit_log_hold_what_passes_every_filter_and_nothing_
             and action in {None, one.action}
             and resource_id in {None, one.resource_id}
         ], (project_id, action, resource_id, limit)
+
+
+async def test_the_jobs_that_made_a_memory_are_its_maker_and_those_of_its_sources(
+    database: Database, world: World
+) -> None:
+    names = ("maker", "source", "stranger")
+    made_by = [
+        replace(new_job(world, name), agent_event_id=None, source_type="observation_reindex")
+        for name in names
+    ]
+    await jobs.insert(database, made_by)
+    maker, source, _ = (job.id for job in made_by)
+    memory = new_observation(world, "memory", "Caches lie", key="key", job=maker)
+    await work.insert_observations(database, [memory], now_us=NOW)
+    for number, job_id in enumerate((source, None)):
+        link = ObservationSource(
+            f"link-{number}", "memory", "manual", f"source-{number}", job_id, NOW // 1000
+        )
+        await work.insert_sources(database, [(link, EMPTY)], now_us=NOW)
+    made = origins.Made("memory", world.team_id, world.project_id)
+    assert {job.id for job in await origins.jobs(database, made, limit=9)} == {maker, source}
+    assert await origins.jobs(database, replace(made, observation_id="absent"), limit=9) == []

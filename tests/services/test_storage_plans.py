@@ -58,6 +58,18 @@ AUDIT = """
     FROM projects AS p, generate_series(1, 6000) AS n
 """
 
+#: A memory that three jobs made, among all others.
+JOBS = """
+    INSERT INTO observation_generation_jobs (id, project_id, team_id, source_type, source_id, job_type, status,
+                                             idempotency_key)
+    SELECT p.id || n, p.id, p.team_id, 'observation_reindex', n, 'any', 'completed', p.id || n
+    FROM projects AS p, generate_series(1, 6000) AS n;
+    INSERT INTO observations (id, project_id, team_id, content, created_by_job_id)
+    SELECT 'memory', id, team_id, 'Caches lie', id || 1 FROM projects WHERE id = 'project-2';
+    INSERT INTO observation_sources (id, observation_id, source_type, source_id, generation_job_id)
+    SELECT n, 'memory', 'manual', n, 'project-2' || n FROM generate_series(2, 3) AS n;
+"""
+
 ASKED = (
     Asked("sessions.list", "server_sessions", SESSIONS, PAGES),
     Asked(
@@ -65,6 +77,13 @@ ASKED = (
         "audit_log",
         AUDIT,
         tuple(page | action for page in PAGES for action in ({}, {"action": "event.received"})),
+    ),
+    Asked(
+        "origins.jobs",
+        "observation_generation_jobs",
+        JOBS,
+        ({"team_id": WORLD.team_id, "project_id": "project-2", "id": "memory", "limit": LIMIT},),
+        most=3,
     ),
 )
 

@@ -17,8 +17,8 @@ ORDER BY e.occurred_at, e.id LIMIT :limit;
 -- name: origins.jobs
 SELECT j.* FROM observation_generation_jobs AS j
 WHERE j.team_id = :team_id AND j.project_id = :project_id
-  AND (j.id IN (SELECT s.generation_job_id FROM observation_sources AS s WHERE s.observation_id = :id)
-       OR j.id = (SELECT o.created_by_job_id FROM observations AS o WHERE o.id = :id))
+  AND j.id IN (SELECT s.generation_job_id FROM observation_sources AS s WHERE s.observation_id = :id
+               UNION SELECT o.created_by_job_id FROM observations AS o WHERE o.id = :id)
 ORDER BY j.created_at, j.id LIMIT :limit;
 
 -- name: origins.calls
