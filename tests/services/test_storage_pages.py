@@ -107,6 +107,39 @@ async def test_pages_of_the_audit_log_hold_what_passes_every_filter_and_nothing_
         ], (project_id, action, resource_id, limit)
 
 
+async def test_a_session_is_found_by_what_others_call_it_on_the_platform_that_is_asked_for(
+    database: Database, world: World
+) -> None:
+    platforms = (None, "cursor", "claude")
+    for number, platform in enumerate(platforms):
+        for project_id in (world.project_id, world.sibling_id):
+            session = new_session(
+                world, f"{project_id} {platform}", external="outside", content="inside", platform=platform
+            )
+            session = replace(session, project_id=project_id)
+            assert await sessions.insert(database, session, key=None, now_us=NOW + number)
+    older = new_session(world, "older", external="another", content="inside", platform="cursor")
+    assert await sessions.insert(database, older, key=None, now_us=NOW - 1)
+    scope = {"team_id": world.team_id, "project_id": world.project_id}
+    for platform in (*platforms, "absent"):
+        named = await sessions.find_by_external(database, external_id="outside", platform=platform, **scope)
+        assert (named and named.id) == (f"{world.project_id} {platform}" if platform in platforms else None)
+        elsewhere = scope | {"team_id": world.other_team_id}
+        assert not await sessions.find_by_external(
+            database, external_id="outside", platform=platform, **elsewhere
+        )
+    exact = [
+        sessions.ContentLink(**scope, content_session_id="inside", any_platform=False, platform=platform)
+        for platform in (*platforms, "absent")
+    ]
+    newest = replace(exact[0], any_platform=True)
+    others = [replace(newest, team_id=world.other_team_id), replace(newest, content_session_id="absent")]
+    assert await sessions.link(database, [*exact, newest, *others]) == {
+        **{link: f"{world.project_id} {link.platform}" for link in exact[:3]},
+        newest: f"{world.project_id} claude",
+    }
+
+
 async def test_the_jobs_that_made_a_memory_are_its_maker_and_those_of_its_sources(
     database: Database, world: World
 ) -> None:

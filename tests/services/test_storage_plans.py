@@ -12,7 +12,7 @@ import pytest
 from claude_mem.storage import catalog
 from tests.support.databases import Storage
 from tests.support.load import World, make_world
-from tests.support.plans import MODES, rows_read
+from tests.support.plans import MODES, explained, rows_read
 
 WORLD = World()
 LIMIT = 51
@@ -70,8 +70,25 @@ JOBS = """
     SELECT n, 'memory', 'manual', n, 'project-2' || n FROM generate_series(2, 3) AS n;
 """
 
+#: One that names its platform, and one that has none.
+EXTERNAL = (
+    {"external_session_id": "outside-10", "platform_source": "cursor"},
+    {"external_session_id": "outside-11"},
+)
+LINKS: dict[str, object] = {
+    "position": "{1, 2}",
+    "project_id": "{project-2, project-2}",
+    "team_id": f'{{"{WORLD.team_id}", "{WORLD.team_id}"}}',
+    "content_session_id": "{content-10, content-11}",
+    "any_platform": "{f, f}",
+    "platform_source": "{cursor, NULL}",
+}
+
 ASKED = (
     Asked("sessions.list", "server_sessions", SESSIONS, PAGES),
+    Asked(
+        "sessions.by_external", "server_sessions", SESSIONS, tuple(PROJECT | one for one in EXTERNAL), most=1
+    ),
     Asked(
         "audit.list",
         "audit_log",
@@ -115,3 +132,15 @@ async def test_postgresql_reads_no_more_than_is_shown_whatever_it_plans_for(
         for values in asked.cases:
             read = await rows_read(connection, statement, values, table=asked.table)
             assert 0 < read <= asked.most, values
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_postgresql_links_an_event_of_a_platform_by_the_whole_index(
+    postgres_storage: Storage, mode: str
+) -> None:
+    statement = catalog.load("postgres")["sessions.link"]
+    async with prepared(postgres_storage, statement, fill=SESSIONS, mode=mode) as connection:
+        plan = [row[0] for row in await connection.fetch(explained(statement, LINKS))]
+        # Of any platform, of one, and of none.
+        conditions = [line for line in plan if "Index Cond" in line]
+        assert ["platform_source" in line for line in conditions] == [False, True, True], plan
