@@ -1,4 +1,4 @@
-"""Lists of sessions and of the audit log, look-ups of sessions, and the jobs of a memory: what is asked for, on both storages."""
+"""Lists of sessions and of the audit log, sessions by their names, and the jobs of a memory, on both storages."""
 
 from __future__ import annotations
 
