@@ -491,8 +491,11 @@ async def test_the_installations_own_test_tells_good_from_bad(
     answers: list[tuple[int, str]] = []
     ask = hook.dry_run
 
+    # And one answer of a node that learns it last, after another's.
+    late = [(500, 'Internal error occurred: failed calling webhook "claudememservers.claude-mem.dev"')]
+
     def told(env: list[dict[str, str]]) -> tuple[int, str]:
-        answers.append(ask(env))
+        answers.append(late.pop() if env and late else ask(env))
         return answers[-1]
 
     monkeypatch.setattr(hook, "dry_run", told)

@@ -17,6 +17,8 @@ VARIABLE, WRONG = "CLAUDE_MEM_POSTGRES_SSL", "sometimes"
 # Nodes learn where replicas are a moment after these are ready, and until then nobody reaches the webhook: for how long
 # it is tried again, and after which pause, in seconds.
 PATIENCE_S, PAUSE_S = 60, 1
+# An API server waits for a webhook for up to 30 seconds before it says that it reached nobody.
+ANSWER_S = 40
 NOBODY = "failed calling webhook"
 
 
@@ -42,17 +44,17 @@ def dry_run(env: list[dict[str, str]]) -> tuple[int, str]:
     )
     context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
     try:
-        with urllib.request.urlopen(request, context=context, timeout=20) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, context=context, timeout=ANSWER_S) as answer:  # noqa: S310
             return answer.status, ""
     except urllib.error.HTTPError as error:
         return error.code, str(json.load(error).get("message"))
 
 
-def reached() -> tuple[int, str]:
-    """What the API server says to a good resource, once it reaches the webhook, or at last."""
+def reached(env: list[dict[str, str]]) -> tuple[int, str]:
+    """What the API server says to such a resource, once it reaches the webhook, or at last."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        status, message = dry_run([])
+        status, message = dry_run(env)
         if NOBODY not in message or time.monotonic() > deadline:
             return status, message
         time.sleep(PAUSE_S)
@@ -60,11 +62,11 @@ def reached() -> tuple[int, str]:
 
 def main() -> None:
     """End with the reason where one of the two is not as it should be."""
-    status, message = reached()
+    status, message = reached([])
     if status != 201:
         sys.exit(f"a good resource is refused: {status} {message}")
     print("a good resource is accepted")  # noqa: T201
-    status, message = dry_run([{"name": VARIABLE, "value": WRONG}])
+    status, message = reached([{"name": VARIABLE, "value": WRONG}])
     if status == 201:
         sys.exit("a resource that cannot work is accepted: is the webhook registered?")
     if VARIABLE not in message:
