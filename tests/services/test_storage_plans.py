@@ -1,9 +1,10 @@
-"""What PostgreSQL reads for lists and look-ups in a large project: no more than is shown, whatever it plans for."""
+"""What is read for lists and look-ups in a large project: no more than is shown, whatever PostgreSQL plans for."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 import asyncpg
@@ -144,3 +145,12 @@ async def test_postgresql_links_an_event_of_a_platform_by_the_whole_index(
         # Of any platform, of one, and of none.
         conditions = [line for line in plan if "Index Cond" in line]
         assert ["platform_source" in line for line in conditions] == [False, True, True], plan
+
+
+def test_sqlite_finds_the_jobs_of_a_memory_by_their_ids(sqlite_storage: Storage) -> None:
+    statement = catalog.load("sqlite")["origins.jobs"]
+    unknown = dict.fromkeys(statement.parameters)
+    with closing(sqlite3.connect(sqlite_storage.settings.sqlite_path)) as connection:
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", unknown)]
+    # The index of the table's primary key.
+    assert any("sqlite_autoindex_observation_generation_jobs_1 (id=?)" in step for step in steps), steps

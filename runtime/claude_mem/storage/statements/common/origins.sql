@@ -15,10 +15,12 @@ WHERE s.observation_id = :id AND e.team_id = :team_id AND e.project_id = :projec
 ORDER BY e.occurred_at, e.id LIMIT :limit;
 
 -- name: origins.jobs
-SELECT j.* FROM observation_generation_jobs AS j
+-- Its few jobs first: beside a condition on the id, all jobs of the team might be read.
+SELECT j.*
+FROM (SELECT s.generation_job_id AS id FROM observation_sources AS s WHERE s.observation_id = :id
+      UNION SELECT o.created_by_job_id FROM observations AS o WHERE o.id = :id) AS made
+JOIN observation_generation_jobs AS j ON j.id = made.id
 WHERE j.team_id = :team_id AND j.project_id = :project_id
-  AND j.id IN (SELECT s.generation_job_id FROM observation_sources AS s WHERE s.observation_id = :id
-               UNION SELECT o.created_by_job_id FROM observations AS o WHERE o.id = :id)
 ORDER BY j.created_at, j.id LIMIT :limit;
 
 -- name: origins.calls
