@@ -347,6 +347,29 @@ async def test_a_kind_is_of_any_length(connect: Connect, connection: Any, postgr
     assert await connection.fetchval("select count(*) from observations where kind = $1", kind) == 2
 
 
+async def test_lists_of_a_kind_are_planned_by_what_an_adopted_database_holds(
+    connect: Connect, connection: Any, postgres_url: str
+) -> None:
+    made = await create_claude_mem_13(postgres_url)
+    for number in range(5):
+        row = (
+            f"m{number}",
+            made.project_id,
+            made.team_id,
+            None,
+            "decision",
+            "a walrus",
+            None,
+            "{}",
+            None,
+            None,
+        )
+        await write(connection, "observations", *row)
+    await migrate_postgres(connect)
+    known = "select most_common_vals::text from pg_stats where tablename = $1 and attname = 'left'"
+    assert "decision" in await connection.fetchval(known, "idx_observations_team_project_kind")
+
+
 async def test_the_vector_is_always_that_of_the_content(
     connect: Connect, connection: Any, postgres_url: str
 ) -> None:
