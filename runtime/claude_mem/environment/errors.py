@@ -218,7 +218,7 @@ ERRORS: Final[tuple[Rule, ...]] = (
         variable=service.REDIS_URL.name,
         roles=BOTH,
         where=Where.ANY,
-        demand="a redis:// or rediss:// URL with a sound port and database number",
+        demand="a redis:// or rediss:// URL with a sound port, database number and options",
         breach=breaches.bad_redis_url,
         message="{variable}={value} is not a URL of Valkey or Redis, because {reason}.",
         remedy="Write it as redis://USER:PASSWORD@HOST:6379/0, or with rediss:// for TLS.",

@@ -20,6 +20,20 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 # node-postgres reads `no-verify` in a URL; libpq calls the same thing `require`.
 SSL_MODE_ALIASES = {"no-verify": "require"}
 
+_TEXT = re.compile(r".*")
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+#: Options of a Redis URL that the client knows and a text can hold, and what each may be.
+REDIS_OPTIONS = {
+    **dict.fromkeys(("client_name", "db", "password", "socket_keepalive", "username"), _TEXT),
+    **dict.fromkeys(("health_check_interval", "max_connections", "protocol"), _WHOLE),
+    **dict.fromkeys(("socket_connect_timeout", "socket_timeout"), _SECONDS),
+    **dict.fromkeys(
+        ("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname"), _TEXT
+    ),
+    **dict.fromkeys(("ssl_ciphers", "ssl_keyfile", "ssl_password"), _TEXT),
+}
+
 _HOST = re.compile(r"(?:\[[^\[\]]+\]|[^:\[\]]*)(?::(?P<port>[^:]*))?")
 
 
@@ -66,8 +80,14 @@ def redis_problem(url: str) -> str | None:
         return problem
     if "," in parts.hosts:
         return "it names more than one host"
-    if parts.scheme == "redis" and any(name.startswith("ssl_") for name in parse_qs(parts.query)):
+    options = parse_qs(parts.query, keep_blank_values=True)
+    if not options.keys() <= REDIS_OPTIONS.keys():
+        return f"it has an option that the client does not know (it knows {', '.join(sorted(REDIS_OPTIONS))})"
+    if parts.scheme == "redis" and any(name.startswith("ssl_") for name in options):
         return "it has options of TLS, which redis:// is not (begin it with rediss://)"
+    for name, values in options.items():
+        if not all(REDIS_OPTIONS[name].fullmatch(value) for value in values):
+            return f"its {name} is not a number"
     database = parts.parameter("db")
     for number in (parts.path.rstrip("/"), database if database is not None else ""):
         if number and not (number.isascii() and number.isdigit()):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from claude_mem.queue.valkey import Outage
+from claude_mem.environment.urls import REDIS_OPTIONS, redis_problem
+from claude_mem.queue.valkey import Outage, make_client
 
 
 def test_an_outage_is_told_once_and_ends_with_an_answer_to_a_later_question(
@@ -21,3 +22,13 @@ def test_an_outage_is_told_once_and_ends_with_an_answer_to_a_later_question(
     ]
     outage.over(failures_before=outage.failures)
     assert caplog.messages[1:] == ["Valkey answers again"]
+
+
+@pytest.mark.parametrize("option", REDIS_OPTIONS)
+def test_every_option_of_a_url_is_one_that_the_client_knows(option: str) -> None:
+    url = f"rediss://valkey.example.com?{option}={'none' if option == 'ssl_cert_reqs' else '2'}"
+    assert redis_problem(url) is None
+    with make_client(url, retries=0) as client:
+        pool = client.connection_pool
+        assert option == "max_connections" or option in pool.connection_kwargs
+        pool.make_connection()
