@@ -9,6 +9,9 @@ import pytest
 
 from claude_mem.model.errors import Unavailable
 from claude_mem.model.records import Observation
+from claude_mem.queue.local import DisabledQueue
+from claude_mem.services import live
+from claude_mem.services.ingest import IngestService
 from claude_mem.services.live import Feed, News, open_feed
 from claude_mem.services.memories import MemoryChange, MemoryInput, MemoryService
 from claude_mem.storage import observations, search
@@ -160,3 +163,15 @@ async def test_texts_of_others_take_no_room_and_are_not_told(
     mine = await memories.add(world.caller, MemoryInput(world.sibling_id, "mine"))
     ((told,),) = await looks(reader)
     assert told.found == mine.memory
+
+
+async def test_jobs_of_a_large_batch_are_told_a_page_at_a_time(
+    database: Database, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = await feed(database, world)
+    batch = [world.event(number) for number in range(8)]
+    stored = await IngestService(database, DisabledQueue()).ingest_batch(world.caller, batch, generate=True)
+    monkeypatch.setattr(live, "LINES", 3)
+    told = await looks(reader)
+    assert [len(news) for news in told] == [3, 3, 2]
+    assert {one.id for one in flat(told)} == {one.job.id for one in stored if one.job is not None}

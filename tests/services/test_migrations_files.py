@@ -26,7 +26,7 @@ ALL = [(engine, migration) for engine in ENGINES for migration in load_migration
 NAMES = [f"{engine}-{migration.version:04d}" for engine, migration in ALL]
 
 #: What a statement may be that is run again after a kill.
-REPEATABLE = re.compile(r"IF NOT EXISTS|DO \$\$|^ANALYZE \w+;$", re.MULTILINE)
+REPEATABLE = re.compile(r"IF NOT EXISTS|DO \$\$|^ANALYZE \(SKIP_LOCKED\) \w+;$", re.MULTILINE)
 LOCKING = re.compile(
     r"(?:ALTER TABLE|TRIGGER \w+ [A-Z ,_a-z]*?ON|lock table) (?:IF EXISTS )?(\w+)", re.IGNORECASE
 )

@@ -31,7 +31,7 @@ SETTLED_US = 10_000_000
 #: Microseconds that a stream can be taken up again after; who was away longer reads the lists anew.
 RESUMABLE_US = 3600 * 1_000_000
 
-#: Lines that are read together.
+#: Lines that are read together, and things that are told together.
 LINES = 500
 
 _OF_OBSERVATION = {
@@ -160,12 +160,13 @@ class Feed:
     async def _parted(self, due: list[News]) -> tuple[list[News], list[News]]:
         """The first of what is due with the things as they are now, as far as there is room for texts, and what is left.
 
-        What is gone since is left out.
+        What is gone since is left out. One line may be news of many jobs, so things are counted too.
         """
-        wanted = [one.id for one in due if one.kind == "observation" and one.is_there]
+        page = due[:LINES]
+        wanted = [one.id for one in page if one.kind == "observation" and one.is_there]
         memories, left = await observations.find_slice(self._database, wanted, team_id=self._team_id)
         behind = frozenset(left)
-        first = list(takewhile(lambda one: one.id not in behind, due))
+        first = list(takewhile(lambda one: one.id not in behind, page))
         found_jobs = await jobs.find_by_ids(self._database, [one.id for one in first if one.kind == "job"])
         found: dict[str, Observation | Job] = {**memories, **found_jobs}
         news = [replace(one, found=found.get(one.id)) if one.is_there else one for one in first]

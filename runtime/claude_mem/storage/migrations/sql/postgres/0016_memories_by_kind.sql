@@ -12,4 +12,5 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_observations_team_project_kind
 
 -- name: statistics_of_kinds
 -- How kinds begin has no statistics before somebody looks; until then a list of a common kind would be planned as that of a rare one.
-ANALYZE observations;
+-- Whoever has the table, for hours perhaps, is not waited for: the server looks as well, when much was written.
+ANALYZE (SKIP_LOCKED) observations;
