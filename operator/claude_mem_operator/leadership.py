@@ -69,6 +69,7 @@ class Leadership:
         self._owner = ObjectRef(DEPLOYMENT, namespace, owner) if owner else None
         self._clock = clock
         self._until = 0.0
+        # From before each write of it: one whose answer is lost may have been done.
         self._may_hold = self._released = False
         # A look outlives the task that waits for it.
         self._lock = threading.Lock()
@@ -112,8 +113,6 @@ class Leadership:
             if self._released:
                 return
             began = self._clock()
-            # A write whose answer is lost may have been done.
-            self._may_hold = True
             try:
                 held = self._hold_or_lose()
             except KubeError as error:
@@ -185,18 +184,18 @@ class Leadership:
         """Create the Lease; not while another replica may still hold the one that somebody deleted."""
         if self._seen is not None and self._clock() - self._seen.since < self._seen.record[2]:
             return False
-        self._kube.create(
-            {
-                "apiVersion": LEASE.api_version,
-                "kind": LEASE.kind,
-                "metadata": {
-                    "name": self._ref.name,
-                    "namespace": self._ref.namespace,
-                    "ownerReferences": self._owners(),
-                },
-                "spec": {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0},
-            }
-        )
+        lease: Manifest = {
+            "apiVersion": LEASE.api_version,
+            "kind": LEASE.kind,
+            "metadata": {
+                "name": self._ref.name,
+                "namespace": self._ref.namespace,
+                "ownerReferences": self._owners(),
+            },
+            "spec": {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0},
+        }
+        self._may_hold = True
+        self._kube.create(lease)
         return True
 
     def _owners(self) -> list[Manifest]:
@@ -233,6 +232,7 @@ class Leadership:
         metadata: Manifest = {"resourceVersion": lease["metadata"]["resourceVersion"]}
         if owners:
             metadata["ownerReferences"] = list(owners)
+        self._may_hold = True
         self._kube.patch(self._ref, {"metadata": metadata, "spec": spec})
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from claude_mem_operator.kube.errors import Conflict, Forbidden, KubeError, Unavailable
 from claude_mem_operator.kube.kinds import DEPLOYMENT, LEASE
-from claude_mem_operator.kube.port import Manifest, ObjectRef
+from claude_mem_operator.kube.port import Kind, Manifest, ObjectRef
 from claude_mem_operator.leadership import Leadership
 from tests.support.kube_memory import MemoryApi
 
@@ -137,6 +137,57 @@ def test_a_lease_is_given_up_although_nobody_heard_that_it_was_taken(*, made: bo
     second.look()
     assert not first.leading()
     assert not second.leading(), "it is held"
+    first.release()
+    second.look()
+    assert second.leading()
+
+
+class Away(MemoryApi):
+    """An API server that can be away for reads of some kinds; `asked` are all reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away: set[Kind] = set()
+        self.asked: list[ObjectRef] = []
+
+    def get(self, ref: ObjectRef) -> Manifest | None:
+        self.asked.append(ref)
+        if ref.kind in self.away:
+            raise Unavailable("away")
+        return super().get(ref)
+
+
+@pytest.mark.parametrize("state", ["unknown", "followed", "free", "missing"])
+def test_who_wrote_no_lease_ends_without_a_call_or_a_word_although_its_last_look_failed(
+    state: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api, clock = Away(), Clock()
+    first, second = replica(api, clock, "a"), owned(api, clock, "b")
+    if state != "missing":
+        first.look()
+    if state == "followed":
+        second.look()
+    if state == "free":
+        first.release()
+    # Who takes the lease, or makes it, asks for its owner before.
+    api.away = {LEASE} if state in ("unknown", "followed") else {DEPLOYMENT}
+    second.look()
+    assert "the lease cannot be looked at" in caplog.text
+    api.away = {LEASE, DEPLOYMENT}
+    api.asked.clear()
+    second.release()
+    assert api.asked == []
+    assert "could not be given up" not in caplog.text
+
+
+def test_a_holder_gives_the_lease_up_although_its_last_look_failed() -> None:
+    api, clock = Away(), Clock()
+    first, second = replica(api, clock, "a"), replica(api, clock, "b")
+    first.look()
+    api.away = {LEASE}
+    clock.now += 3
+    first.look()
+    api.away = set()
     first.release()
     second.look()
     assert second.leading()
