@@ -22,16 +22,26 @@ SSL_MODE_ALIASES = {"no-verify": "require"}
 
 _TEXT = re.compile(r".*")
 _WHOLE = re.compile(r"[0-9]{1,9}")
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-#: Options of a Redis URL that the client knows and a text can hold, and what each may be.
+_COUNT = re.compile(r"0*[1-9][0-9]{0,8}")
+_SECONDS = re.compile(r"(?=.*[1-9])[0-9]{1,9}(?:\.[0-9]{1,9})?")
+#: Options of a Redis URL that the client knows and a text can hold, and what each may be. One that is empty counts as not given.
 REDIS_OPTIONS = {
-    **dict.fromkeys(("client_name", "db", "password", "socket_keepalive", "username"), _TEXT),
-    **dict.fromkeys(("health_check_interval", "max_connections", "protocol"), _WHOLE),
-    **dict.fromkeys(("socket_connect_timeout", "socket_timeout"), _SECONDS),
     **dict.fromkeys(
-        ("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname"), _TEXT
+        ("client_name", "db", "encoding", "encoding_errors", "legacy_responses", "lib_name"), _TEXT
     ),
-    **dict.fromkeys(("ssl_ciphers", "ssl_keyfile", "ssl_password"), _TEXT),
+    **dict.fromkeys(("lib_version", "password", "retry_on_timeout", "socket_keepalive", "username"), _TEXT),
+    **dict.fromkeys(
+        ("ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_certfile", "ssl_check_hostname"), _TEXT
+    ),
+    **dict.fromkeys(
+        ("ssl_ciphers", "ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile"), _TEXT
+    ),
+    **dict.fromkeys(("ssl_password", "ssl_validate_ocsp", "ssl_validate_ocsp_stapled"), _TEXT),
+    **dict.fromkeys(("health_check_interval", "ssl_min_version"), _WHOLE),
+    **dict.fromkeys(("max_connections", "socket_read_size"), _COUNT),
+    **dict.fromkeys(("socket_connect_timeout", "socket_timeout"), _SECONDS),
+    "protocol": re.compile(r"[23]"),
+    "ssl_cert_reqs": re.compile(r"none|optional|required"),
 }
 
 _HOST = re.compile(r"(?:\[[^\[\]]+\]|[^:\[\]]*)(?::(?P<port>[^:]*))?")
@@ -80,14 +90,14 @@ def redis_problem(url: str) -> str | None:
         return problem
     if "," in parts.hosts:
         return "it names more than one host"
-    options = parse_qs(parts.query, keep_blank_values=True)
+    options = parse_qs(parts.query)
     if not options.keys() <= REDIS_OPTIONS.keys():
         return f"it has an option that the client does not know (it knows {', '.join(sorted(REDIS_OPTIONS))})"
     if parts.scheme == "redis" and any(name.startswith("ssl_") for name in options):
         return "it has options of TLS, which redis:// is not (begin it with rediss://)"
     for name, values in options.items():
         if not all(REDIS_OPTIONS[name].fullmatch(value) for value in values):
-            return f"its {name} is not a number"
+            return f"its {name} is not what the client takes for one"
     database = parts.parameter("db")
     for number in (parts.path.rstrip("/"), database if database is not None else ""):
         if number and not (number.isascii() and number.isdigit()):

