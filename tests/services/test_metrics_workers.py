@@ -63,8 +63,10 @@ async def test_calls_tokens_and_outcomes_are_counted(storage: Storage, llm: Fake
     assert counted("claude_mem_worker_concurrency") == 8
 
 
+@pytest.mark.usefixtures("within_a_day")
+@pytest.mark.parametrize("daily_tokens", [None, 1], ids=["answered", "budget spent"])
 async def test_a_heartbeat_between_the_commit_and_its_news_takes_no_job_from_the_count(
-    database: Database, llm: FakeLlm, monkeypatch: pytest.MonkeyPatch
+    database: Database, llm: FakeLlm, monkeypatch: pytest.MonkeyPatch, daily_tokens: int | None
 ) -> None:
     world = await make_world(database)
     growth = Growth()
@@ -87,14 +89,18 @@ async def test_a_heartbeat_between_the_commit_and_its_news_takes_no_job_from_the
         return await heartbeat(executor, claims, **terms)
 
     monkeypatch.setattr(jobs, "heartbeat", keep)
-    monkeypatch.setattr("claude_mem.services.generating.run_transaction", slow_to_tell)
-    async with working(database, FailoverProvider([asking(llm)])):
-        job_id = await job_for(IngestService(database, DisabledQueue()), world, 1)
+    ingest = IngestService(database, DisabledQueue())
+    async with working(database, FailoverProvider([asking(llm)]), daily_tokens=daily_tokens):
+        assert (await ended(database, await job_for(ingest, world, 1))).status is JobStatus.COMPLETED
+        monkeypatch.setattr("claude_mem.services.generating.run_transaction", slow_to_tell)
+        job_id = await job_for(ingest, world, 2)
         async with asyncio.timeout(240):
             await missed.wait()
-        assert (await ended(database, job_id)).status is JobStatus.COMPLETED
+        if daily_tokens is None:
+            assert (await ended(database, job_id)).status is JobStatus.COMPLETED
     assert answered[:2] == [True, True]
-    assert growth.of("claude_mem_jobs_settled_total", lane="event", outcome="completed") == 1
+    completed = growth.of("claude_mem_jobs_settled_total", lane="event", outcome="completed")
+    assert (completed, llm.count) == ((2, 2) if daily_tokens is None else (1, 1))
     assert growth.of("claude_mem_worker_claims_lost_total") == 0
 
 

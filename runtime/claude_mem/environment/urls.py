@@ -24,7 +24,7 @@ _TEXT = re.compile(r".*")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _COUNT = re.compile(r"0*[1-9][0-9]{0,8}")
 _SECONDS = re.compile(r"(?=.*[1-9])[0-9]{1,9}(?:\.[0-9]{1,9})?")
-#: Options of a Redis URL that the client knows and a text can hold, and what each may be. One that is empty counts as not given.
+#: Options of a Redis URL that the client knows and a text can hold, and what each may be; an empty one is as if not given.
 REDIS_OPTIONS = {
     **dict.fromkeys(
         ("client_name", "db", "encoding", "encoding_errors", "legacy_responses", "lib_name"), _TEXT

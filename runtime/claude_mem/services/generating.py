@@ -117,7 +117,7 @@ class Generator:
         """Make a call and store what came of it; where the budget is spent, let its jobs wait.
 
         Parameters:
-            over: is called when the provider has answered or failed; what follows is storing.
+            over: is called when the provider has answered or failed, or is not asked; what follows is storing.
 
         Raises: Unavailable when the database cannot say what was spent; then no call was made.
         """
@@ -136,6 +136,7 @@ class Generator:
             if admission.allowed:
                 await self._ask(call, over)
         if not admission.allowed:
+            over()
             spent = Failure(WAITING, "the token budget is spent")
             await self._postpone(call.taken, admission.waits_until_us, spent)
 

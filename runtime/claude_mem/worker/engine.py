@@ -234,6 +234,7 @@ class Engine:
         async def make() -> None:
             await place.enter()
             if self._stopping.is_set():
+                over()
                 await self._hand_back(call.taken, reason="worker_stopping")
             else:
                 await self._generator.make(call, over=over)
