@@ -5,7 +5,7 @@ import { Arrivals } from "./arrivals.js";
 import { ask } from "./dialogs.js";
 import { h, put } from "./dom.js";
 import { count, number, words } from "./format.js";
-import { empty, field, head, hearing, looking, pager, passOver, refocus, select, show } from "./parts.js";
+import { empty, field, head, hearing, looking, pager, passOver, refocus, select, show, takeAway } from "./parts.js";
 import { queue } from "./queue.js";
 import { jobActions, jobLine, jobLink, jobName, jobTrouble } from "./steering.js";
 
@@ -176,10 +176,10 @@ export function jobs(frame, { query }) {
 
   function drop(id) {
     const known = rows.get(id);
-    const focused = known?.contains(document.activeElement);
-    known?.remove();
+    if (!known) return;
     rows.delete(id);
-    if (focused) refocus();
+    takeAway(known);
+    if (rows.size === 0) load();
   }
 
   function enter(job) {

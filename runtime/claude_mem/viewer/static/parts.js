@@ -93,6 +93,13 @@ export function refocus(element) {
   if (document.activeElement === document.body) (element ?? document.querySelector("main h1"))?.focus({ preventScroll: true });
 }
 
+/** Take an element away, and lead the focus to the view's heading if it was there. */
+export function takeAway(element) {
+  const focused = element.contains(document.activeElement);
+  element.remove();
+  if (focused) refocus();
+}
+
 /**
  * A button that fetches the next page of what fills a place, as long as there is one.
  *
