@@ -76,7 +76,7 @@ function leave(reason = "") {
   sessionStorage.removeItem(PROJECT);
   endViews();
   following.abort();
-  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  for (const dialog of document.querySelectorAll("dialog:not([data-keep])")) dialog.close();
   welcome(reason);
 }
 

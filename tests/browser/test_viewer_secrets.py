@@ -1,0 +1,101 @@
+"""A new key is shown to who asked for it, until they have it, and to nobody who comes after them in the same tab."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.viewer_timing import Held
+from tests.support.browser import Viewer
+from tests.support.http import Server, Tenant
+
+
+@pytest.fixture
+def own(server: Server, tenant: Tenant) -> str:
+    """A key whose first characters are its own, by which the viewer finds it among the team's."""
+    wanted = {"name": "laptop", "scopes": ["memories:read", "memories:write"]}
+    made: str = server.ok("POST", "/v1/keys", tenant.full, wanted, status=201)["apiKey"]
+    return made
+
+
+def make_a_key(viewer: Viewer) -> Held:
+    """Ask for a key, whose answer is held up, and leave the question."""
+    page = viewer.page
+    slow = Held(page, "**/v1/keys")
+    page.get_by_role("button", name="New key").click()
+    viewer.dialog().get_by_role("button", name="Make the key").click()
+    slow.wait()
+    page.keyboard.press("Escape")
+    expect(viewer.dialog()).to_have_count(0)
+    return slow
+
+
+def has_left(page: Page) -> None:
+    """The page behind a dialog cannot be used, so its title tells."""
+    expect(page).to_have_title("Sign in · claude-mem")
+
+
+def test_the_key_that_takes_the_place_of_ones_own_outlives_its_end(
+    viewer: Viewer, server: Server, own: str
+) -> None:
+    viewer.sign_in(own).go("Keys")
+    page = viewer.page
+    page.get_by_role("button", name="Rotate laptop").click()
+    viewer.dialog().get_by_role("button", name="Replace it").click()
+    secret = viewer.dialog().locator(".secret")
+    newer = secret.inner_text()
+    has_left(page)
+    expect(secret).to_have_text(newer)
+    assert server.call("GET", "/v1/projects", newer).status_code == 200
+    viewer.dialog().get_by_role("button", name="Done").click()
+    expect(viewer.dialog()).to_have_count(0)
+    viewer.sign_in(newer)
+
+
+def test_the_key_that_takes_the_place_of_ones_own_may_come_after_its_end(viewer: Viewer, own: str) -> None:
+    viewer.sign_in(own).go("Keys")
+    page = viewer.page
+    slow = Held(page, "**/rotate")
+    page.get_by_role("button", name="Rotate laptop").click()
+    viewer.dialog().get_by_role("button", name="Replace it").click()
+    slow.wait()
+    has_left(page)
+    slow.let_go()
+    expect(viewer.dialog().locator(".secret")).to_have_text(re.compile("^cm_"))
+
+
+def test_a_key_that_comes_while_somebody_types_stays_until_they_are_done(
+    viewer: Viewer, tenant: Tenant
+) -> None:
+    viewer.sign_in(tenant.full).go("Keys")
+    page = viewer.page
+    slow = make_a_key(viewer)
+    viewer.go("Search")
+    words = page.get_by_label("Search words")
+    words.fill("why")
+    expect(words).to_be_focused()
+    slow.let_go()
+    expect(viewer.dialog().get_by_role("heading")).to_be_focused()
+    for key in (" ", "Enter", "Escape", "Escape", "Escape"):
+        page.keyboard.press(key)
+    # What a key press did has been done when the page has answered.
+    page.evaluate("new Promise((done) => setTimeout(() => setTimeout(done)))")
+    expect(viewer.dialog().locator(".secret")).to_be_visible()
+    expect(viewer.dialog().get_by_role("status")).to_have_text("")
+    viewer.dialog().get_by_role("button", name="Done").click()
+    expect(viewer.dialog()).to_have_count(0)
+    expect(words).to_be_focused()
+
+
+def test_what_opens_over_a_question_has_a_name_of_its_own(viewer: Viewer, tenant: Tenant) -> None:
+    viewer.sign_in(tenant.full).go("Keys")
+    slow = make_a_key(viewer)
+    viewer.page.get_by_role("button", name="New key").click()
+    slow.let_go()
+    shown = viewer.page.get_by_role("dialog", name="The new key", exact=True)
+    expect(shown.locator(".secret")).to_be_visible()
+    expect(viewer.page.locator("dialog")).to_have_count(2)
+    shown.get_by_role("button", name="Done").click()
+    expect(viewer.page.get_by_role("dialog", name="New key", exact=True)).to_be_visible()
