@@ -7,7 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.viewer_timing import Held
+from tests.browser.viewer_content import remember
+from tests.browser.viewer_timing import Held, let_answers_be_used
 from tests.support.browser import Viewer
 from tests.support.http import Server, Tenant
 
@@ -30,6 +31,13 @@ def make_a_key(viewer: Viewer) -> Held:
     page.keyboard.press("Escape")
     expect(viewer.dialog()).to_have_count(0)
     return slow
+
+
+def come_next(viewer: Viewer, key: str) -> None:
+    """Sign in without loading the page again, which would end what is under way."""
+    viewer.page.get_by_label("API key").fill(key)
+    viewer.page.get_by_role("button", name="Sign in").click()
+    viewer.wait_live()
 
 
 def has_left(page: Page) -> None:
@@ -81,7 +89,7 @@ def test_a_key_that_comes_while_somebody_types_stays_until_they_are_done(
     for key in (" ", "Enter", "Escape", "Escape", "Escape"):
         page.keyboard.press(key)
     # What a key press did has been done when the page has answered.
-    page.evaluate("new Promise((done) => setTimeout(() => setTimeout(done)))")
+    let_answers_be_used(page)
     expect(viewer.dialog().locator(".secret")).to_be_visible()
     expect(viewer.dialog().get_by_role("status")).to_have_text("")
     viewer.dialog().get_by_role("button", name="Done").click()
@@ -99,3 +107,72 @@ def test_what_opens_over_a_question_has_a_name_of_its_own(viewer: Viewer, tenant
     expect(viewer.page.locator("dialog")).to_have_count(2)
     shown.get_by_role("button", name="Done").click()
     expect(viewer.page.get_by_role("dialog", name="New key", exact=True)).to_be_visible()
+
+
+def test_a_key_that_comes_after_its_owner_signed_out_is_shown_to_nobody(
+    viewer: Viewer, tenant: Tenant
+) -> None:
+    viewer.sign_in(tenant.full).go("Keys")
+    page = viewer.page
+    for another in (False, True):
+        slow = make_a_key(viewer)
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("API key")).to_be_visible()
+        if another:
+            come_next(viewer, tenant.admin)
+        with page.expect_response(lambda found: found.request.method == "POST"):
+            slow.let_go()
+        let_answers_be_used(page)
+        expect(viewer.dialog()).to_have_count(0)
+        if not another:
+            viewer.sign_in(tenant.full).go("Keys")
+
+
+def test_a_refusal_of_the_key_of_somebody_who_left_signs_nobody_out(
+    viewer: Viewer, server: Server, tenant: Tenant, own: str
+) -> None:
+    viewer.sign_in(own).go("Keys")
+    page = viewer.page
+    slow = Held(page, "**/v1/keys", answered=False)
+    page.get_by_role("button", name="New key").click()
+    viewer.dialog().get_by_role("button", name="Make the key").click()
+    slow.wait()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Sign out").click()
+    come_next(viewer, tenant.full)
+    listed = server.ok("GET", "/v1/keys", tenant.full)["keys"]
+    mine = next(one["id"] for one in listed if one["name"] == "laptop")
+    server.ok("DELETE", f"/v1/keys/{mine}", tenant.full)
+    with page.expect_response(lambda found: found.request.method == "POST" and not found.ok):
+        slow.let_go()
+    let_answers_be_used(page)
+    viewer.go("Jobs")
+
+
+def test_that_nothing_was_found_is_told_as_what_is_found_is(
+    viewer: Viewer, server: Server, tenant: Tenant
+) -> None:
+    remember(server, tenant, "The budget of one")
+    viewer.sign_in(tenant.full, f"/#/search?q=budget&project={tenant.project}")
+    said = viewer.page.get_by_role("status")
+    expect(said.filter(has_text="1 memory found")).to_have_count(1)
+    viewer.page.get_by_label("Search words").fill("zanzibar")
+    viewer.page.keyboard.press("Enter")
+    expect(said.filter(has_text="Nothing was found")).to_have_count(1)
+    expect(said.filter(has_text="found")).to_have_count(1)
+
+
+def test_more_of_a_list_is_offered_at_a_distance_from_its_last_entry(
+    viewer: Viewer, server: Server, tenant: Tenant
+) -> None:
+    for number in range(51):
+        remember(server, tenant, f"Memory {number}")
+    viewer.sign_in(tenant.full)
+    offered = viewer.page.get_by_role("button", name="Show more")
+    offered.scroll_into_view_if_needed()
+    viewer.at_rest()
+    last = viewer.page.get_by_role("article").last.element_handle()
+    gap = offered.evaluate(
+        "(button, card) => button.getBoundingClientRect().top - card.getBoundingClientRect().bottom", last
+    )
+    assert gap >= 8

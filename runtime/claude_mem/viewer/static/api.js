@@ -36,17 +36,26 @@ export class SignedOut extends Error {
 
 let key = sessionStorage.getItem(STORED) ?? "";
 
+/** Who is there: another number once somebody signed out by hand, or came with a key. A key that ended is still its owner's. */
+let person = 0;
+
 export const hasKey = () => key !== "";
 export const keyStart = () => key.slice(0, 10);
 
 export function keep(raw) {
   key = raw;
+  person += 1;
   sessionStorage.setItem(STORED, raw);
 }
 
 export function forget() {
   key = "";
   sessionStorage.removeItem(STORED);
+}
+
+/** What is still under way is for nobody who comes now. */
+export function part() {
+  person += 1;
 }
 
 /** The headers that say who asks. */
@@ -60,9 +69,21 @@ export function credentials() {
  * @param {string} method such as `GET`
  * @param {string} path such as `/v1/memories`
  * @param {object} options `query` and `body` as plain values, and a `signal`
- * @returns {Promise<object>} the answer
+ * @returns {Promise<object>} the answer; an AbortError if it is not for who is there by then: nobody is shown what another asked for,
+ *   nor signed out because another's key was refused
  */
 export async function call(method, path, { query = {}, body, signal } = {}) {
+  const [asking, by] = [person, key];
+  try {
+    const answer = await exchange(method, path, { query, body, signal });
+    if (person === asking) return answer;
+  } catch (error) {
+    if (person === asking && key === by) throw error;
+  }
+  throw new DOMException("Who asked is not there any more.", "AbortError");
+}
+
+async function exchange(method, path, { query, body, signal }) {
   const response = await send(method, path, { query, body, signal });
   if (response.ok) return content(response);
   const error = await refusal(response);

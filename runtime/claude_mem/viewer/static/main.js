@@ -1,6 +1,6 @@
 /** The viewer: signing in, the frame around the views, and which view is shown. */
 
-import { ApiError, INVALID, SignedOut, all, call, forget, hasKey, keep, keyStart } from "./api.js";
+import { ApiError, INVALID, SignedOut, all, call, forget, hasKey, keep, keyStart, part } from "./api.js";
 import { h, icon, put } from "./dom.js";
 import { beginning } from "./format.js";
 import { job } from "./job.js";
@@ -78,6 +78,11 @@ function leave(reason = "") {
   following.abort();
   for (const dialog of document.querySelectorAll("dialog:not([data-keep])")) dialog.close();
   welcome(reason);
+}
+
+function signOut() {
+  part();
+  leave();
 }
 
 function endViews() {
@@ -248,7 +253,7 @@ function openShell(projects, identity) {
     h("div.shell", {},
       h("header.top", {}, brand(), h("div.project", {}, picker),
         h("div.tools", {}, live, themeButton(),
-          hasKey() && h("button.quiet", { type: "button", "aria-label": "Sign out", title: "Sign out", on: { click: () => leave() } },
+          hasKey() && h("button.quiet", { type: "button", "aria-label": "Sign out", title: "Sign out", on: { click: signOut } },
             icon("leave"), h("span.words", {}, "Sign out")))),
       h("nav.tabs", { "aria-label": "Views" }, h("ul", {}, Object.values(tabs).map((link) => h("li", {}, link)))),
       main));

@@ -48,8 +48,8 @@ export function search(frame, { query }) {
         place = 0;
         put(list);
         pages.offer(add(page));
+        frame.announce(place === 0 ? "Nothing was found" : `${count(place, "memory", "memories")} found`);
         if (place === 0) return empty("Nothing was found", "Try fewer or other words: any of them may match, and names, paths and parts of them count.");
-        frame.announce(`${count(place, "memory", "memories")} found`);
         return [h("h2.unseen", {}, "Results"), list, pages.holder];
       };
     });
