@@ -33,7 +33,7 @@ def test_a_budget_is_set_changed_and_removed(viewer: Viewer, server: Server, ten
     expect(card).to_contain_text("Used up")
     expect(card).to_contain_text("5,000 of 4,000 tokens (125 %); warns at 90 %.")
     expect(viewer.page.get_by_role("status").filter(has_text="The budget is set.")).to_have_count(1)
-    expect(viewer.page.get_by_role("heading", name="Budgets")).to_be_focused()
+    expect(viewer.page.get_by_role("button", name="Set a budget")).to_be_focused()
     made = budgets(server, tenant)[tenant.project, "month"]
     assert (made["tokens"], made["usd"], made["warnPercent"]) == (4_000, 2.5, 90)
 
@@ -45,6 +45,8 @@ def test_a_budget_is_set_changed_and_removed(viewer: Viewer, server: Server, ten
     expect(dialog.get_by_role("status")).to_have_text("Of it, 5,000 tokens are used so far.")
     dialog.get_by_role("button", name="Set the budget").click()
     expect(card).to_contain_text("5,000 of 50,000 tokens (10 %)")
+    # The button that was pressed is gone.
+    expect(viewer.page.get_by_role("heading", name="Budgets")).to_be_focused()
     made = budgets(server, tenant)[tenant.project, "month"]
     assert (made["tokens"], made["usd"]) == (50_000, None)
 

@@ -176,3 +176,33 @@ def test_more_of_a_list_is_offered_at_a_distance_from_its_last_entry(
         "(button, card) => button.getBoundingClientRect().top - card.getBoundingClientRect().bottom", last
     )
     assert gap >= 8
+
+
+def test_who_left_a_question_is_told_that_it_failed(viewer: Viewer, tenant: Tenant) -> None:
+    viewer.sign_in(tenant.full).go("Keys")
+    slow = make_a_key(viewer)
+    slow.refuse()
+    told = viewer.page.get_by_role("dialog", name="That did not work")
+    expect(told).to_contain_text("New key")
+    expect(told.get_by_role("alert")).to_contain_text("database does not answer")
+    told.get_by_role("button", name="Done").click()
+    expect(viewer.page.get_by_role("button", name="New key")).to_be_focused()
+
+
+def test_a_budget_that_is_set_late_leaves_the_focus_where_somebody_went(
+    viewer: Viewer, tenant: Tenant
+) -> None:
+    viewer.sign_in(tenant.admin).go("Usage")
+    page = viewer.page
+    slow = Held(page, "**/v1/budgets")
+    page.get_by_role("button", name="Set a budget").click()
+    viewer.dialog().get_by_label("Tokens").fill("4000")
+    viewer.dialog().get_by_role("button", name="Set the budget").click()
+    slow.wait()
+    page.keyboard.press("Escape")
+    elsewhere = page.get_by_label("Project", exact=True)
+    elsewhere.focus()
+    slow.let_go()
+    expect(viewer.card("0 of 4,000 tokens")).to_be_visible()
+    let_answers_be_used(page)
+    expect(elsewhere).to_be_focused()

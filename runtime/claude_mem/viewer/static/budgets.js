@@ -108,7 +108,8 @@ export function budgets(frame) {
   async function changed(text) {
     frame.announce(text);
     await load();
-    title.focus({ preventScroll: true });
+    // Who went on to something else meanwhile stays there.
+    if (document.activeElement?.matches("body, main h1")) title.focus({ preventScroll: true });
   }
 
   const title = h("h2", { tabindex: "-1" }, "Budgets");

@@ -10,7 +10,7 @@ let asked = 0;
  * Ask for something, and do it.
  *
  * @param {object} question `title`; `content`, nodes; `action`, words on the button; `danger`; `act`, an async function that does it,
- *   whose result is this one's, also where the person left meanwhile; what it throws is shown in the dialog. Without `act` there is one
+ *   whose result is this one's, also where the person left meanwhile; what it throws is shown in the dialog, or in another one. Without `act` there is one
  *   button, which closes, and the heading has the focus, so that no key that was meant for something else presses one. `keep` where it is
  *   the only place of what it shows: then nothing but the button closes it, not even the end of the key.
  * @returns {Promise<any>} undefined when the person did not
@@ -43,8 +43,10 @@ export function ask({ title, content = [], action, danger = false, act, keep = f
         result = await act();
         dialog.close();
       } catch (error) {
-        if (error.name === "ApiError") problems.replaceChildren(problemLine(error.message));
-        else {
+        if (error.name === "ApiError") {
+          if (dialog.isConnected) problems.replaceChildren(problemLine(error.message));
+          else ask({ title: "That did not work", content: [h("p", {}, title), problemLine(error.message)] });
+        } else {
           reject(error);
           dialog.close();
         }
