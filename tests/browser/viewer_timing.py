@@ -61,11 +61,11 @@ class Held:
         for route, answer in self._held:
             _go_on(route, answer)
 
-    def refuse(self) -> None:
-        """Let them go, with the answer of a server whose database is away."""
+    def refuse(self, status: int = 503) -> None:
+        """Let them go, with a refusal: unless another is named, that of a server whose database is away."""
         self._holding = False
         for route, _ in self._held:
-            route.fulfill(status=503, json={})
+            route.fulfill(status=status, json={})
 
     def tell(self, event: str, data: dict[str, Any]) -> None:
         """Answer the first with a stream that tells of one thing and ends, and go on holding."""
