@@ -134,7 +134,7 @@ def test_a_search_marks_what_matched_and_explains_itself(
     expect(cards).to_have_count(2)
     viewer.page.get_by_label("Search words").fill('retry -"retry budget"')
     viewer.page.get_by_role("button", name="Search").click()
-    expect(viewer.page.get_by_text("Nothing was found")).to_be_visible()
+    expect(viewer.page.get_by_role("heading", name="Nothing was found")).to_be_visible()
 
 
 def test_a_session_tells_its_story(viewer: Viewer, server: Server, tenant: Tenant) -> None:
