@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from claude_mem.model.documents import EMPTY
 from claude_mem.model.errors import InvalidInput, NotFound
@@ -160,6 +161,20 @@ async def test_bad_lines_are_named_and_the_others_kept(full: Database) -> None:
     assert [one.number for one in result.refused] == [3, 5, 6, 7, len(file) - 1, len(file)]
     assert result.outcome.stored["observations"] == 3
     assert "not json" not in str(result.refused), "a line's text is not told"
+
+
+@pytest.mark.parametrize("named", ["external_session_id", "content_session_id"])
+async def test_a_session_whose_names_fit_no_entry_of_an_index_is_named(full: Database, named: str) -> None:
+    file: list[Any] = await export(full, WORLD.team_id, project_id=WORLD.project_id)
+    first, second = (line for line in file if line["type"] == "session")
+    fits, too_long = "\U00020000" * 256 + "x" * 256, "\U00020000" * 512
+    first[to_camel(named)], first["platformSource"] = fits, "y" * 512
+    second[to_camel(named)], second["platformSource"] = too_long, "\U00020000" * 256
+    result = await take_in(full, file, team_id=WORLD.other_team_id, project_id=WORLD.other_project_id)
+    (refused,) = result.refused
+    assert refused.number == file.index(second) + 1
+    assert refused.message == f"{to_camel(named)} and platformSource are longer than 2048 bytes together"
+    assert result.outcome.stored["sessions"] == 1
 
 
 async def test_all_or_nothing(full: Database) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AliasChoices,
@@ -21,13 +21,10 @@ from pydantic_core import PydanticCustomError
 from claude_mem.model.times import MAX_EPOCH_MS, parse_since
 from claude_mem.services.briefing import MEMORIES, MOST_MEMORIES, MOST_TOKENS, TOKENS
 from claude_mem.services.retention_rules import MOST_DAYS, MOST_KEPT
+from claude_mem.services.session_identity import SessionIdentity
 
 #: Characters of an id or name at most: four bytes each still fit an index entry of PostgreSQL.
 MAX_ID = 512
-
-#: Bytes in UTF-8 of a session's platform and one of its ids at most: an index entry of PostgreSQL, which ends at 2,704, has
-#: both, the ids of team and project, and a time.
-MAX_IDENTITY_BYTES = 2048
 
 #: Characters of a free label, such as an event's type.
 MAX_LABEL = 1024
@@ -79,22 +76,6 @@ class Body(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
 
 
-class SessionIdentity(Body):
-    """What a session is known by; `platform_source` and an id of the session stand in one entry of an index."""
-
-    @model_validator(mode="after")
-    def _fits_an_entry(self) -> Self:
-        platform: str | None = getattr(self, "platform_source", None)
-        for name in ("external_session_id", "content_session_id"):
-            found: str | None = getattr(self, name, None)
-            if platform and found and len((platform + found).encode()) > MAX_IDENTITY_BYTES:
-                both = f"{to_camel(name)} and platformSource"
-                raise PydanticCustomError(
-                    "custom", f"{both} are longer than {MAX_IDENTITY_BYTES} bytes together"
-                )
-        return self
-
-
 class EventBody(Body):
     """An agent event."""
 
@@ -111,7 +92,7 @@ class EventBody(Body):
     metadata: Object | None = None
 
 
-class SessionBody(SessionIdentity):
+class SessionBody(SessionIdentity, Body):
     """The start of a session."""
 
     project_id: Id
@@ -240,7 +221,7 @@ class RetentionBody(Body):
     keep_summaries: Annotated[bool, Strict()] = False
 
 
-class CompatObservationBody(SessionIdentity):
+class CompatObservationBody(SessionIdentity, Body):
     """A tool use as older hooks send it; everything but the session and the tool is optional."""
 
     content_session_id: Id
@@ -260,7 +241,7 @@ class CompatObservationBody(SessionIdentity):
         return self.snake_tool_use_id or self.camel_tool_use_id or None
 
 
-class CompatSummaryBody(SessionIdentity):
+class CompatSummaryBody(SessionIdentity, Body):
     """The end of a session as older hooks send it."""
 
     content_session_id: Id

@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from claude_mem.model.errors import InvalidInput, Issue
 from claude_mem.model.records import SourceType
 from claude_mem.model.times import MAX_EPOCH_MS, MIN_POSTGRES_MS
+from claude_mem.services.session_identity import SessionIdentity
 from claude_mem.storage.cursors import Cursor
 
 FORMAT: Final = "claude-mem-export"
@@ -67,7 +68,7 @@ class ProjectLine(Line):
     metadata: Any = Field(default_factory=dict)
 
 
-class SessionLine(Line):
+class SessionLine(SessionIdentity, Line):
     """A session of an agent."""
 
     type: Literal["session"]

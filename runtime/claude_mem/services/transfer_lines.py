@@ -119,7 +119,7 @@ def read(raw: bytes | None) -> AnyLine:
         if found["type"] in {"union_tag_not_found", "union_tag_invalid", "model_attributes_type"}:
             raise BadLine("its type is not header, project, session, event, observation or end") from error
         place = ".".join(str(part) for part in found["loc"][1:])
-        raise BadLine(f"{place}: {found['msg']}") from error
+        raise BadLine(f"{place}: {found['msg']}" if place else found["msg"]) from error
 
 
 def prepare(number: int, line: Stored, *, size: int) -> Item:
