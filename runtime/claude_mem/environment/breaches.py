@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from claude_mem.environment.catalogue import UNREAD, embedding, generation, service, tenancy
 from claude_mem.environment.facts import RUNTIMES
 from claude_mem.environment.providers import OFFLINE, PROVIDERS
-from claude_mem.environment.tls import UNCHECKED, ssl_mode
+from claude_mem.environment.tls import UNCHECKED, asks_sockets, ssl_mode
 from claude_mem.environment.urls import (
+    checks_no_certificate,
     http_problem,
     normal_ssl_mode,
     postgres_problem,
@@ -180,6 +181,8 @@ def idle_postgres_authorities(facts: Facts) -> Words:
     mode = ssl_mode(facts.environ, opaque=facts.opaque)
     if mode not in UNCHECKED or not facts.has(service.DATABASE_URL):
         return None
+    if asks_sockets(facts.environ, opaque=facts.opaque):
+        return None
     named = ssl_root_cert_of(facts.text(service.DATABASE_URL.name) or "")
     variable = service.PGSSLROOTCERT if named is None else service.DATABASE_URL
     return {"variable": variable.name, "mode": mode} if facts.has(variable) else None
@@ -187,7 +190,19 @@ def idle_postgres_authorities(facts: Facts) -> Words:
 
 def idle_redis_authorities(facts: Facts) -> Words:
     url = facts.text(service.REDIS_URL.name)
-    return _if(facts.has(service.REDIS_CA_FILE) and url is not None and not speaks_tls(url))
+    if url is None or not facts.has(service.REDIS_CA_FILE):
+        return None
+    if not speaks_tls(url):
+        return {
+            "state": "begins with redis://, so that nothing is encrypted",
+            "change": "Begin CLAUDE_MEM_REDIS_URL with rediss://.",
+        }
+    if checks_no_certificate(url):
+        return {
+            "state": "says ssl_cert_reqs=none, so that no certificate is checked",
+            "change": "Take ssl_cert_reqs=none out of CLAUDE_MEM_REDIS_URL.",
+        }
+    return None
 
 
 def idle_unknown_provider(facts: Facts) -> Words:

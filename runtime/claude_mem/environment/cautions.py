@@ -72,7 +72,10 @@ CAUTIONS: Final[tuple[Rule, ...]] = (
         variable=service.PGSSLROOTCERT.name,
         roles=BOTH,
         where=Where.DEPLOYABLE,
-        demand="unset, as the URL's sslrootcert, where TLS to PostgreSQL is disable, allow or prefer",
+        demand=(
+            "unset, as the URL's sslrootcert, where TLS to PostgreSQL is disable, allow or prefer, and its host is named "
+            "and no Unix socket"
+        ),
         breach=breaches.idle_postgres_authorities,
         message=(
             "{variable} names authorities, but TLS to PostgreSQL is {mode}, which checks no certificate: whoever "
@@ -85,13 +88,12 @@ CAUTIONS: Final[tuple[Rule, ...]] = (
         variable=service.REDIS_CA_FILE.name,
         roles=BOTH,
         where=Where.DEPLOYABLE,
-        demand="unset, where CLAUDE_MEM_REDIS_URL begins with redis://",
+        demand="unset, where CLAUDE_MEM_REDIS_URL begins with redis:// or says ssl_cert_reqs=none",
         breach=breaches.idle_redis_authorities,
         message=(
-            "{variable} names authorities, but CLAUDE_MEM_REDIS_URL begins with redis://, so that nothing is encrypted "
-            "and whoever answers there is believed."
+            "{variable} names authorities, but CLAUDE_MEM_REDIS_URL {state} and whoever answers there is believed."
         ),
-        remedy="Begin CLAUDE_MEM_REDIS_URL with rediss://.",
+        remedy="{change}",
     ),
     _caution(
         id="provider-unknown",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -127,9 +127,25 @@ def ssl_root_cert_of(url: str) -> str | None:
     return _Parts(url).parameter("sslrootcert") or None
 
 
+def hosts_of(url: str) -> tuple[str, ...]:
+    """The hosts of a PostgreSQL URL and the directories of its sockets, with their ports; none where it names none."""
+    parts = _Parts(url)
+    return tuple(unquote(host) for host in (parts.hosts or parts.parameter("host") or "").split(",") if host)
+
+
+def names_service(url: str) -> bool:
+    """Whether a PostgreSQL URL leaves what it does not say to a section of a service file."""
+    return bool(_Parts(url).parameter("service"))
+
+
 def speaks_tls(url: str) -> bool:
     """Whether a Redis URL asks for TLS."""
     return _Parts(url).scheme == "rediss"
+
+
+def checks_no_certificate(url: str) -> bool:
+    """Whether a Redis URL asks that no certificate be checked; of several values the client takes the first."""
+    return parse_qs(_Parts(url).query).get("ssl_cert_reqs", [""])[0] == "none"
 
 
 def with_redis_authorities(url: str, file: str) -> str:

@@ -191,6 +191,31 @@ WARNING_ROWS: list[tuple[Change, tuple[Place, ...], str, str]] = [
         "CLAUDE_MEM_REDIS_URL begins with redis://",
     ),
     (
+        {
+            "CLAUDE_MEM_REDIS_URL": "rediss://h:6380/0?ssl_cert_reqs=none&ssl_cert_reqs=required",
+            "CLAUDE_MEM_QUEUE_ENGINE": "dramatiq",
+            "CLAUDE_MEM_REDIS_CA_FILE": "/ca.pem",
+        },
+        EVERYWHERE,
+        "redis-authorities-unused",
+        "CLAUDE_MEM_REDIS_URL says ssl_cert_reqs=none, so that no certificate is checked",
+    ),
+    *(
+        (
+            {"CLAUDE_MEM_SERVER_DATABASE_URL": url, "PGHOST": host, "PGSSLROOTCERT": "/ca.pem"},
+            EVERYWHERE,
+            "postgres-authorities-unused",
+            "PGSSLROOTCERT names authorities, but TLS to PostgreSQL is prefer",
+        )
+        for url, host in (
+            ("postgres://h/d?host=/run/postgresql", None),  # the host in front wins
+            ("postgres:///d?host=/run/postgresql,h", None),
+            ("postgres://:5433/d", None),
+            ("postgres:///d", "/run/postgresql,h"),
+            ("postgres:///d?service=memory", None),
+        )
+    ),
+    (
         {"CLAUDE_MEM_SERVER_PROVIDER": "ollama"},
         (("server", False),),
         "provider-unknown",
@@ -282,12 +307,33 @@ def test_every_rule_has_a_row_here() -> None:
         ({"CLAUDE_MEM_SERVER_DATABASE_URL": f"{DATABASE}?sslmode=verify-full", "PGSSLMODE": "allow"}, set()),
         ({"CLAUDE_MEM_SERVER_DATABASE_URL": None}, {"CLAUDE_MEM_SERVER_DATABASE_URL"}),
         ({"CLAUDE_MEM_POSTGRES_SSL": None}, {"CLAUDE_MEM_POSTGRES_SSL"}),
+        # By sockets of this machine, on which there is no TLS at all.
+        ({"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres:///d?host=/run/postgresql&port=5433"}, set()),
+        ({"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres://u@%2Ftmp:5433,%2Frun/d", "PGHOST": "h"}, set()),
+        ({"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres:///d?host=/tmp&service=memory"}, set()),
+        ({"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres:///d?host=&sslrootcert=/ca.pem"}, set()),
+        ({"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres:///d", "PGHOST": "/run/postgresql"}, set()),
+        (
+            # Of several values the client takes the first.
+            {
+                "CLAUDE_MEM_POSTGRES_SSL": "verify-full",
+                "CLAUDE_MEM_REDIS_URL": "rediss://h/0?ssl_cert_reqs=optional&ssl_cert_reqs=none",
+            },
+            set(),
+        ),
     ],
 )
 def test_authorities_that_are_asked_or_may_be_are_not_warned_of(change: Change, opaque: set[str]) -> None:
     named: Change = {"PGSSLROOTCERT": "/ca.pem", "CLAUDE_MEM_REDIS_CA_FILE": "/ca.pem"}
     secure: Change = {"CLAUDE_MEM_REDIS_URL": "rediss://h:6380/0", "CLAUDE_MEM_QUEUE_ENGINE": "dramatiq"}
     assert judge({**named, **secure, **change}, ("worker", True), opaque=opaque).warnings == ()
+
+
+def test_hosts_that_nobody_can_look_at_are_taken_for_another_machine() -> None:
+    change: Change = {"CLAUDE_MEM_SERVER_DATABASE_URL": "postgres:///d", "PGSSLROOTCERT": "/ca.pem"}
+    assert judge(change, ("server", False)).warnings == ()
+    told = judge(change, ("server", False), opaque={"PGHOST"}).warnings
+    assert [problem.rule for problem in told] == ["postgres-authorities-unused"]
 
 
 @pytest.mark.parametrize("place", EVERYWHERE)

@@ -176,7 +176,7 @@ POSTGRES_SSL = kinds.optional_text(
     judged=True,
     meaning=(
         "TLS to PostgreSQL. prefer encrypts where the server can, require insists; verify-ca and verify-full "
-        "also check the certificate."
+        "also check the certificate. Nothing is encrypted on a Unix socket, whatever is set."
     ),
 )
 PGSSLMODE = kinds.optional_text(
@@ -213,7 +213,7 @@ REDIS_CA_FILE = kinds.optional_path(
     group=QUEUE,
     expects="a file of certificates",
     default_text="the URL's ssl_ca_certs wins; else the system's authorities",
-    meaning="Whom rediss:// trusts.",
+    meaning="Whom rediss:// trusts, unless the URL says ssl_cert_reqs=none, by which it trusts anybody.",
 )
 QUEUE_REDIS_PREFIX = kinds.word(
     "CLAUDE_MEM_QUEUE_REDIS_PREFIX",
