@@ -28,8 +28,9 @@ from rich.text import Text
 from claude_mem.client import Client
 from claude_mem.client.errors import ClaudeMemError
 from claude_mem.client.settings import default_server_url
+from claude_mem.process import state
 from tests.support.hook_program import PATIENT, PROGRAM
-from tests.support.ports import free_port, is_listening
+from tests.support.ports import claim_port, free_port
 from tests.support.processes import Process, WaitTimeoutError, wait_until
 
 if TYPE_CHECKING:
@@ -63,10 +64,12 @@ def main() -> int:
             scratch = ROOT / ".run"
             scratch.mkdir(exist_ok=True)
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=scratch)))
-            environment, url = _environment(data)
+            environment, url = environment_of(data)
             server = stack.enter_context(Process([PROGRAM, "server", "--daemon"], env=environment))
+            console.rule("[bold]claude-mem")
+            wait_until_ready(server, url=url, data=data)
             client = stack.enter_context(Client(server_url=url, project_id=PROJECT, timeout=ANSWER_SECONDS))
-            _tell(server, client, url=url, data=data, environment=environment)
+            _tell(client, url=url, data=data, environment=environment)
             if arguments.serve:
                 _serve(server, url)
             return _stop(server)
@@ -77,9 +80,16 @@ def main() -> int:
         return 1
 
 
-def _tell(server: Process, client: Client, *, url: str, data: Path, environment: dict[str, str]) -> None:
-    console.rule("[bold]claude-mem")
+def wait_until_ready(server: Process, *, url: str, data: Path) -> None:
+    """Wait until this very server listens and is ready: at its address another program may answer.
+
+    Raises: WaitTimeoutError, ProcessEndedError.
+    """
+    server.wait_until(lambda: state.read(data), what="the server to listen", timeout=READY_SECONDS)
     server.wait_for_http(f"{url}/readyz", timeout=READY_SECONDS)
+
+
+def _tell(client: Client, *, url: str, data: Path, environment: dict[str, str]) -> None:
     console.print(f"A server is ready at {url}, with SQLite and no key.")
     lines = SESSION.read_text(encoding="utf-8").splitlines()
     _replay(lines, {**environment, "CLAUDE_MEM_SERVER_URL": url, "CLAUDE_MEM_SERVER_PROJECT_ID": PROJECT})
@@ -94,14 +104,14 @@ def _tell(server: Process, client: Client, *, url: str, data: Path, environment:
     console.print(f"Try:    {curl}", soft_wrap=True, markup=False)
 
 
-def _environment(data: Path) -> tuple[dict[str, str], str]:
+def environment_of(data: Path) -> tuple[dict[str, str], str]:
     """No settings but a data directory and, where the usual port is taken, another; and the server's URL."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
     environment = {**inherited, "CLAUDE_MEM_DOCKER": "0", "CLAUDE_MEM_DATA_DIR": str(data)}
     # The recording has several turns, a second apart: sum the whole session up, and soon.
     environment["CLAUDE_MEM_SUMMARY_REFRESH_MS"] = "1000"
     url = default_server_url(environment)
-    if is_listening(int(url.rpartition(":")[2])):
+    if not claim_port(int(url.rpartition(":")[2])):
         environment["CLAUDE_MEM_SERVER_PORT"] = str(free_port())
         url = default_server_url(environment)
     return environment, url

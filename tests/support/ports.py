@@ -31,26 +31,35 @@ def free_port() -> int:
     first = secrets.randbelow(len(PORTS))
     for step in range(len(PORTS)):
         port = PORTS[(first + step) % len(PORTS)]
-        held = _hold(port)
-        if held is not None:
-            _HELD.append(held)
-            if len(_HELD) > MOST_HELD:
-                os.close(_HELD.popleft())
+        if _hold(port, reuse=False):
             return port
     raise NoFreePortError(f"every port from {PORTS[0]} to {PORTS[-1]} is in use; end what listens on them")
 
 
-def _hold(port: int) -> int | None:
-    """The file descriptor of the claim to a port; None where somebody else has it or listens on it."""
+def claim_port(port: int) -> bool:
+    """Whether a server can have this TCP port on 127.0.0.1, which is then held as those of `free_port` are."""
+    return _hold(port, reuse=True)
+
+
+def _hold(port: int, *, reuse: bool) -> bool:
+    """Whether nobody has a port or claims it; it is held then.
+
+    Parameters:
+        reuse: whether connections of a server that ended there just now may be left, as servers allow.
+    """
     claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         claim.bind(("127.0.0.1", port))
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
             probe.bind(("127.0.0.1", port))
     except OSError:
         claim.close()
-        return None
-    return claim.detach()
+        return False
+    _HELD.append(claim.detach())
+    if len(_HELD) > MOST_HELD:
+        os.close(_HELD.popleft())
+    return True
 
 
 def is_listening(port: int, *, host: str = "127.0.0.1") -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import ports
 from tests.support.ports import NoFreePortError, free_port
+from tests.support.processes import wait_until
 
 _ROOT = Path(__file__).parents[2]
 _ASK = """
@@ -44,6 +45,28 @@ def test_a_port_that_something_listens_on_is_not_given(monkeypatch: pytest.Monke
         monkeypatch.setattr(ports, "PORTS", range(taken, taken + 1))
         with pytest.raises(NoFreePortError, match="is in use"):
             free_port()
+
+
+def test_a_port_can_be_claimed_unless_somebody_has_it_who_listens_or_not() -> None:
+    port = free_port()
+    assert not ports.claim_port(port)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        taken = bound.getsockname()[1]
+        assert not ports.claim_port(taken)
+        bound.listen()
+        assert not ports.claim_port(taken)
+
+
+def test_a_port_whose_server_has_just_ended_can_be_claimed() -> None:
+    """Its connections wait at the server's side, which ended them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            listener.accept()[0].close()
+            assert client.recv(1) == b""
+    wait_until(lambda: ports.claim_port(port), what="the port to be had again")
+    assert not ports.claim_port(port)
 
 
 def test_whoever_holds_many_gives_the_oldest_back(monkeypatch: pytest.MonkeyPatch) -> None:
