@@ -32,6 +32,9 @@ from tests.support.kube.control_plane import ControlPlane, forget_cut_connection
 from tests.support.kube.kubectl import Kubectl, KubectlError
 from tests.support.ports import free_port
 
+#: What `without_remains` is for: the collector may come before it.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
 #: Good for the policy, whose CEL does not know the rule, and not for the webhook, which does.
 ONLY_THE_WEBHOOK_KNOWS = {"name": "CLAUDE_MEM_POSTGRES_SSL", "value": "sometimes"}
 LOCAL_DEV = {"name": "CLAUDE_MEM_AUTH_MODE", "value": "local-dev"}
@@ -110,6 +113,17 @@ def wait_for_rights(
         if certificate.get("source", "own") == "own":
             configuration = f"validatingwebhookconfigurations/{name}"
             kubectl.wait_until_may(account, "get", configuration, namespace=namespace)
+
+
+@pytest.fixture(autouse=True)
+def without_remains() -> Iterator[None]:
+    """After the test's loop has ended, let go of connections of a server that stopped, and of refused handshakes.
+
+    A listener that stops says goodbye to those who are connected and does not wait for their answer, as a process that
+    ends need not; the API server may answer when the test is over.
+    """
+    yield
+    forget_cut_connections()
 
 
 @pytest.fixture
@@ -361,15 +375,6 @@ async def test_a_whole_rotation_under_a_webhook_that_answers_all_the_while(
     assert trusted == [2, 2, 1]
 
 
-@pytest.fixture
-def without_remains() -> Iterator[None]:
-    """After the test's loop has ended, let go of connections that a client refused in the middle of a handshake."""
-    yield
-    forget_cut_connections()
-
-
-@pytest.mark.usefixtures("without_remains")
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 async def test_a_certificate_that_is_given_is_served_and_believed_and_no_other(
     install: Callable[[dict[str, Any]], Installation],
 ) -> None:
