@@ -187,6 +187,8 @@ export async function show(place, make, lines) {
 /** Fetch something more for a place that is filled, and use it unless the place is filled anew meanwhile. */
 export async function fetchFor(place, fetch, use) {
   const filling = fillings.get(place);
+  // The view, or the person, is gone.
+  if (!filling) return;
   filling.fetching += 1;
   try {
     const found = await fetch();

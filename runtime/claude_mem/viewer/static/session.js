@@ -5,7 +5,7 @@ import { h, put } from "./dom.js";
 import { prompt, step } from "./events.js";
 import { clock } from "./format.js";
 import { memoryCard } from "./memories.js";
-import { backLink, empty, fetchFor, head, hearing, longText, pager, passOver, show } from "./parts.js";
+import { backLink, empty, fetchFor, head, hearing, longText, pager, passOver, show, takeAway } from "./parts.js";
 import { lastPrompt, requestOf, sessionLine, sessionTitle } from "./sessions.js";
 
 const REFRESH_MS = 400;
@@ -16,15 +16,17 @@ export function session(frame, { id }) {
   const about = h("div");
   const body = h("div");
   const list = h("ol.story");
-  const pages = pager(body, () => fetchPage(), add);
+  const pages = pager(body, () => fetchPage(cursor), add);
   let cursor = null;
   let whole = false;
   let looking = null;
+  let known = null;
+  let told = "";
   let first;
   const seen = new Set();
   const memories = new Map();
 
-  const fetchPage = () => call("GET", `${path}/timeline`, { query: { cursor, limit: 100 }, signal });
+  const fetchPage = (from) => call("GET", `${path}/timeline`, { query: { cursor: from, limit: 100 }, signal });
 
   function add(page) {
     for (const entry of page.entries) {
@@ -32,41 +34,64 @@ export function session(frame, { id }) {
       seen.add(entry.id);
       if (entry.type === "prompt") first ??= entry.text;
     }
-    tell(page.session);
+    known = page.session;
+    tell();
     cursor = page.nextCursor ?? cursor;
     whole = page.nextCursor === null;
     return !whole;
   }
 
   /** What it is called and how it stands; what it was told last, where its prompts are not in the story. */
-  function tell(session) {
+  function tell() {
     const summary = [...memories.values()].find((memory) => memory.kind === "summary");
-    const title = sessionTitle(session, { request: requestOf(summary), first });
-    const last = lastPrompt(session);
+    const title = sessionTitle(known, { request: requestOf(summary), first });
+    const last = lastPrompt(known);
     frame.named(title);
+    // What is read there stays as open as it is.
+    const telling = JSON.stringify([title, known, first === undefined]);
+    if (telling === told) return;
+    told = telling;
     put(about, h("div.stack", {},
       h("p.lead.clamp", { dir: "auto" }, title),
-      sessionLine(session, frame),
+      sessionLine(known, frame),
       first === undefined && last && last !== title && h("div.card", {}, longText(last))));
   }
 
-  /** The memories and the next page. Returns: what shows both, behind what is shown. */
-  async function further() {
+  /** The memories and the page from a cursor on. Returns: what shows both, behind what is shown. */
+  async function further(from) {
     const found = await all("/v1/memories", "memories", { query: { serverSessionId: id }, signal });
-    const page = await fetchPage();
+    const page = await fetchPage(from);
     return () => {
       for (const memory of found) memories.set(memory.id, memory);
       pages.offer(add(page));
-      return list.children.length ? [list, pages.holder]
-        : empty("Nothing happened yet", "What the agent does, and what is learned from it, appears here.");
+      return list.children.length ? [list, pages.holder] : nothing();
     };
   }
 
-  const load = () => show(body, further);
+  const nothing = () => empty("Nothing happened yet", "What the agent does, and what is learned from it, appears here.");
+
+  function load() {
+    // A look that was planned would go on behind what was shown.
+    clearTimeout(looking);
+    looking = null;
+    told = "";
+    put(about);
+    return show(body, async () => {
+      const enter = await further(null);
+      return () => {
+        seen.clear();
+        memories.clear();
+        put(list);
+        cursor = null;
+        first = undefined;
+        return enter();
+      };
+    });
+  }
 
   /** What came since. */
   function refresh() {
-    return fetchFor(body, further, (enter) => {
+    return fetchFor(body, () => further(cursor), (enter) => {
       const found = enter();
       if (!list.isConnected) put(body, found);
     });
@@ -83,8 +108,18 @@ export function session(frame, { id }) {
     return memoryCard(memories.get(entry.id) ?? brief, frame, { level: "h2", story: true });
   }
 
+  function gone(memoryId) {
+    const item = list.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li");
+    if (item) takeAway(item);
+    if (memories.delete(memoryId)) tell();
+    if (item && whole && !list.children.length) put(body, nothing());
+  }
+
   function hear({ event, data }) {
+    if (event === "observation" && data.change === "deleted") gone(data.id);
+    if (event === "reset" || event === "purged") load();
     if (!whole) return;
+    if (event === "open") soon();
     const mine = event === "observation" && data.change === "created" && data.observation?.serverSessionId === id;
     if (mine || (event === "job" && data.generationJob.serverSessionId === id)) soon();
   }
@@ -102,7 +137,7 @@ export function session(frame, { id }) {
     element: h("div.view", {},
       backLink(frame, "sessions", "All sessions"), head("Session", null), about, body),
     hear: hearing(body, hear),
-    gone: (memoryId) => list.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li").remove(),
+    gone,
   };
 }
 
