@@ -52,7 +52,7 @@ EXIT_MEANINGS = {
     ExitCode.USAGE: "the command was not understood, or an argument cannot be right",
     ExitCode.NOT_FOUND: "nothing of that id exists",
     ExitCode.AUTH: "the server refuses the key",
-    ExitCode.UNAVAILABLE: "the server or the database does not answer",
+    ExitCode.UNAVAILABLE: "the server or the database does not answer, or not yet",
 }
 
 EXIT_NOTE = """

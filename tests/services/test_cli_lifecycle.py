@@ -18,7 +18,7 @@ import pytest
 from claude_mem.process import state
 from tests.support.databases import PATIENT_WITH_POSTGRES
 from tests.support.ports import free_port, is_listening
-from tests.support.processes import Process, ProcessGroup, wait_until
+from tests.support.processes import PATIENCE_S, Process, ProcessGroup, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -28,14 +28,23 @@ PROGRAM = str(Path(sys.executable).with_name("claude-mem"))
 ANSWERED_S = 60
 
 
+def giving(seconds: float) -> list[str]:
+    """`claude-mem`, that gives a server which it starts in the background so many seconds."""
+    program = (
+        "import sys; from claude_mem.cli import main, server_lifecycle; "
+        f"server_lifecycle.START_S = {seconds}; sys.exit(main.main())"
+    )
+    return [sys.executable, "-c", program]
+
+
 def claude_mem(*arguments: str, expect: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [PROGRAM, "server", *arguments],
+        [*giving(PATIENCE_S), "server", *arguments],
         capture_output=True,
         check=False,
         env=os.environ | env,
         text=True,
-        timeout=200,
+        timeout=2 * PATIENCE_S,
     )
     assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
     return done
@@ -185,6 +194,86 @@ def test_a_silent_postgres_is_told_within_ten_seconds_and_does_not_keep_a_signal
         process = processes.start(PROGRAM, "server", *command, env=env)
         with silent.accept()[0]:
             assert process.terminate() == 0
+
+
+def impatiently(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What came of a command of the server's that waits for no start."""
+    return subprocess.run(
+        [*giving(0), "server", *arguments],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+def waiting_for(silent: socket.socket) -> dict[str, str]:
+    """The environment of a server that does not start before this PostgreSQL says something."""
+    return DEPLOYED | {
+        "CLAUDE_MEM_SERVER_DATABASE_URL": address_of(silent),
+        "CLAUDE_MEM_POSTGRES_CONNECTION_TIMEOUT_MS": "3600000",
+    }
+
+
+def test_a_server_that_is_long_in_starting_is_told_of_found_and_ended(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with much to migrate; here with a PostgreSQL that says nothing."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_S)
+        for name, value in waiting_for(silent).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("CLAUDE_MEM_SERVER_PORT", str(port))
+        started = impatiently("start", "--daemon")
+        pid = json.loads(started.stdout)["pid"]
+        assert started.returncode == 5
+        assert f"process {pid} is still starting after 0 s" in started.stderr
+        assert str(data_dir / "logs" / "server.log") in started.stderr
+
+        with silent.accept()[0]:
+            assert not (data_dir / state.PID_FILE).exists()
+            found = json.loads(claude_mem("status", "--json").stdout)
+            assert (found["status"], found["pid"], found["port"]) == ("starting", pid, port)
+            assert claude_mem("status").stdout.splitlines()[:2] == [
+                "Server is starting",
+                f"  PID: {pid}",
+            ]
+            for command in (["start", "--daemon"], ["start"]):
+                again = impatiently(*command)
+                assert (again.returncode, json.loads(again.stdout)["pid"]) == (5, pid)
+                assert f"process {pid} is still starting" in again.stderr
+            refused = claude_mem("--daemon", expect=1)
+            assert (
+                f"this data directory's own server, process {pid}, which is still starting" in refused.stderr
+            )
+            # Of SQLite, as the silent database would keep it.
+            doctor = claude_mem("doctor", "--json", CLAUDE_MEM_SERVER_DATABASE_URL="")
+            checks = json.loads(doctor.stdout)["checks"]
+            said = {check["name"]: (check["status"], check["message"]) for check in checks}
+            assert said["port"] == ("ok", f"{port} is this data directory's server, process {pid}")
+            assert said["server"] == ("warn", "it is still starting, as with much to migrate")
+
+            assert claude_mem("stop").stdout == "Server stopped\n"
+        assert claude_mem("status").stdout == "Server is not running\n"
+        assert not (data_dir / state.STARTING_FILE).exists()
+
+
+def test_a_start_waits_for_one_that_is_under_way(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, processes: ProcessGroup
+) -> None:
+    monkeypatch.setenv("CLAUDE_MEM_SERVER_PORT", str(free_port()))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_S)
+        env = waiting_for(silent)
+        begun = processes.start(PROGRAM, "server", "--daemon", env=env)
+        with silent.accept()[0]:
+            waiting = processes.start(*giving(3600), "server", "start", "--daemon", env=env)
+            waiting.wait_for_line(f'"pid": {begun.pid}')
+            begun.kill()
+            assert waiting.wait() == 1
+    assert f"process {begun.pid}, which was starting, has ended" in waiting.stderr
+    assert state.read_starting(data_dir) is None
 
 
 def test_development_settings_end_a_container_with_the_words_that_are_looked_for() -> None:

@@ -159,10 +159,14 @@ async def _port_and_server(where: Path) -> list[Finding]:
     from claude_mem.process.server import PortInUse, bind  # noqa: PLC0415 - slow, and help is not to wait for it
 
     settings = fill(HttpSettings, os.environ)
-    running = state.read(where)
-    if running is not None:
-        mine = Finding("port", "ok", f"{running.port} is this data directory's server, process {running.pid}")
-        return [mine, await _readiness(_url(settings.host, running.port))]
+    begun, running = state.find(where)
+    found = running or begun
+    if found is not None:
+        mine = Finding("port", "ok", f"{found.port} is this data directory's server, process {found.pid}")
+        if running is None:
+            words = "it is still starting, as with much to migrate"
+            return [mine, Finding("server", "warn", words, "wait for it: claude-mem server status")]
+        return [mine, await _readiness(_url(settings.host, found.port))]
     try:
         bind(settings.host, settings.port).close()
     except PortInUse:

@@ -103,10 +103,12 @@ def _start_errors() -> Iterator[None]:
 
 def _refuse_port(settings: ServerSettings, error: PortInUse) -> NoReturn:
     """Say who has the port, where it is the server of this very data directory."""
-    running = state.read(settings.paths.data_dir)
-    if running is None or running.port != settings.http.port:
+    begun, running = state.find(settings.paths.data_dir)
+    found = running or begun
+    if found is None or found.port != settings.http.port:
         fail(str(error))
+    still = ", which is still starting" if running is None else ""
     fail(
-        f"port {running.port} is in use by this data directory's own server, process {running.pid}",
+        f"port {found.port} is in use by this data directory's own server, process {found.pid}{still}",
         hint="leave it running, or: claude-mem server restart",
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from claude_mem.process.state import ServerState
 
-#: Seconds in which a detached server is expected to listen; a long migration may take longer.
+#: Seconds in which a detached server is expected to listen; one that migrates for longer is told of and left to itself.
 START_S = 60.0
 
 #: Seconds in which a server is expected to end: requests and jobs under way get theirs first.
@@ -44,10 +44,17 @@ Detached = Annotated[bool, typer.Option("--daemon", "-d", help="Leave it running
 
 
 def start(*, daemon: Detached = False, as_json: AsJson = False) -> None:
-    """Start the server, in the foreground without --daemon; one that runs already is left alone."""
-    running = state.read(data_dir())
+    """Start the server, in the foreground without --daemon; one that runs already is left alone.
+
+    With --daemon the exit status is 0 once the server is ready, 1 if it ended, and 5 if it is still starting after a
+    minute, as with much to migrate: it goes on by itself then.
+    """
+    begun, running = state.find(data_dir())
     if running is not None:
         _announce("ready", running.pid, port=running.port, as_json=as_json)
+    elif begun is not None:
+        _announce("starting", begun.pid, port=begun.port, as_json=as_json)
+        _await_other(begun)
     elif daemon:
         _start_detached(as_json=as_json)
     else:
@@ -63,33 +70,34 @@ def stop(*, as_json: AsJson = False) -> None:
 
 
 def restart(*, as_json: AsJson = False) -> None:
-    """Stop the server if it runs, and start it in the background."""
+    """Stop the server if it runs or is starting, and start it in the background, as `start --daemon` does."""
     _stop()
     _start_detached(as_json=as_json)
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Say whether the server of this data directory runs."""
-    running = state.read(data_dir())
+    """Say whether the server of this data directory runs, or is still starting."""
+    begun, running = state.find(data_dir())
+    found, word = (begun, "starting") if running is None else (running, "running")
     result: dict[str, Any] = {"status": "stopped"}
-    if running is not None:
+    if found is not None:
         result = {
-            "status": "running",
+            "status": word,
             "runtime": state.RUNTIME_LABEL,
-            "pid": running.pid,
-            "port": running.port,
-            "startedAt": running.startedAt,
+            "pid": found.pid,
+            "port": found.port,
+            "startedAt": found.startedAt,
         }
 
     def render(console: Console) -> None:
-        if running is None:
+        if found is None:
             console.print("Server is not running")
             return
-        console.print("Server is running")
-        console.print(f"  PID: {running.pid}")
-        console.print(f"  Port: {running.port}")
+        console.print(f"Server is {word}")
+        console.print(f"  PID: {found.pid}")
+        console.print(f"  Port: {found.port}")
         console.print(f"  Runtime: {state.RUNTIME_LABEL}")
-        console.print(f"  Started: {running.startedAt}")
+        console.print(f"  Started: {found.startedAt}")
 
     emit(result, as_json=as_json, render=render)
 
@@ -131,14 +139,8 @@ def _start_detached(*, as_json: bool) -> None:
     except OSError as error:
         fail(f"the server cannot be started: {reason(error)}", hint="correct CLAUDE_MEM_DATA_DIR")
     _announce("starting", child.pid, port=settings.http.port, as_json=as_json)
-    where = settings.paths.data_dir
-
-    def decided() -> bool:
-        return child.poll() is not None or _is(state.read(where), child.pid)
-
-    if not _wait(decided, START_S):
-        note(f"it is still starting, which a large migration may explain; see {path}")
-    elif child.returncode is not None:
+    _await_ready(child.pid, ended=lambda: child.poll() is not None)
+    if child.returncode is not None:
         said = "".join(_tail(path, TAIL_LINES, begins=begins)).rstrip()
         fail(
             f"the server ended with status {child.returncode}; the end of {path}:\n{said}",
@@ -146,6 +148,28 @@ def _start_detached(*, as_json: bool) -> None:
         )
     else:
         note(f"ready; its log is {path}")
+
+
+def _await_other(begun: ServerState) -> None:
+    """Wait for a server that somebody else has started."""
+    _await_ready(begun.pid, ended=lambda: not state.is_alive(begun))
+    if not _is(state.read(data_dir()), begun.pid):
+        fail(
+            f"process {begun.pid}, which was starting, has ended",
+            hint="see why where it was started or in `claude-mem server logs`, then: claude-mem server start --daemon",
+        )
+    note("ready")
+
+
+def _await_ready(pid: int, *, ended: Callable[[], bool]) -> None:
+    """Wait until the server of a pid is ready or has ended; ends the command with 5 where it is neither in time."""
+    where = data_dir()
+    if not _wait(lambda: ended() or _is(state.read(where), pid), START_S):
+        fail(
+            f"process {pid} is still starting after {START_S:g} s, which a large migration may explain; it goes on",
+            hint=f"ask for it: claude-mem server status; in the background its log is {log_path()}",
+            code=ExitCode.UNAVAILABLE,
+        )
 
 
 def _announce(word: str, pid: int, *, port: int, as_json: bool) -> None:
@@ -160,9 +184,9 @@ def _announce(word: str, pid: int, *, port: int, as_json: bool) -> None:
 
 
 def _stop() -> bool:
-    """End the server of this data directory; False where none runs."""
-    where = data_dir()
-    running = state.read(where)
+    """End the server of this data directory, though it may still be starting; False where there is none."""
+    begun, running = state.find(data_dir())
+    running = running or begun
     if running is None:
         return False
     try:
@@ -176,7 +200,8 @@ def _stop() -> bool:
             f"process {running.pid} has not ended within {STOP_S:g} s",
             hint=f"wait for it, or end it at once: kill -9 {running.pid}; nothing that was acknowledged is lost",
         )
-    state.remove(where, running.pid)
+    state.remove(data_dir(), running.pid)
+    state.remove_starting(data_dir(), running.pid)
     return True
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -30,7 +30,7 @@ from claude_mem.storage import opening
 from claude_mem.telemetry import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from claude_mem.model.records import Principal
     from claude_mem.settings import ServerSettings
@@ -83,7 +83,7 @@ async def serve(settings: ServerSettings) -> None:
     Raises: PortInUse, OSError, Unavailable, MigrationError, ModeError.
     """
     # Taken before anything else, so that a port in use is told at once and nothing is changed.
-    with bind(settings.http.host, settings.http.port) as listener:
+    with bind(settings.http.host, settings.http.port) as listener, _starting(settings, listener) as begun:
         report = await opening.migrate(settings.database)
         if report.applied:
             logger.info("the schema was brought up to date", extra={"version": report.version})
@@ -119,6 +119,7 @@ async def serve(settings: ServerSettings) -> None:
             await stack.enter_async_context(_listening(listener, create_app(services, runtime)))
             stack.callback(services.waiter.stop)
             _announce(stack, settings, runtime=runtime, listener=listener)
+            begun.close()
             _settle_memory()
             await stopping.wait()
             logger.info("the server stops")
@@ -201,17 +202,35 @@ async def _listening(listener: socket.socket, app: web.Application) -> AsyncIter
         await runner.cleanup()
 
 
+@contextmanager
+def _starting(settings: ServerSettings, listener: socket.socket) -> Iterator[ExitStack]:
+    """Let other commands of this data directory know that the server begins, until the stack is closed."""
+    with ExitStack() as begun:
+        # Where that cannot be written the state files cannot either, of which `_announce` tells.
+        with suppress(OSError):
+            state.write_starting(settings.paths.data_dir, _state(listener))
+            begun.callback(state.remove_starting, settings.paths.data_dir, os.getpid())
+        yield begun
+
+
+def _state(listener: socket.socket) -> state.ServerState:
+    """This process as it announces itself now."""
+    pid = os.getpid()
+    return state.ServerState(
+        pid, listener.getsockname()[1], iso8601_ms(now_us() // 1000), state.start_token(pid)
+    )
+
+
 def _announce(
     stack: AsyncExitStack, settings: ServerSettings, *, runtime: Runtime, listener: socket.socket
 ) -> None:
     host, port = listener.getsockname()[:2]
     pid = os.getpid()
-    announced = state.ServerState(pid, port, iso8601_ms(now_us() // 1000), state.start_token(pid))
     boundaries = {
         "generationWorkerManager": {"status": runtime.generation.status, "reason": runtime.generation.reason}
     }
     try:
-        state.write(settings.paths.data_dir, announced, host=host, boundaries=boundaries)
+        state.write(settings.paths.data_dir, _state(listener), host=host, boundaries=boundaries)
     except OSError as error:
         # A read-only file system is how containers run; nothing looks for the files there.
         logger.info("the state files were not written", extra={"reason": error.strerror})

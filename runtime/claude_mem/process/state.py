@@ -11,6 +11,10 @@ from typing import Any
 PID_FILE = ".server-beta.pid"
 PORT_FILE = ".server-beta.port"
 RUNTIME_FILE = ".server-beta.runtime.json"
+
+#: Ours alone: there until a server listens, so that nobody takes one that migrates for none.
+STARTING_FILE = ".server-beta.starting"
+
 RUNTIME_LABEL = "server-beta"
 
 
@@ -60,9 +64,24 @@ def _is_zombie(pid: int) -> bool:
 
 
 def read(data_dir: Path) -> ServerState | None:
-    """The state of a server that is alive; a file left by a dead one counts as none."""
+    """The state of a server that listens and is alive; a file left by a dead one counts as none."""
+    return _read(data_dir / PID_FILE)
+
+
+def read_starting(data_dir: Path) -> ServerState | None:
+    """The state of a server that is alive and does not listen yet."""
+    return _read(data_dir / STARTING_FILE)
+
+
+def find(data_dir: Path) -> tuple[ServerState | None, ServerState | None]:
+    """The server that is starting, and the one that listens; one that begins to listen meanwhile is both, never none."""
+    starting = read_starting(data_dir)
+    return starting, read(data_dir)
+
+
+def _read(path: Path) -> ServerState | None:
     try:
-        found = json.loads((data_dir / PID_FILE).read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
         state = ServerState(
             pid=int(found["pid"]),
             port=int(found["port"]),
@@ -72,6 +91,11 @@ def read(data_dir: Path) -> ServerState | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return state if is_alive(state) else None
+
+
+def write_starting(data_dir: Path, state: ServerState) -> None:
+    """Announce that this server begins."""
+    put(data_dir / STARTING_FILE, json.dumps(asdict(state)))
 
 
 def write(data_dir: Path, state: ServerState, *, host: str, boundaries: dict[str, Any]) -> None:
@@ -92,13 +116,23 @@ def write(data_dir: Path, state: ServerState, *, host: str, boundaries: dict[str
 
 def remove(data_dir: Path, pid: int) -> None:
     """Take back what `write` announced, if it is still that server's."""
-    try:
-        owner = json.loads((data_dir / PID_FILE).read_text("utf-8")).get("pid")
-    except (OSError, ValueError, AttributeError):
-        return
-    if owner == pid:
+    if _owner(data_dir / PID_FILE) == pid:
         for name in (PID_FILE, PORT_FILE, RUNTIME_FILE):
             (data_dir / name).unlink(missing_ok=True)
+
+
+def remove_starting(data_dir: Path, pid: int) -> None:
+    """Take back what `write_starting` announced, if it is still that server's."""
+    if _owner(data_dir / STARTING_FILE) == pid:
+        (data_dir / STARTING_FILE).unlink(missing_ok=True)
+
+
+def _owner(path: Path) -> object:
+    """The pid in a file; None where it holds none."""
+    try:
+        return json.loads(path.read_text("utf-8")).get("pid")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def put(path: Path, text: str) -> None:

@@ -33,19 +33,36 @@ def test_a_live_server_is_found_and_takes_its_files_back(tmp_path: Path) -> None
     state.remove(directory, os.getpid())
 
 
+def test_one_that_starts_is_found_until_it_takes_that_back(tmp_path: Path) -> None:
+    directory = tmp_path / "not there yet"
+    assert state.find(directory) == (None, None)
+    state.write_starting(directory, announced())
+    assert state.find(directory) == (announced(), None)
+    state.remove(directory, os.getpid())
+    state.remove_starting(directory, os.getpid() + 1)
+    assert state.find(directory) == (announced(), None)
+    state.write(directory, announced(port=2), host="127.0.0.1", boundaries={})
+    assert state.find(directory) == (announced(), announced(port=2))
+    state.remove_starting(directory, os.getpid())
+    assert state.find(directory) == (None, announced(port=2))
+
+
 def test_a_dead_server_or_another_of_the_same_pid_counts_as_none(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     for changes in ({"pid": ended.pid}, {"startToken": "0"}):
+        state.write_starting(tmp_path, announced(**changes))
         state.write(tmp_path, announced(**changes), host="::1", boundaries={})
-        assert state.read(tmp_path) is None
+        assert state.find(tmp_path) == (None, None)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', '{"pid": 1}', "\udcff"])
 def test_a_damaged_file_counts_as_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / state.PID_FILE).write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert state.read(tmp_path) is None
-    state.remove(tmp_path, 1)
+    for name in (state.PID_FILE, state.STARTING_FILE):
+        (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert state.find(tmp_path) == (None, None)
+    state.remove(tmp_path, 2)
+    state.remove_starting(tmp_path, 2)
 
 
 def test_a_port_in_use_is_told_with_the_way_out() -> None:
