@@ -303,6 +303,7 @@ def test_a_memory_that_is_forgotten_stays_forgotten(viewer: Viewer, server: Serv
     let_answers_be_used(page)
     expect(page.get_by_role("heading", name="Forgotten")).to_be_visible()
     expect(page.get_by_role("article")).to_have_count(0)
+    expect(page).to_have_title("As it was · claude-mem")
 
 
 def test_keys_are_listed_once_however_fast_they_are_asked_for(

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.viewer_content import add_event, begin_session, fail, remember
-from tests.browser.viewer_timing import Held
+from tests.browser.viewer_timing import Held, come_in_unheard
 from tests.support.browser import Viewer
 from tests.support.http import Server, Tenant
 
@@ -81,10 +81,7 @@ def test_what_a_session_learned_before_the_stream_is_shown(
 ) -> None:
     session = begin_session(server, tenant, "Mend the build")
     page = viewer.page
-    streams = Held(page, "**/v1/stream**", answered=False)
-    viewer.open(f"/#/sessions/{session}")
-    page.get_by_label("API key").fill(tenant.full)
-    page.get_by_role("button", name="Sign in").click()
+    streams = come_in_unheard(viewer, tenant.full, f"/#/sessions/{session}")
     expect(page.get_by_text("Nothing happened yet")).to_be_visible()
     streams.wait()
     kept = remember(server, tenant, "Learned in between", serverSessionId=session)
@@ -97,11 +94,8 @@ def test_what_a_session_learned_before_the_stream_is_shown(
 def test_a_session_is_read_anew_after_a_gap(viewer: Viewer, server: Server, tenant: Tenant) -> None:
     session = begin_session(server, tenant, "Mend the build")
     memories = [remember(server, tenant, f"Learned {n}", serverSessionId=session) for n in range(2)]
-    page, cards = viewer.page, viewer.page.get_by_role("article")
-    streams = Held(page, "**/v1/stream**", answered=False)
-    viewer.open(f"/#/sessions/{session}")
-    page.get_by_label("API key").fill(tenant.full)
-    page.get_by_role("button", name="Sign in").click()
+    cards = viewer.page.get_by_role("article")
+    streams = come_in_unheard(viewer, tenant.full, f"/#/sessions/{session}")
     expect(cards).to_have_count(2)
     server.ok("DELETE", f"/v1/memories/{memories[0]}", tenant.full)
     streams.wait()
@@ -116,10 +110,7 @@ def test_a_job_that_changed_before_the_stream_is_shown_as_it_is(
     _, job = add_event(server, tenant)
     page = viewer.page
     first = Held(page, f"**/v1/jobs/{job}", most=1)
-    streams = Held(page, "**/v1/stream**", answered=False)
-    viewer.open(f"/#/jobs/{job}")
-    page.get_by_label("API key").fill(tenant.full)
-    page.get_by_role("button", name="Sign in").click()
+    streams = come_in_unheard(viewer, tenant.full, f"/#/jobs/{job}")
     first.wait()
     streams.wait()
     first.refuse()
@@ -145,10 +136,7 @@ def test_what_is_read_of_a_job_stays_open_when_the_job_changes(
     page.route(
         f"**/v1/events/{event}/observations", lambda route: route.fulfill(json={"observations": [made]})
     )
-    streams = Held(page, "**/v1/stream**", answered=False)
-    viewer.open(f"/#/jobs/{job}")
-    page.get_by_label("API key").fill(tenant.full)
-    page.get_by_role("button", name="Sign in").click()
+    streams = come_in_unheard(viewer, tenant.full, f"/#/jobs/{job}")
     summary = viewer.card("Came of it").locator("summary")
     summary.click()
     expect(viewer.card("Came of it")).to_contain_text("No job made this")

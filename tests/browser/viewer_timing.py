@@ -97,3 +97,12 @@ def come_in(viewer: Viewer, key: str) -> None:
     viewer.page.get_by_label("API key").fill(key)
     viewer.page.get_by_role("button", name="Sign in").click()
     viewer.wait_live()
+
+
+def come_in_unheard(viewer: Viewer, key: str, path: str = "/") -> Held:
+    """Sign in, while every stream is held up. Returns: the streams."""
+    streams = Held(viewer.page, "**/v1/stream**", answered=False)
+    viewer.open(path)
+    viewer.page.get_by_label("API key").fill(key)
+    viewer.page.get_by_role("button", name="Sign in").click()
+    return streams

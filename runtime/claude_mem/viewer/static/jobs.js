@@ -5,7 +5,7 @@ import { Arrivals } from "./arrivals.js";
 import { ask } from "./dialogs.js";
 import { h, put } from "./dom.js";
 import { count, number, words } from "./format.js";
-import { empty, field, head, hearing, looking, pager, passOver, refocus, select, show, takeAway } from "./parts.js";
+import { empty, fetchFor, field, head, hearing, isBehind, looking, pager, passOver, refocus, select, show, takeAway } from "./parts.js";
 import { queue } from "./queue.js";
 import { jobActions, jobLine, jobLink, jobName, jobTrouble } from "./steering.js";
 
@@ -28,10 +28,13 @@ export function jobs(frame, { query }) {
   const body = h("div");
   const list = h("ol.stack");
   const pages = pager(body, () => fetchPage(cursor), add);
+  /** What is shown: each `job`, and its `item`. */
   const rows = new Map();
   const arrivals = new Arrivals(list, enter, ["new job", "new jobs"]);
   let state = STATES.includes(query.get("state")) ? query.get("state") : "";
   let cursor = null;
+  /** The last that was fetched, where there are more behind it. */
+  let end = null;
   const waits = queue();
   let counting = false;
   let changed = false;
@@ -88,6 +91,7 @@ export function jobs(frame, { query }) {
       place(job);
     }
     cursor = page.nextCursor;
+    end = cursor === null ? null : page.jobs.at(-1);
     return cursor !== null;
   }
 
@@ -109,12 +113,13 @@ export function jobs(frame, { query }) {
   /** Show a job where it stands already, or at the end, or at the top when it is new. */
   function place(job, { fresh = false } = {}) {
     const item = h("li", {}, row(job));
-    const known = rows.get(job.id);
+    const known = rows.get(job.id)?.item;
+    if (known?.isEqualNode(item)) return;
     const focused = known?.contains(document.activeElement);
     if (known) known.replaceWith(item);
     else if (fresh) list.prepend(item);
     else list.append(item);
-    rows.set(job.id, item);
+    rows.set(job.id, { job, item });
     if (focused) refocus(item.querySelector("button"));
   }
 
@@ -128,7 +133,7 @@ export function jobs(frame, { query }) {
   function steered(job) {
     told({ event: "job", data: { generationJob: job } });
     // News of it may have come first, and have taken the button that had the focus.
-    refocus(rows.get(job.id)?.querySelector("button"));
+    refocus(rows.get(job.id)?.item.querySelector("button"));
   }
 
   /** Queue many that failed again: first asked what that would be, then done. */
@@ -171,14 +176,25 @@ export function jobs(frame, { query }) {
       arrivals.drop(job.id);
     } else if (rows.has(job.id)) place(job);
     else if (arrivals.has(job.id)) arrivals.change(job.id, job);
-    else arrivals.take(job.id, job);
+    // One of a page that nobody asked for yet comes with it.
+    else if (!end || !isBehind(job, end)) arrivals.take(job.id, job);
+  }
+
+  /** What came, changed or went while nobody listened. */
+  function catchUp() {
+    return fetchFor(body, () => fetchPage(null), ({ jobs: found, nextCursor }) => {
+      const ids = new Set(found.map((job) => job.id));
+      for (const job of [...found].reverse()) settle(job);
+      const reaches = (job) => nextCursor === null || !isBehind(job, found.at(-1));
+      for (const { job } of [...rows.values()].filter((one) => !ids.has(one.job.id) && reaches(one.job))) drop(job.id);
+    });
   }
 
   function drop(id) {
     const known = rows.get(id);
     if (!known) return;
     rows.delete(id);
-    takeAway(known);
+    takeAway(known.item);
     if (rows.size === 0) load();
   }
 
@@ -192,7 +208,10 @@ export function jobs(frame, { query }) {
   function hear({ event, data }) {
     if (event === "job") settle(data.generationJob);
     if (event === "reset" || event === "purged") load();
-    if (event === "open") countSoon();
+    if (event === "open") {
+      countSoon();
+      catchUp().catch(passOver);
+    }
   }
 
   load();

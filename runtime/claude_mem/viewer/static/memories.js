@@ -5,7 +5,7 @@ import { ask } from "./dialogs.js";
 import { h } from "./dom.js";
 import { beginning, clock, count, day, dayKey, moment, words } from "./format.js";
 import { origin } from "./origin.js";
-import { badge, longText, path, prose, refocus, when } from "./parts.js";
+import { badge, isBehind, longText, path, prose, refocus, when } from "./parts.js";
 
 const TONES = {
   __proto__: null,
@@ -127,20 +127,22 @@ export class MemoryList {
     return this.#cards.has(id);
   }
 
-  /** Put a memory in its place; one that is there already is shown as it is now. */
+  /** Put a memory in its place; one that is there already is shown as it is now, or stays as open as it is if it is the same. */
   add(memory, { fresh = false } = {}) {
+    const said = JSON.stringify(memory);
+    if (this.#cards.get(memory.id)?.said === said) return;
     this.remove(memory.id);
     const card = memoryCard(memory, this.#frame);
     if (fresh) card.classList.add("fresh");
     const item = h("li", {}, card);
     const list = this.#dayOf(memory.createdAtEpoch);
-    const entry = { item, at: memory.createdAtEpoch, id: memory.id };
-    const position = list.entries.findLastIndex((other) => before(other, entry)) + 1;
+    const entry = { item, memory };
+    const position = list.entries.findLastIndex((other) => isBehind(memory, other.memory)) + 1;
     const next = list.entries[position];
     list.entries.splice(position, 0, entry);
     if (next) next.item.before(item);
     else list.element.append(item);
-    this.#cards.set(memory.id, { ...entry, list });
+    this.#cards.set(memory.id, { item, list, said });
   }
 
   remove(id) {
@@ -148,7 +150,7 @@ export class MemoryList {
     if (!found) return;
     this.#cards.delete(id);
     found.item.remove();
-    found.list.entries = found.list.entries.filter((entry) => entry.id !== id);
+    found.list.entries = found.list.entries.filter((entry) => entry.memory.id !== id);
     if (found.list.entries.length === 0) {
       this.#days.delete(found.list.key);
       found.list.section.remove();
@@ -174,9 +176,4 @@ export class MemoryList {
     else this.element.append(section);
     return made;
   }
-}
-
-/** Whether one stands before another, newest first. */
-function before(one, other) {
-  return one.at > other.at || (one.at === other.at && one.id > other.id);
 }

@@ -214,8 +214,13 @@ export function looking(fetch, use) {
   };
 }
 
+/** Whether one stands behind another in a list that begins with the newest. */
+export function isBehind(one, other) {
+  return one.createdAtEpoch < other.createdAtEpoch || (one.createdAtEpoch === other.createdAtEpoch && one.id < other.id);
+}
+
 /** News at which what could not be fetched may be there again, or another. */
-const ANEW = new Set(["open", "reset", "purged"]);
+export const ANEW = new Set(["open", "reset", "purged"]);
 
 /**
  * Hears news of what fills a place. While something is fetched for it they are kept: what is fetched may have been read before them. Where

@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { h, put } from "./dom.js";
 import { duration, words } from "./format.js";
-import { badge, empty, head, pager, passOver, show, when } from "./parts.js";
+import { badge, empty, head, hearing, pager, passOver, show, when } from "./parts.js";
 
 const text = (value) => (typeof value === "string" ? value.trim() : "");
 
@@ -81,7 +81,7 @@ export function sessions(frame) {
   load();
   return {
     element: h("div.view", {}, head("Sessions", "What agents were asked to do, and what came of it."), body),
-    hear: ({ event }) => { if (event === "reset" || event === "purged") load(); },
+    hear: hearing(body, ({ event }) => { if (event === "reset" || event === "purged") load(); }),
   };
 }
 

@@ -5,7 +5,7 @@ import { Arrivals } from "./arrivals.js";
 import { h, put } from "./dom.js";
 import { beginning, words } from "./format.js";
 import { MemoryList, titleOf } from "./memories.js";
-import { empty, fetchFor, head, hearing, pager, passOver, select, show } from "./parts.js";
+import { empty, fetchFor, head, hearing, isBehind, pager, passOver, select, show } from "./parts.js";
 
 const KINDS = [
   "summary", "bugfix", "feature", "refactor", "change", "discovery", "decision", "security_alert", "security_note", "manual",
@@ -19,6 +19,8 @@ export function timeline(frame, { query }) {
   const { signal } = frame;
   let kind = query.get("kind") ?? "";
   let cursor = null;
+  /** The last that was fetched, where there are more behind it. */
+  let end = null;
 
   const choice = select([["", "Every kind"], ...KINDS.map((one) => [one, words(one)])], kind, (value) => {
     kind = value;
@@ -45,14 +47,25 @@ export function timeline(frame, { query }) {
   function add(page) {
     for (const memory of page.memories) list.add(memory);
     cursor = page.nextCursor;
+    end = cursor === null ? null : page.memories.at(-1);
     return cursor !== null;
   }
 
-  /** What came while nobody listened. */
+  /** What came or changed while nobody listened; what is older than all that is shown comes with its page. */
   function catchUp() {
     return fetchFor(body, () => fetchPage(null), (page) => {
-      for (const memory of page.memories.filter((one) => !list.has(one.id) && !arrivals.has(one.id)).reverse()) arrive(memory);
+      for (const memory of page.memories.reverse()) {
+        if (!change(memory) && !(end && isBehind(memory, end))) arrive(memory);
+      }
     });
+  }
+
+  /** Show a memory that is there as it is now; whether it is there. */
+  function change(memory) {
+    if (arrivals.has(memory.id)) arrivals.change(memory.id, memory);
+    else if (list.has(memory.id)) list.add(memory);
+    else return false;
+    return true;
   }
 
   function arrive(memory) {
@@ -78,9 +91,7 @@ export function timeline(frame, { query }) {
     if (data.change === "deleted") {
       arrivals.drop(data.id);
       if (list.has(data.id)) gone(data.id);
-    } else if (data.observation && arrivals.has(data.id)) arrivals.change(data.id, data.observation);
-    else if (data.observation && list.has(data.id)) list.add(data.observation);
-    else if (data.observation && data.change === "created") arrive(data.observation);
+    } else if (data.observation && !change(data.observation) && data.change === "created") arrive(data.observation);
   }
 
   const nothing = () => (kind
