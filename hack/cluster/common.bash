@@ -2,6 +2,7 @@
 # namespace and stand-ins are the clusters' too. Not for use on its own.
 source "$(dirname "${BASH_SOURCE[0]}")/../containers/common.bash"
 source "$checkout/hack/cluster/versions.bash"
+source "$checkout/hack/apt.bash"
 
 say() { printf 'cluster: %s\n' "$*" >&2; }
 
@@ -18,6 +19,15 @@ only_one() {
   export CLUSTER_LOCKED=1
 }
 
+# Runs a command that downloads, twice more where that breaks off; what it has by then it does not fetch again.
+persist() { "$@" || { sleep 5; "$@"; } || { sleep 20; "$@"; }; }
+
+# FILE DIRECTORY/NAME: a file is there when it is whole, wherever it comes from and whenever this is killed.
+place() {
+  cp "$1" "$2.new"
+  mv "$2.new" "$2"
+}
+
 # Installs what is missing of the Debian packages given as PROGRAM:PACKAGE or /A/FILE:PACKAGE.
 install_missing() {
   local needed packages=()
@@ -29,9 +39,8 @@ install_missing() {
   ((EUID == 0)) || give_up "these Debian packages are needed, and only root can install them: ${packages[*]}"
   command -v apt-get >/dev/null || give_up "there is no apt-get here; install what these Debian packages hold: ${packages[*]}"
   say "installing ${packages[*]}"
-  apt-get -qq update || true
-  DEBIAN_FRONTEND=noninteractive \
-    apt-get -qq -o Dpkg::Use-Pty=0 install --yes --no-install-recommends "${packages[@]}" >/dev/null
+  apt_update
+  apt_install "${packages[@]}"
 }
 
 # The node image's name, made anew when its recipe changes. Empty means kind's own, which comes from a registry.
