@@ -227,7 +227,7 @@ async def worker_rows(database: Database, world: World) -> None:
     assert await observations.find(database, "old-summary", team_id=world.team_id) is None
     assert await observations.delete(database, "new-summary", team_id=world.team_id, project_id=None)
     assert list(await work.keys(database, ["key-1", "absent"])) == ["key-1"]
-    assert list(await work.events(database, ["shared-1", "absent"])) == ["shared-1"]
+    assert list((await work.events(database, ["shared-1", "absent"], most=1))[0]) == ["shared-1"]
     assert list(await work.projects(database, [world.project_id, "absent"])) == [world.project_id]
 
 

@@ -71,6 +71,18 @@ JOBS = """
     SELECT n, 'memory', 'manual', n, 'project-2' || n FROM generate_series(2, 3) AS n;
 """
 
+#: Of 120 bytes or so.
+EVENTS = """
+    INSERT INTO agent_events (id, project_id, team_id, source_adapter, event_type, payload, occurred_at,
+                              idempotency_key)
+    SELECT p.id || n, p.id, p.team_id, 'hook', 'any', jsonb_build_object('note', repeat('x', 105)), to_timestamp(n),
+           p.id || n
+    FROM projects AS p, generate_series(1, 6000) AS n
+"""
+
+#: Of those wanted, the first five fill the room.
+WANTED = ",".join(f"project-2{n}" for n in range(1, 101))
+
 #: One that names its platform, and one that has none.
 EXTERNAL = (
     {"external_session_id": "outside-10", "platform_source": "cursor"},
@@ -103,6 +115,8 @@ ASKED = (
         ({"team_id": WORLD.team_id, "project_id": "project-2", "id": "memory", "limit": LIMIT},),
         most=3,
     ),
+    # Once for its size, and once for itself.
+    Asked("work.events", "agent_events", EVENTS, ({"ids": f"{{{WANTED}}}", "most": 590},), most=10),
 )
 
 
@@ -147,10 +161,15 @@ async def test_postgresql_links_an_event_of_a_platform_by_the_whole_index(
         assert ["platform_source" in line for line in conditions] == [False, True, True], plan
 
 
-def test_sqlite_finds_the_jobs_of_a_memory_by_their_ids(sqlite_storage: Storage) -> None:
-    statement = catalog.load("sqlite")["origins.jobs"]
+#: How often each statement looks for a row by the index of the table's primary key.
+BY_ID = {"origins.jobs": ("observation_generation_jobs", 1), "work.events": ("agent_events", 2)}
+
+
+@pytest.mark.parametrize("name", BY_ID)
+def test_sqlite_finds_by_their_ids(sqlite_storage: Storage, name: str) -> None:
+    statement = catalog.load("sqlite")[name]
+    table, times = BY_ID[name]
     unknown = dict.fromkeys(statement.parameters)
     with closing(sqlite3.connect(sqlite_storage.settings.sqlite_path)) as connection:
         steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", unknown)]
-    # The index of the table's primary key.
-    assert any("sqlite_autoindex_observation_generation_jobs_1 (id=?)" in step for step in steps), steps
+    assert sum(f"sqlite_autoindex_{table}_1 (id=?)" in step for step in steps) == times, steps

@@ -69,9 +69,9 @@ async def asked(database: Database, world: World, session: str) -> GenerationReq
         world.caller, session, source="test", source_adapter="server"
     )
     job: Job = ended.job
-    request = await summary_request(database, job, TERMS, {})
-    assert request is not None
-    return request
+    found = await summary_request(database, job, TERMS, {})
+    assert found is not None
+    return found[0]
 
 
 @pytest.mark.usefixtures("narrow")

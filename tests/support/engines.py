@@ -24,7 +24,8 @@ from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
 from claude_mem.worker import engine as engine_module
 from claude_mem.worker import expiry, leases
-from claude_mem.worker.engine import Engine, EngineOptions
+from claude_mem.worker.engine import Engine
+from claude_mem.worker.options import EngineOptions
 from tests.support.databases import Storage
 from tests.support.fake_llm import FakeLlm
 from tests.support.load import SOURCE, World, until

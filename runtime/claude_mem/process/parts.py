@@ -18,7 +18,8 @@ from claude_mem.queue.local import DisabledQueue, InProcessQueue
 from claude_mem.services.budgets import BudgetService
 from claude_mem.services.generating import Generator
 from claude_mem.services.requests import CallTerms
-from claude_mem.worker.engine import Engine, EngineOptions
+from claude_mem.worker.engine import Engine
+from claude_mem.worker.options import EngineOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

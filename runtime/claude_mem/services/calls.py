@@ -5,7 +5,7 @@ The material of a whole group of jobs is read with one statement a kind. Nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from claude_mem.generation.elements import event_tokens
@@ -36,12 +36,14 @@ class Call:
         request: what to ask; events that say the same stand in it once.
         jobs_of: for each event of the request, the jobs that its observations belong to.
         tokens: of its events, or of a summary's whole prompt, as estimated.
+        size: characters of stored texts that it is made of, and holds in memory until it is over.
     """
 
     taken: tuple[Taken, ...]
     request: GenerationRequest
     jobs_of: dict[str, tuple[str, ...]]
     tokens: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +53,33 @@ class Plan:
     Parameters:
         settled: outcomes that need no call.
         kept: answers that earlier attempts paid for, by call, with the jobs that are to have them.
+        left: jobs whose texts have no room now; to be planned again.
     """
 
-    settled: list[Outcome]
-    calls: list[Call]
-    kept: dict[str, tuple[list[Taken], str]]
+    settled: list[Outcome] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    kept: dict[str, tuple[list[Taken], str]] = field(default_factory=dict)
+    left: list[Taken] = field(default_factory=list)
 
 
-async def plan(database: Database, group: Sequence[Taken], terms: CallTerms) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A job of an event, with the event as the observer sees it, and the characters of its payload."""
+
+    taken: Taken
+    event: EventInput
+    size: int
+
+
+async def plan(database: Database, group: Sequence[Taken], terms: CallTerms, *, room: int) -> Plan:
     """Decide what is to be done about claimed jobs.
+
+    Parameters:
+        room: bytes of stored texts that may be read, after which the rest is left; one job's always are.
 
     Raises: Unavailable.
     """
-    made = Plan([], [], {})
+    made = Plan()
     permitted = await _permitted(database, group, made)
     kept = await work.kept_replies(database, [taken.job.id for taken in permitted]) if permitted else {}
     for taken in permitted:
@@ -72,16 +88,11 @@ async def plan(database: Database, group: Sequence[Taken], terms: CallTerms) -> 
             made.kept.setdefault(reply.call_id, ([], reply.document))[0].append(taken)
     open_jobs = [taken for taken in permitted if taken.job.id not in kept]
     projects = await work.projects(database, {taken.job.project_id for taken in open_jobs})
-    await _plan_events(
-        database, [taken for taken in open_jobs if taken.job.lane == "event"], terms, projects, made
-    )
+    happened = [taken for taken in open_jobs if taken.job.lane == "event"]
+    await _plan_events(database, happened, terms, projects, made, room=room)
     for taken in open_jobs:
         if taken.job.lane == "summary":
-            request = await summary_request(database, taken.job, terms, projects)
-            if request is None:
-                made.settled.append(Answered((taken,)))
-            else:
-                made.calls.append(Call((taken,), request, {}, build_prompt(request).tokens))
+            await _plan_summary(database, taken, terms, projects, made, room=room)
     return made
 
 
@@ -147,11 +158,16 @@ async def _plan_events(
     terms: CallTerms,
     projects: dict[str, Project],
     made: Plan,
+    *,
+    room: int,
 ) -> None:
-    found = await work.events(database, {_event_id(taken.job) for taken in group})
-    groups: dict[object, list[tuple[Taken, EventInput]]] = {}
+    found, unread = await work.events(database, _in_sessions(group), most=room)
+    groups: dict[object, list[_Member]] = {}
     for taken in group:
         job = taken.job
+        if _event_id(job) in unread:
+            made.left.append(taken)
+            continue
         event = found.get(_event_id(job))
         if event is None or (event.team_id, event.project_id) != (job.team_id, job.project_id):
             made.settled.append(Answered((taken,)))
@@ -160,25 +176,56 @@ async def _plan_events(
         if job.payload.members.get(PRIVATE_MARK) or nothing_left(shown.payload) or _is_skipped(shown, terms):
             made.settled.append(Answered((taken,)))
             continue
-        session = job.server_session_id
-        groups.setdefault(session if session is not None else (job.id,), []).append((taken, shown))
+        groups.setdefault(_group_of(job), []).append(_Member(taken, shown, len(event.payload.text)))
     for members in groups.values():
-        members.sort(key=lambda member: (member[1].occurred_at_ms, member[1].id))
+        members.sort(key=lambda member: (member.event.occurred_at_ms, member.event.id))
         made.calls.extend(_call(part, tokens, terms, projects) for part, tokens in _parts(members, terms))
+
+
+async def _plan_summary(
+    database: Database,
+    taken: Taken,
+    terms: CallTerms,
+    projects: dict[str, Project],
+    made: Plan,
+    *,
+    room: int,
+) -> None:
+    if made.calls and sum(call.size for call in made.calls) >= room:
+        made.left.append(taken)
+        return
+    found = await summary_request(database, taken.job, terms, projects)
+    if found is None:
+        made.settled.append(Answered((taken,)))
+        return
+    request, size = found
+    made.calls.append(Call((taken,), request, {}, build_prompt(request).tokens, size))
+
+
+def _group_of(job: Job) -> object:
+    """What the events of a call have in common."""
+    return (job.id,) if job.server_session_id is None else job.server_session_id
+
+
+def _in_sessions(group: Sequence[Taken]) -> list[str]:
+    """The events of jobs, those of a session one after the other, so that what is left is whole sessions."""
+    place: dict[object, int] = {}
+    for taken in group:
+        place.setdefault(_group_of(taken.job), len(place))
+    ordered = sorted(group, key=lambda taken: place[_group_of(taken.job)])
+    return list(dict.fromkeys(_event_id(taken.job) for taken in ordered))
 
 
 def _is_skipped(event: EventInput, terms: CallTerms) -> bool:
     return terms.skips_trivial and is_trivial(event)
 
 
-def _parts(
-    members: Iterable[tuple[Taken, EventInput]], terms: CallTerms
-) -> Iterable[tuple[list[tuple[Taken, EventInput]], int]]:
+def _parts(members: Iterable[_Member], terms: CallTerms) -> Iterable[tuple[list[_Member], int]]:
     """Members that fit one call, each time with their tokens."""
-    part: list[tuple[Taken, EventInput]] = []
+    part: list[_Member] = []
     size = 0
     for member in members:
-        tokens = event_tokens(member[1])
+        tokens = event_tokens(member.event)
         if part and (len(part) >= terms.events or size + tokens > terms.tokens):
             yield part, size
             part, size = [], 0
@@ -188,17 +235,17 @@ def _parts(
         yield part, size
 
 
-def _call(
-    members: list[tuple[Taken, EventInput]], tokens: int, terms: CallTerms, projects: dict[str, Project]
-) -> Call:
+def _call(members: list[_Member], tokens: int, terms: CallTerms, projects: dict[str, Project]) -> Call:
     asked: dict[tuple[str, bytes | str], EventInput] = {}
     jobs_of: dict[str, tuple[str, ...]] = {}
-    for taken, event in members:
+    for member in members:
+        event = member.event
         first = asked.setdefault((event.event_type, _said(event)), event)
-        jobs_of[first.id] = (*jobs_of.get(first.id, ()), taken.job.id)
-    job = members[0][0].job
+        jobs_of[first.id] = (*jobs_of.get(first.id, ()), member.taken.job.id)
+    job = members[0].taken.job
     request = make_request(job, tuple(asked.values()), terms, projects)
-    return Call(tuple(taken for taken, _ in members), request, jobs_of, tokens)
+    size = sum(member.size for member in members)
+    return Call(tuple(member.taken for member in members), request, jobs_of, tokens, size)
 
 
 def _said(event: EventInput) -> bytes | str:

@@ -102,12 +102,15 @@ class Generator:
         """How many calls the provider would let through now."""
         return self._provider.admission if isinstance(self._provider, Guarded) else CallAdmission()
 
-    async def plan(self, group: Sequence[Taken]) -> Plan:
+    async def plan(self, group: Sequence[Taken], *, room: int) -> Plan:
         """What is to be done about claimed jobs.
+
+        Parameters:
+            room: bytes of their texts that may be read now.
 
         Raises: Unavailable.
         """
-        return await calls.plan(self._database, group, self._terms)
+        return await calls.plan(self._database, group, self._terms, room=room)
 
     async def settle(self, outcome: Outcome) -> None:
         """Store an outcome, together with others, again and again while the database is away."""

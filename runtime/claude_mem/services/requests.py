@@ -75,8 +75,10 @@ class CallTerms:
 
 async def summary_request(
     database: Database, job: Job, terms: CallTerms, projects: dict[str, Project]
-) -> GenerationRequest | None:
-    """What to ask for a session's summary; None where there is no session or nothing happened in it.
+) -> tuple[GenerationRequest, int] | None:
+    """What to ask for a session's summary, and the characters of the texts that it is made of.
+
+    Returns: None where there is no session or nothing happened in it.
 
     Raises: Unavailable.
     """
@@ -103,20 +105,18 @@ async def summary_request(
         limit=SUMMARY_OBSERVATIONS,
         most=SUMMARY_CHARACTERS,
     )
+    told = [rows.event(row) for row in happened if row["payload"] is not None]
     known = [rows.observation(row) for row in parted(listed)[0]]
     origins = await work.origins(database, [each.id for each in known])
     prompt = session.metadata.members.get("prompt")
-    return replace(
-        make_request(
-            job,
-            tuple(seen(rows.event(row)) for row in happened if row["payload"] is not None),
-            terms,
-            projects,
-        ),
+    request = replace(
+        make_request(job, tuple(map(seen, told)), terms, projects),
         observations=_in_order(known, [row["id"] for row in happened], origins),
         observed=frozenset(event_id for event_ids in origins.values() for event_id in event_ids),
         session_prompt=prompt if isinstance(prompt, str) else None,
     )
+    texts = [*(each.payload.text for each in told), *(each.content for each in known)]
+    return request, sum(map(len, texts))
 
 
 def make_request(

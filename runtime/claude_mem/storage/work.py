@@ -234,9 +234,18 @@ async def keys(executor: Executor, key_ids: Collection[str]) -> dict[str, ApiKey
     return {row["id"]: rows.api_key(row) for row in found}
 
 
-async def events(executor: Executor, event_ids: Collection[str]) -> dict[str, Event]:
-    found = await executor.fetch("work.events", ids=sorted(event_ids)) if event_ids else []
-    return {row["id"]: rows.event(row) for row in found}
+async def events(
+    executor: Executor, event_ids: Sequence[str], *, most: int
+) -> tuple[dict[str, Event], set[str]]:
+    """The first of these events, by id, and the ids of those for which there was no room.
+
+    Parameters:
+        event_ids: each once.
+        most: bytes of their texts, after which no more are brought.
+    """
+    found = await executor.fetch("work.events", ids=list(event_ids), most=most) if event_ids else []
+    brought = {row["id"]: rows.event(row) for row in found if row["id"] is not None}
+    return brought, set(event_ids).difference(row["wanted"] for row in found)
 
 
 async def projects(executor: Executor, project_ids: Collection[str]) -> dict[str, Project]:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from claude_mem.model.errors import ClaudeMemError, Unavailable
@@ -22,6 +21,7 @@ from claude_mem.storage.database import Database, Executor, Retryable, StorageEr
 from claude_mem.telemetry import metrics
 from claude_mem.worker.expiry import sweep
 from claude_mem.worker.leases import Leases
+from claude_mem.worker.load import Load
 from claude_mem.worker.places import Places
 from claude_mem.worker.telling import told
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from claude_mem.services.calls import Call
     from claude_mem.services.generating import Generator
     from claude_mem.worker.leases import HandedBack
+    from claude_mem.worker.options import EngineOptions
 
 logger = logging.getLogger(__name__)
 
@@ -44,41 +45,6 @@ GATHER_S = 0.01
 
 #: Calls that wait, are under way, and are being stored, as a multiple of the calls that may be under way.
 STORING_MOST = 3
-
-#: Microseconds after which a summary no longer waits for the events of its session.
-SUMMARY_PATIENCE_US = 60_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How an engine works.
-
-    Parameters:
-        worker: its name in `locked_by`, unlike any other's.
-        concurrency: calls under way at most.
-        mates: events of a session in one call at most.
-        lease_s: seconds for which a claimed job is its own.
-        heartbeat_s: seconds between extensions of the leases.
-        grace_s: seconds that jobs under way get to finish when the engine stops.
-    """
-
-    worker: str
-    concurrency: int
-    mates: int
-    lease_s: float
-    heartbeat_s: float
-    grace_s: float
-
-    @property
-    def lease_us(self) -> int:
-        return int(self.lease_s * 1_000_000)
-
-    @property
-    def terms(self) -> work.ClaimTerms:
-        """The terms on which this engine takes jobs."""
-        return work.ClaimTerms(
-            worker=self.worker, lease_us=self.lease_us, mates=self.mates, patience_us=SUMMARY_PATIENCE_US
-        )
 
 
 class Engine:
@@ -94,6 +60,7 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._probes: set[asyncio.Task[None]] = set()
         self._places = Places(options.concurrency, freed=self._place_freed)
+        self._load = Load(options.load)
         metrics.CONCURRENCY.set(options.concurrency)
         self.room = threading.Event()
         self.room.set()
@@ -144,6 +111,8 @@ class Engine:
     @property
     def _free(self) -> int:
         """Calls to take jobs for: what is being stored does not keep a provider waiting, unless much of it is."""
+        if self._load.is_full:
+            return 0
         return min(self._places.wanted, STORING_MOST * self._options.concurrency - len(self._tasks))
 
     @property
@@ -170,15 +139,19 @@ class Engine:
             logger.exception("taking jobs met an unexpected error")
             return False
         if claimed:
-            before = set(self._tasks)
-            await self._plan([Taken(job, jobs.Claim(job.id, job.attempts, self.worker)) for job in claimed])
-            if most is not None:
-                self._probes |= self._tasks - before
+            taken = [Taken(job, jobs.Claim(job.id, job.attempts, self.worker)) for job in claimed]
+            await self._plan_all(taken, probing=most is not None)
         return bool(claimed)
+
+    async def _plan_all(self, group: list[Taken], *, probing: bool) -> None:
+        before = set(self._tasks)
+        await self._plan(group)
+        if probing:
+            self._probes |= self._tasks - before
 
     async def _plan(self, group: list[Taken]) -> None:
         try:
-            plan = await self._generator.plan(group)
+            plan = await self._generator.plan(group, room=self._load.room)
         except (Unavailable, Retryable) as error:
             logger.warning("jobs are handed back", extra={"reason": type(error).__name__})
             self._begin(group, self._hand_back(group, reason="database_unavailable"))
@@ -192,6 +165,23 @@ class Engine:
             self._ask(call)
         for call_id, (kept, document) in plan.kept.items():
             self._begin(kept, self._generator.use(kept, call_id, document))
+        if plan.left:
+            self._put_by(plan.left)
+
+    def _put_by(self, left: list[Taken]) -> None:
+        """Keep jobs whose texts have no room beside those of the calls under way, and plan them when there is some."""
+
+        async def plan() -> None:
+            await self._load.lighter()
+            if self._stopping.is_set():
+                await self._hand_back(left, reason="worker_stopping")
+            else:
+                await self._plan_all(left, probing=task in self._probes)
+
+        task = self._begin(left, plan())
+        self._load.wait(task)
+        self._tell_room()
+        self._leases.call(task)
 
     async def _plan_apart(self, group: list[Taken], error: Exception) -> None:
         """Plan each half of a group alone, down to the job that cannot be planned: it is set back, the others go on."""
@@ -239,7 +229,7 @@ class Engine:
             else:
                 await self._generator.make(call, over=over)
 
-        task = self._begin(call.taken, make())
+        task = self._begin(call.taken, make(), size=call.size)
         task.add_done_callback(lambda _: place.leave())
         self._leases.call(task)
 
@@ -254,9 +244,12 @@ class Engine:
         else:
             self.room.clear()
 
-    def _begin(self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(
+        self, taken: Sequence[Taken], doing: Coroutine[Any, Any, None], *, size: int = 0
+    ) -> asyncio.Task[None]:
         task = asyncio.create_task(self._work(taken, doing), name=f"call:{taken[0].job.id}")
         self._tasks.add(task)
+        self._load.hold(task, size)
         self._tell_room()
         self._leases.begin([each.claim for each in taken], task)
         task.add_done_callback(lambda done: self._finished(done, taken))
@@ -265,6 +258,7 @@ class Engine:
     def _finished(self, task: asyncio.Task[None], taken: Sequence[Taken]) -> None:
         self._tasks.discard(task)
         self._probes.discard(task)
+        self._load.drop(task)
         self._tell_room()
         self._leases.end([each.claim for each in taken], task)
         self._news.set()
@@ -289,8 +283,10 @@ class Engine:
             await self._generator.give_up(taken, error)
 
     async def _drain(self) -> None:
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=self._options.grace_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.grace_s):
+                while self._tasks:
+                    await asyncio.wait(list(self._tasks))
         left = self._leases.claims
         tasks = list(self._tasks)
         for task in tasks:

@@ -108,7 +108,19 @@ WITH RECURSIVE lineage (id) AS (
 SELECT k.* FROM lineage JOIN api_keys AS k USING (id);
 
 -- name: work.events
-SELECT * FROM agent_events WHERE id = ANY(:ids::text[]);
+-- Each id that was come to, with its event, if there is one. Sizes are looked at one after the other until there is no more room,
+-- for a size costs as much as its text.
+WITH RECURSIVE come_to (place, total) AS (
+    SELECT 0, 0::bigint
+    UNION ALL
+    SELECT place + 1, total + coalesce((
+        SELECT octet_length(payload::text) + octet_length(metadata::text) FROM agent_events WHERE id = (:ids::text[])[place + 1]
+    ), 0)
+    FROM come_to WHERE total < :most AND place < cardinality(:ids::text[])
+)
+SELECT (:ids::text[])[place] AS wanted, e.*
+FROM come_to LEFT JOIN agent_events AS e ON e.id = (:ids::text[])[place]
+WHERE place > 0;
 
 -- name: work.origins
 -- Which events observations were made from.

@@ -106,7 +106,19 @@ WITH RECURSIVE lineage (id) AS (
 SELECT k.* FROM lineage JOIN api_keys AS k ON k.id = lineage.id;
 
 -- name: work.events
-SELECT * FROM agent_events WHERE id IN (SELECT value FROM json_each(:ids));
+-- As on PostgreSQL.
+WITH RECURSIVE come_to (place, total) AS (
+    SELECT 0, 0
+    UNION ALL
+    SELECT place + 1, total + coalesce((
+        SELECT length(CAST(payload AS BLOB)) + length(CAST(metadata AS BLOB)) FROM agent_events
+        WHERE id = json_extract(:ids, '$[' || place || ']')
+    ), 0)
+    FROM come_to WHERE total < :most AND place < json_array_length(:ids)
+)
+SELECT json_extract(:ids, '$[' || (place - 1) || ']') AS wanted, e.*
+FROM come_to LEFT JOIN agent_events AS e ON e.id = wanted
+WHERE place > 0;
 
 -- name: work.origins
 -- Which events observations were made from.
