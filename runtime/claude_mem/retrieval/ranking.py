@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -177,13 +177,13 @@ def rank(
             scores[where.documents] += worth
             continue
         impacts = where.impacts(snapshot, average_length=statistics.average_length)
-        scores[where.documents] += impacts.values * worth
+        _add(scores, where.documents, impacts.values * worth)
         if len(impacts.borrowers):
             borrowed.append((impacts, worth))
     if borrowed:
         matching = scores > 0
         for impacts, worth in borrowed:
-            scores[impacts.borrowers] += impacts.borrowed * worth
+            _add(scores, impacts.borrowers, impacts.borrowed * worth)
         scores *= matching
     for where in required:
         outside = np.ones(snapshot.size, np.bool_)
@@ -194,6 +194,11 @@ def rank(
     if snapshot.dead is not None:
         scores[snapshot.dead] = 0
     return Ranking(snapshot, query, everywhere, statistics, scores)
+
+
+def _add(scores: Scores, documents: NDArray[np.int64], values: NDArray[np.floating[Any]]) -> None:
+    """Add to the scores of some documents, which costs half of `+=` where nothing has to be converted meanwhile."""
+    np.add.at(scores, documents, values.astype(np.float64, copy=False))
 
 
 def _inside(snapshot: Snapshot, query: Query) -> list[Held]:
