@@ -82,7 +82,11 @@ class ControlPlane:
     def client(self, kubeconfig: Path | None = None) -> client.ApiClient:
         """A client for the official library; the administrator's unless a kubeconfig is given."""
         new: Callable[[str], client.ApiClient] = config.new_client_from_config
-        return new(str(kubeconfig or self.kubeconfig))
+        made = new(str(kubeconfig or self.kubeconfig))
+        # It would set itself up anew at each request, from the environment too, from which pytest takes a variable between the
+        # phases of a test, under the hands of a thread. Tokens are good for longer than tests take.
+        made.configuration.refresh_api_key_hook = None
+        return made
 
     def kill_api_server(self) -> None:
         """End the API server at once, as a crash would; etcd and the controllers stay."""
