@@ -83,8 +83,8 @@ class ControlPlane:
         """A client for the official library; the administrator's unless a kubeconfig is given."""
         new: Callable[[str], client.ApiClient] = config.new_client_from_config
         made = new(str(kubeconfig or self.kubeconfig))
-        # It would set itself up anew at each request, from the environment too, from which pytest takes a variable between the
-        # phases of a test, under the hands of a thread. Tokens are good for longer than tests take.
+        # It would set itself up anew at each request, from the environment too. There pytest takes a variable away between
+        # the phases of a test, under the hands of a thread. Tokens are good for longer than tests take.
         made.configuration.refresh_api_key_hook = None
         return made
 
