@@ -16,15 +16,16 @@ import ssl
 import tempfile
 import urllib.request
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 from urllib.error import HTTPError
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from kubernetes import client, config
+from kubernetes import client
 
+from tests.support.kube.clients import connect
 from tests.support.kube.kubectl import Kubectl
 from tests.support.kube.scripts import programs
 from tests.support.ports import free_port
@@ -81,12 +82,7 @@ class ControlPlane:
 
     def client(self, kubeconfig: Path | None = None) -> client.ApiClient:
         """A client for the official library; the administrator's unless a kubeconfig is given."""
-        new: Callable[[str], client.ApiClient] = config.new_client_from_config
-        made = new(str(kubeconfig or self.kubeconfig))
-        # It would set itself up anew at each request, from the environment too. There pytest takes a variable away between
-        # the phases of a test, under the hands of a thread. Tokens are good for longer than tests take.
-        made.configuration.refresh_api_key_hook = None
-        return made
+        return connect(kubeconfig or self.kubeconfig)
 
     def kill_api_server(self) -> None:
         """End the API server at once, as a crash would; etcd and the controllers stay."""

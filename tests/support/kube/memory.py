@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import yaml
-from kubernetes import config
 
 from claude_mem_operator.desired.names import OWNER_LABEL
 from claude_mem_operator.kube.dynamic import DynamicApi
@@ -31,6 +30,7 @@ from claude_mem_operator.kube.kinds import (
 )
 from claude_mem_operator.kube.port import Manifest, ObjectRef
 from tests.support.checklist import SERVER, WORKER
+from tests.support.kube.clients import connect
 from tests.support.kube.kubectl import Kubectl, KubectlError
 from tests.support.kube.scripts import ROOT
 
@@ -75,18 +75,12 @@ def small() -> Manifest:
     return manifest
 
 
-def connect(kubectl: Kubectl) -> DynamicApi:
-    """The API server, with the rights of the kubeconfig's user."""
-    new: Callable[[str], Any] = config.new_client_from_config
-    return DynamicApi(new(str(kubectl.kubeconfig)))
-
-
 class Memory:
     """One resource, which may not be there yet or any more."""
 
     def __init__(self, kubectl: Kubectl, *, namespace: str, name: str) -> None:
         self.kubectl = kubectl
-        self.api = connect(kubectl)
+        self.api = DynamicApi(connect(kubectl.kubeconfig))
         self.ref = ObjectRef(CLAUDE_MEM_SERVER, namespace, name)
         self.namespace, self.name = namespace, name
         # A node's rules follow a Service's ready pods after a moment, in which connections are refused.
