@@ -17,8 +17,9 @@ from tests.support.databases import (
     sqlite_template,
     storage,
 )
-from tests.support.engines import impatient, llm
+from tests.support.engines import impatient, ingest, job_terms, llm
 from tests.support.http import PATIENCE_S, api, tenant
+from tests.support.load import world
 from tests.support.semantic import (
     assemble,
     endpoint,
@@ -34,6 +35,8 @@ __all__ = [
     "database",
     "endpoint",
     "impatient",
+    "ingest",
+    "job_terms",
     "llm",
     "postgres_storage",
     "postgres_template",
@@ -45,6 +48,7 @@ __all__ = [
     "vector_postgres",
     "vector_storage",
     "vector_template",
+    "world",
 ]
 
 # What they assert is told as in a test.

@@ -19,17 +19,12 @@ from claude_mem.storage import usage
 from claude_mem.storage.budgets import BudgetRow, Period
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage
-from tests.support.load import SOURCE, World, make_world
+from tests.support.load import SOURCE, World
 
 NOW = int(datetime(2026, 2, 28, 15, tzinfo=UTC).timestamp()) * 1_000_000
 TOMORROW = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
 YESTERDAY = NOW - 86_400_000_000
 PRICED = "claude-sonnet-5"
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
 
 
 def service(database: Database, default: int | None = None) -> BudgetService:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from claude_mem.generation.port import EventInput
 from claude_mem.model.records import JobStatus
-from claude_mem.queue.local import DisabledQueue
 from claude_mem.services import calls
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.outcomes import Outcome, taken_of
@@ -19,23 +16,11 @@ from claude_mem.storage.jobs import Claim
 from tests.support.databases import Storage
 from tests.support.engines import asked, asking, ended, find, history, job_for, working
 from tests.support.fake_llm import Answer, FakeLlm
-from tests.support.load import World, make_world
+from tests.support.load import World
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
 POISON = "what no planner can read"
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue())
-    yield service
-    await service.close()
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:

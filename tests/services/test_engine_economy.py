@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import orjson
 import pytest
 
@@ -20,7 +18,7 @@ from claude_mem.storage.database import Database
 from tests.support.databases import Storage
 from tests.support.engines import asking, ended, job_for, working
 from tests.support.fake_llm import Answer, FakeLlm
-from tests.support.load import World, make_world
+from tests.support.load import World
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -32,15 +30,8 @@ SUMMARY = "<summary><request>Fix it</request></summary>"
 
 
 @pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue(), terms=AT_ONCE)
-    yield service
-    await service.close()
+def job_terms() -> JobTerms:
+    return AT_ONCE
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -22,21 +22,9 @@ from claude_mem.worker import engine as engine_module
 from tests.support.databases import Storage
 from tests.support.engines import RETRY_BASE_S, actions, asking, ended, find, history, job_for, working
 from tests.support.fake_llm import Answer, FakeLlm
-from tests.support.load import World, make_world, until
+from tests.support.load import World, until
 
 pytestmark = pytest.mark.usefixtures("impatient")
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue())
-    yield service
-    await service.close()
 
 
 @pytest.mark.parametrize("offline", [True, False], ids=["offline", "openrouter"])

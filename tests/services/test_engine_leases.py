@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -56,18 +56,6 @@ import os
 settings = ServerSettings.from_environ(os.environ, role=Role.WORKER, container=False)
 asyncio.run(work(settings))
 """
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue())
-    yield service
-    await service.close()
 
 
 def worker_environment(storage: Storage, llm: FakeLlm) -> dict[str, str]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from claude_mem.generation.mode import ModeLibrary
 from claude_mem.generation.port import GenerationRequest, Provider, ProviderResult
 from claude_mem.model.records import JobStatus
 from claude_mem.model.times import now_us
@@ -16,14 +14,13 @@ from claude_mem.services import calls
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.jobs import JobService
 from claude_mem.services.outcomes import Taken
-from claude_mem.services.requests import CallTerms
 from claude_mem.services.sessions import SessionInput, SessionService
 from claude_mem.services.steering import Operator
 from claude_mem.storage import jobs, work
 from claude_mem.storage.database import Database
-from tests.support.engines import asked, asking, ended, find, history, job_for, working
+from tests.support.engines import asked, asking, call_terms, ended, find, history, job_for, working
 from tests.support.fake_llm import Answer, FakeLlm
-from tests.support.load import World, make_world, until
+from tests.support.load import World, until
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -59,18 +56,6 @@ class Counting:
         await self._inner.close()
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue())
-    yield service
-    await service.close()
-
-
 async def long_job(ingest: IngestService, world: World, number: int, *, session: str | None = None) -> str:
     payload = {"tool_name": "Read", "number": number, "note": "x" * LONG}
     return await job_for(ingest, world, number, payload=payload, content_session_id=session)
@@ -90,11 +75,6 @@ async def take(database: Database, names: list[str]) -> list[Taken]:
     terms = work.ClaimTerms(worker="w", lease_us=600_000_000, mates=1, patience_us=0)
     found = {job.id: job for job in await work.claim(database, terms, limit=100, now_us=now_us())}
     return [Taken(found[name], jobs.Claim(name, found[name].attempts, "w")) for name in names]
-
-
-def call_terms() -> CallTerms:
-    mode = ModeLibrary([]).load("code")
-    return CallTerms(mode=mode, language=None, events=16, tokens=1_000_000, skips_trivial=False)
 
 
 async def test_calls_under_way_hold_so_much_and_no_more(
@@ -181,7 +161,7 @@ async def test_what_is_left_is_whole_sessions(
         received = SessionInput(world.project_id, content_session_id=session)
         await SessionService(database, DisabledQueue()).start(world.caller, received)
     names = [await long_job(ingest, world, n, session="even" if n % 2 == 0 else "odd") for n in range(4)]
-    made = await calls.plan(database, await take(database, names), call_terms(), room=ROOM)
+    made = await calls.plan(database, await take(database, names), call_terms(tokens=1_000_000), room=ROOM)
     (call,) = made.calls
     assert [taken.job.id for taken in call.taken] == [names[0], names[2]]
     assert call.size >= 2 * LONG
@@ -202,7 +182,7 @@ async def test_a_summary_waits_for_room_as_well(
         await ingest.ingest(world.caller, event, generate=False, source="test")
         ends.append(await sessions.end(world.caller, session.id, source="test", source_adapter="server"))
     group = await take(database, [end.job.id for end in ends])
-    made = await calls.plan(database, group, call_terms(), room=LONG)
+    made = await calls.plan(database, group, call_terms(tokens=1_000_000), room=LONG)
     assert [call.taken for call in made.calls] == [(group[0],)]
     assert made.calls[0].size >= LONG
     assert made.left == [group[1]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import orjson
 import pytest
@@ -38,18 +37,6 @@ OF_A_CALL = """
 <observation><title>Of the second</title><source_events>2</source_events></observation>
 <observation><title>Of both</title></observation>
 """
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue())
-    yield service
-    await service.close()
 
 
 async def keep(database: Database, names: list[str]) -> None:

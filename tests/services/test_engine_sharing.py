@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import orjson
 import pytest
 
@@ -19,7 +17,7 @@ from claude_mem.storage.database import Database
 from tests.support.databases import Storage
 from tests.support.engines import asking, ended, find, job_for, working
 from tests.support.fake_llm import Answer, FakeLlm
-from tests.support.load import SOURCE, World, make_world, until
+from tests.support.load import SOURCE, World, until
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -34,15 +32,8 @@ SUMMARY = "<summary><request>Fix it</request><completed>{}</completed></summary>
 
 
 @pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue(), terms=WAITING)
-    yield service
-    await service.close()
+def job_terms() -> JobTerms:
+    return WAITING
 
 
 @pytest.fixture

@@ -16,15 +16,10 @@ from claude_mem.services.live import Feed, News, open_feed
 from claude_mem.services.memories import MemoryChange, MemoryInput, MemoryService
 from claude_mem.storage import observations, search
 from claude_mem.storage.database import Database
-from tests.support.load import World, make_world
+from tests.support.load import World
 
 #: Bytes of a look, and of a memory's text: two and a half of them fit, and three are told.
 ROOM, LENGTH = 100, 40
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.support.databases import Storage
 from tests.support.engines import actions, asking, ended, find, history, job_for, working
 from tests.support.fake_llm import FakeLlm
 from tests.support.http import Server, Tenant
-from tests.support.load import World, make_world
+from tests.support.load import World
 
 __all__ = ["cli"]
 
@@ -137,11 +137,6 @@ def test_the_command_line_refuses_what_http_does(cli: CommandLine, tenant: Tenan
     assert "--since is not a time" in cli.refused("jobs", "redrive", *team, "--since", "soon", status=2)
     for wrong in (("--lane", "other"), ("--limit", "0"), ("--limit", "10001")):
         cli.refused("jobs", "redrive", *team, *wrong, status=2)
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
@@ -19,7 +18,7 @@ from tests.support.databases import Storage
 from tests.support.engines import asking, ended, job_for, working
 from tests.support.fake_llm import Answer, FakeLlm
 from tests.support.http import Server, Tenant
-from tests.support.load import World, make_world
+from tests.support.load import World
 
 TERMS = JobTerms(session_window_us=60_000_000, summary_refresh_us=0)
 
@@ -31,15 +30,8 @@ SUMMARY = "<summary><request>Fix it</request><completed>all</completed></summary
 
 
 @pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue(), terms=TERMS)
-    yield service
-    await service.close()
+def job_terms() -> JobTerms:
+    return TERMS
 
 
 @pytest.mark.usefixtures("impatient")

@@ -24,14 +24,9 @@ from claude_mem.services.timeline import Span, TimelineService
 from claude_mem.storage import search, search_changes, timeline
 from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database, Executor, Row
-from tests.support.load import World, make_world, until
+from tests.support.load import World, until
 
 PATIENCE_S = 120
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
 
 
 @pytest.fixture

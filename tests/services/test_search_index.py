@@ -29,11 +29,6 @@ WORDS = ("alpha", "beta", "gamma", "delta", "epsilon", "記憶", "retry_count", 
 
 
 @pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches and segments so small that everything happens often."""
     monkeypatch.setattr(folding, "BATCH", 7)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -19,23 +18,11 @@ from claude_mem.services.sessions import SessionInput, SessionService
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage
-from tests.support.load import SOURCE, World, make_world
+from tests.support.load import SOURCE, World
 
 IDENTICAL = 100
 BATCHES = 16
 SHARED = 40
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue())
-    yield service
-    await service.close()
 
 
 async def one(

@@ -19,15 +19,10 @@ from claude_mem.storage import keys as key_rows
 from claude_mem.storage import usage
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage
-from tests.support.load import World, make_world
+from tests.support.load import World
 
 AT_ONCE = 40
 CAP = 7
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from claude_mem.services.memories import MemoryInput, MemoryService
 from claude_mem.services.questions import Question
 from claude_mem.services.recall import RecallService
 from claude_mem.storage.database import Database
 from claude_mem.storage.search import Filters
-from tests.support.load import World, make_world
+from tests.support.load import World
 
 PIECES = [
     *("parser", "it's", "a\\b", '"', "'", "\\", "(", ")", "|", "&", "!", ":*", "<->", "-", "--", "*", "^"),
@@ -34,11 +32,6 @@ PIECES = [
     ),
 ]
 QUESTIONS = 300
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
 
 
 async def remember(database: Database, world: World, *contents: str) -> list[str]:

@@ -13,14 +13,9 @@ from claude_mem.services.sessions import Ended, SessionInput, SessionService, St
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
 from tests.support.databases import Storage
-from tests.support.load import SOURCE, World, make_world
+from tests.support.load import SOURCE, World
 
 AT_ONCE = 30
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
 
 
 @pytest.fixture

@@ -49,11 +49,6 @@ FILL_SQLITE = """
 """
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
 async def store(database: Database, world: World) -> list[Observation]:
     """Memories of every project, kind and session, many of the same moment; newest first."""
     session = new_session(world, SESSION, external=SESSION, content=None, platform=None)

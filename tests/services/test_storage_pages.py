@@ -5,20 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import pytest
-
 from claude_mem.model.documents import EMPTY
 from claude_mem.model.records import AuditEntry, ObservationSource
 from claude_mem.storage import audit, jobs, origins, sessions, work
 from claude_mem.storage.cursors import Cursor
 from claude_mem.storage.database import Database
-from tests.support.load import World, make_world
+from tests.support.load import World
 from tests.support.rows import NOW, audit_scope, new_job, new_observation, new_session
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
 
 
 def owners(world: World) -> list[tuple[str, str]]:

@@ -36,11 +36,6 @@ JSON: list[Any] = [
 ]
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
 async def stored(database: Database, world: World, name: str, **changes: Any) -> Any:
     await events.insert(database, [events.KeyedEvent(world.stored_event(name, **changes), f"key {name}")])
     return await events.find(database, name, team_id=world.team_id)

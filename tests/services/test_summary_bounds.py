@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from claude_mem.generation.mode import ModeLibrary
 from claude_mem.generation.port import GenerationRequest
 from claude_mem.generation.prompts import build_prompt
 from claude_mem.model.documents import EMPTY
@@ -16,29 +14,15 @@ from claude_mem.queue.local import DisabledQueue
 from claude_mem.services import requests
 from claude_mem.services.ingest import IngestService
 from claude_mem.services.memories import MemoryInput, MemoryService
-from claude_mem.services.requests import CallTerms, summary_request
+from claude_mem.services.requests import summary_request
 from claude_mem.services.sessions import SessionInput, SessionService
 from claude_mem.storage import observations, work
 from claude_mem.storage.database import Database
-from tests.support.load import SOURCE, World, make_world
+from tests.support.engines import call_terms
+from tests.support.load import SOURCE, World
 from tests.support.rows import NOW, new_observation
 
-TERMS = CallTerms(
-    mode=ModeLibrary([]).load("code"), language=None, events=16, tokens=18_000, skips_trivial=False
-)
 EVENTS, ROOM, LONG = 10, 5000, 4000
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return await make_world(database)
-
-
-@pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[IngestService]:
-    service = IngestService(database, DisabledQueue())
-    yield service
-    await service.close()
 
 
 @pytest.fixture
@@ -69,7 +53,7 @@ async def asked(database: Database, world: World, session: str) -> GenerationReq
         world.caller, session, source="test", source_adapter="server"
     )
     job: Job = ended.job
-    found = await summary_request(database, job, TERMS, {})
+    found = await summary_request(database, job, call_terms(), {})
     assert found is not None
     return found[0]
 

@@ -16,9 +16,11 @@ from claude_mem.generation.prices import PriceList
 from claude_mem.generation.providers import build_provider
 from claude_mem.model.records import Job
 from claude_mem.model.times import now_us
+from claude_mem.queue.local import DisabledQueue
 from claude_mem.services.budgets import BudgetService
 from claude_mem.services.generating import Generator
 from claude_mem.services.ingest import IngestService
+from claude_mem.services.publishing import JobTerms
 from claude_mem.services.requests import CallTerms
 from claude_mem.storage import jobs
 from claude_mem.storage.database import Database
@@ -52,6 +54,26 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "AGAIN_S", 0.05)
 
 
+@pytest.fixture
+def job_terms() -> JobTerms:
+    """What the jobs of `ingest` are made with."""
+    return JobTerms()
+
+
+@pytest.fixture
+async def ingest(database: Database, job_terms: JobTerms) -> AsyncIterator[IngestService]:
+    """What takes events in, and wakes nobody."""
+    service = IngestService(database, DisabledQueue(), terms=job_terms)
+    yield service
+    await service.close()
+
+
+def call_terms(*, events: int = OPTIONS.mates, tokens: int = 18_000) -> CallTerms:
+    return CallTerms(
+        mode=ModeLibrary([]).load("code"), language=None, events=events, tokens=tokens, skips_trivial=False
+    )
+
+
 def asking(llm: FakeLlm, *, model: str = "m") -> Provider:
     return build_provider(name="openrouter", model=model, api_key="k", base_url=llm.url, timeout_s=120)
 
@@ -60,13 +82,7 @@ def make_engine(
     database: Database, provider: Provider, *, daily_tokens: int | None = None, **changes: Any
 ) -> Engine:
     options = replace(OPTIONS, **changes)
-    terms = CallTerms(
-        mode=ModeLibrary([]).load("code"),
-        language=None,
-        events=options.mates,
-        tokens=18_000,
-        skips_trivial=False,
-    )
+    terms = call_terms(events=options.mates)
     budgets = BudgetService(database, prices=PriceList.load(), default_daily_tokens=daily_tokens)
     generator = Generator(database, provider, terms, budgets, retry_base_s=RETRY_BASE_S)
     return Engine(database, generator, options)

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import pytest
+
 from claude_mem.model.documents import EMPTY, Document
 from claude_mem.model.identity import new_id
 from claude_mem.model.records import Event, Principal
@@ -97,6 +99,12 @@ async def make_world(executor: Database | Executor) -> World:
             executor, project_id=project_id, team_id=team_id, name=project_id, metadata=EMPTY, now_us=at
         )
     return world
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    """The rows of a world, in a test's database."""
+    return await make_world(database)
 
 
 async def until(condition: Callable[[], Awaitable[T]], *, what: str, timeout_s: float = 240) -> T:
