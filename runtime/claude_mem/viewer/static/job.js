@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { h, put } from "./dom.js";
 import { payload } from "./events.js";
-import { memoryCard } from "./memories.js";
+import { itemOf, memoryCard } from "./memories.js";
 import { backLink, head, hearing, looking, passOver, problemLine, refocus, show, takeAway, unfolding, when } from "./parts.js";
 import { jobActions, jobHistory, jobLine, jobName, jobTrouble } from "./steering.js";
 
@@ -79,7 +79,7 @@ export function job(frame, { id }) {
 
   function gone(memoryId) {
     forgotten.add(memoryId);
-    const item = body.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li");
+    const item = itemOf(body, memoryId);
     if (!item) return;
     const section = item.closest("section");
     takeAway(item);

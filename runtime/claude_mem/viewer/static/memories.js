@@ -27,6 +27,11 @@ export function titleOf(memory) {
   return text(metadata.title) || text(metadata.request) || text(memory.content).split("\n")[0].slice(0, 120) || "Without words";
 }
 
+/** The item of a list in which a card stands, by the memory's id; undefined where it does not. */
+export function itemOf(place, id) {
+  return place.querySelector(`[data-id="${CSS.escape(id)}"]`)?.closest("li");
+}
+
 /**
  * A card.
  *

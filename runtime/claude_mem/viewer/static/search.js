@@ -4,7 +4,7 @@ import { call } from "./api.js";
 import { figures } from "./chart.js";
 import { h, put } from "./dom.js";
 import { count } from "./format.js";
-import { memoryCard } from "./memories.js";
+import { itemOf, memoryCard } from "./memories.js";
 import { empty, field, head, hearing, pager, select, show } from "./parts.js";
 
 export function search(frame, { query }) {
@@ -56,7 +56,7 @@ export function search(frame, { query }) {
   }
 
   function gone(id) {
-    const item = list.querySelector(`[data-id="${CSS.escape(id)}"]`)?.closest("li");
+    const item = itemOf(list, id);
     item?.remove();
     if (item && !list.children.length) find();
   }

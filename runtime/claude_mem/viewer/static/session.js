@@ -4,7 +4,7 @@ import { all, call } from "./api.js";
 import { h, put } from "./dom.js";
 import { prompt, step } from "./events.js";
 import { clock } from "./format.js";
-import { memoryCard } from "./memories.js";
+import { itemOf, memoryCard } from "./memories.js";
 import { backLink, empty, fetchFor, head, hearing, longText, pager, passOver, show, takeAway } from "./parts.js";
 import { lastPrompt, requestOf, sessionLine, sessionTitle } from "./sessions.js";
 
@@ -109,7 +109,7 @@ export function session(frame, { id }) {
   }
 
   function gone(memoryId) {
-    const item = list.querySelector(`[data-id="${CSS.escape(memoryId)}"]`)?.closest("li");
+    const item = itemOf(list, memoryId);
     if (item) takeAway(item);
     if (memories.delete(memoryId)) tell();
     if (item && whole && !list.children.length) put(body, nothing());
